@@ -1,0 +1,52 @@
+# `make` lists the commands. Python 3.11 to 3.13 is all it needs: `make PYTHON=python3.12 repro` chooses one.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := False
+export BENTOML_DO_NOT_TRACK := True
+export ORT_DISABLE_TELEMETRY := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro serve test test-full lint format locks clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/.ready  ## make .venv from the locks, if it is not there
+
+$(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: Python 3.11 to 3.13 is needed, this is %d.%d; try make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
+	@touch $@
+
+repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
+	@python -m stages.repro
+
+serve: setup  ## serve the packaged models on port 3000
+	@bentoml serve
+
+test: setup  ## lint-free tests, at most 8 minutes
+	@python -m pytest
+
+test-full: setup  ## every test, the slow ones too
+	@python -m pytest -m ""
+
+lint: setup  ## check style, and that dvc.yaml is a sound DAG
+	@ruff check . && ruff format --check .
+	@dvc stage list > /dev/null
+
+format: setup  ## mend style
+	@ruff check --fix . && ruff format .
+
+locks: setup  ## compile requirements/*.txt to *.lock
+	@cd requirements && for name in bootstrap dev pipeline serve; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+			$$([ $$name = bootstrap ] || [ $$name = dev ] || echo "-c dev.lock") $$name.txt -o $$name.lock || exit 1; done
+
+clean:  ## remove what the pipeline made, but not the cache of it
+	@rm -rf data models predictions reports artifacts

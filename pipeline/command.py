@@ -1,0 +1,53 @@
+"""Turns a function with typed keyword arguments into a command with exit codes and one-line errors."""
+
+import argparse
+import errno
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import DataError, PipelineError
+
+ERROR_FILE_VARIABLE = "PIPELINE_ERROR_FILE"
+"""Names the file to which a failing command also writes its error line; `stages.repro` reads it back after DVC."""
+
+
+def run(main: Callable[..., None]) -> None:
+    """Parse `--name value` for every parameter of `main`, call it, and exit.
+
+    A parameter's annotation converts its text and its default makes it optional. `PipelineError` and the operating
+    system's errors become one line on standard error; anything else is a bug and keeps its traceback.
+    """
+    parser = argparse.ArgumentParser(description=inspect.getdoc(main), allow_abbrev=False)
+    for name, parameter in inspect.signature(main).parameters.items():
+        required = parameter.default is inspect.Parameter.empty
+        default = None if required else parameter.default
+        parser.add_argument(
+            "--" + name.replace("_", "-"), type=parameter.annotation, required=required, default=default
+        )
+    arguments = vars(parser.parse_args())
+    try:
+        main(**arguments)
+    except PipelineError as error:
+        _fail(error)
+    except OSError as error:
+        _fail(_explained(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _explained(error: OSError) -> PipelineError:
+    where = error.filename if error.filename is not None else "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(f"{where}: the disk is full; free some space and run again, nothing half-written was kept")
+    return DataError(f"{where}: {error.strerror or error}")
+
+
+def _fail(error: PipelineError) -> None:
+    line = f"{error.kind}: {' '.join(str(error).split())}"
+    print(line, file=sys.stderr)
+    if target := os.environ.get(ERROR_FILE_VARIABLE):
+        Path(target).write_text(f"{error.exit_code} {line}\n")
+    sys.exit(error.exit_code)

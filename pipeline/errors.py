@@ -1,0 +1,22 @@
+"""The errors a user can cause, and the exit code each kind leads to."""
+
+
+class PipelineError(Exception):
+    """An error that one line explains: what was found, what was expected, what to do."""
+
+    exit_code = 1
+    kind = "error"
+
+
+class ConfigurationError(PipelineError):
+    """params.yaml, a command's arguments or the environment say something that cannot be done."""
+
+    exit_code = 2
+    kind = "configuration"
+
+
+class DataError(PipelineError):
+    """A data set is missing, damaged, or not what the pipeline can work with."""
+
+    exit_code = 3
+    kind = "data"

@@ -1,0 +1,356 @@
+"""params.yaml, typed and checked. Imports no TensorFlow: `make repro` asks it before any work."""
+
+import ast
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from pipeline.errors import ConfigurationError
+
+# The types of strategy settings. A strategy annotates its keyword arguments with these names.
+Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+Mode = Literal["none", "rescale", "samplewise", "featurewise", "zca"]
+Precision = Literal["auto", "float32", "mixed_bfloat16"]
+
+TASKS = ("strips", "mnist", "cifar10")
+STRATEGIES_FOLDER = Path(__file__).parent / "strategies"
+STRATEGY_KEYS = ("task", "train_on", "uses")
+CONTRACT_ARGUMENTS = ("normalizer", "seed", "budget")
+PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
+"""Pictures in the official train and test files of the public sources."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Fetch(Section):
+    fallback: Literal["embedded", "none"]
+
+
+class Source(Section):
+    origin: str = Field(alias="from", min_length=1)
+
+
+class Sources(Section):
+    mnist: Source
+    cifar10: Source
+
+
+class Compose(Section):
+    seed: Whole
+
+
+class SplitSuite(Section):
+    """A data set whose pictures are a source's own; the four numbers are its public sizes, other origins keep the shares."""
+
+    task: Literal["mnist", "cifar10"]
+    source: str = Field(alias="from")
+    train: Count
+    valid: Count
+    gate: Count
+    test: Count
+
+
+class StripSuite(Section):
+    """A data set of strips composed from single digits, each split from its own digits only."""
+
+    task: Literal["strips"]
+    source: str = Field(alias="from")
+    rounds: Count
+    digits: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=5)]], Field(min_length=2, max_length=2)]
+    jitter: Switch
+    clutter: Switch
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "StripSuite":
+        if self.digits[0] > self.digits[1]:
+            raise ValueError(f"digits is [fewest, most], expected fewest <= most, found {self.digits}")
+        return self
+
+
+class Validation(Section):
+    class_share: Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
+    constant_share: Fraction
+
+
+class Normalization(Section):
+    zca_epsilon: Positive
+
+
+class Packaging(Section):
+    pass
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One entry under `strategies`: where it stands in the pipeline, and the keyword arguments of its `train`."""
+
+    name: str
+    task: str
+    train_on: str
+    uses: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Params:
+    """All of params.yaml."""
+
+    seed: int
+    budget: float
+    precision: Precision
+    fetch: Fetch
+    sources: Sources
+    compose: Compose
+    suites: Mapping[str, SplitSuite | StripSuite]
+    validate: Validation
+    normalize: Normalization
+    strategies: Mapping[str, Strategy]
+    package: Mapping[str, Packaging]
+
+    def suites_of(self, task: str) -> list[str]:
+        """The names of a task's suites, in the order of params.yaml."""
+        return [name for name, suite in self.suites.items() if suite.task == task]
+
+
+_SECTIONS: dict[str, Any] = {
+    "seed": Whole,
+    "budget": Positive,
+    "precision": Precision,
+    "fetch": Fetch,
+    "sources": Sources,
+    "compose": Compose,
+    "validate": Validation,
+    "normalize": Normalization,
+}
+_MAPPINGS = ("suites", "strategies", "package")
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ConfigurationError: the file cannot be read, a key is unknown or missing, or a value is not what its key takes;
+            the message names the key, what was expected, what was found, and the nearest key that exists.
+    """
+    document = read(path)
+    _known(document, [*_SECTIONS, *_MAPPINGS], path, "")
+    values = {name: _checked(kind, document[name], path, name) for name, kind in _SECTIONS.items()}
+    for name in _MAPPINGS:
+        if not isinstance(document[name], dict) or not document[name]:
+            raise ConfigurationError(
+                f"{path}: {name}: expected a mapping with at least one entry, found {document[name]!r}"
+            )
+    suites = {name: _suite(entry, path, f"suites.{name}") for name, entry in document["suites"].items()}
+    strategies = {
+        str(name): _strategy(str(name), entry, suites, path) for name, entry in document["strategies"].items()
+    }
+    package = {}
+    for task, entry in document["package"].items():
+        if task not in {strategy.task for strategy in strategies.values()}:
+            raise ConfigurationError(
+                f"{path}: package.{task}: no strategy has this task; expected one of {', '.join(TASKS)}"
+            )
+        package[task] = _checked(Packaging, entry, path, f"package.{task}")
+    params = Params(suites=suites, strategies=strategies, package=package, **values)
+    _consistent(params, path)
+    return params
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Parse a YAML file into plain Python values; duplicate keys and Python tags are errors.
+
+    Raises:
+        ConfigurationError: the file is missing, empty, no mapping, or not plain YAML.
+    """
+    path = Path(path)
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file; run from the project's top folder") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: not UTF-8 text") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = (error.problem or "not valid YAML").splitlines()[0]
+        raise ConfigurationError(f"{where}: {problem}; expected plain YAML with every key once") from None
+    if document is None:
+        raise ConfigurationError(f"{path}: the file is empty; `git checkout {path.name}` brings the standard one back")
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path}: expected a mapping of sections, found {type(document).__name__}")
+    return document
+
+
+def strategy_names() -> list[str]:
+    """The names of the strategies there are: the files of `pipeline/strategies`."""
+    return sorted(file.stem for file in STRATEGIES_FOLDER.glob("*.py") if not file.stem.startswith("_"))
+
+
+def settings_of(name: str) -> dict[str, tuple[Any, bool]]:
+    """The settings of a strategy as `{setting: (type, required)}`, read from its `train` without importing it.
+
+    Importing a strategy imports TensorFlow, which takes seconds; its source says the same in milliseconds.
+    """
+    tree = ast.parse((STRATEGIES_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    trains = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "train"]
+    if not trains:
+        raise ConfigurationError(f"pipeline/strategies/{name}.py: no function train(train, valid, *, ...) in it")
+    arguments = trains[0].args
+    settings = {}
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if argument.arg in CONTRACT_ARGUMENTS:
+            continue
+        annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+        try:
+            # The annotation is this project's own source, never a user's text.
+            kind = eval(annotation, dict(globals()))
+        except NameError as error:
+            raise ConfigurationError(
+                f"pipeline/strategies/{name}.py: {argument.arg}: {annotation}: {error}; annotate settings with the types "
+                "of pipeline/params.py, with Literal, or with a plain Python type"
+            ) from None
+        settings[argument.arg] = (kind, default is None)
+    return settings
+
+
+def _strategy(name: str, entry: Any, suites: Mapping[str, Any], path: Path) -> Strategy:
+    where = f"strategies.{name}"
+    names = strategy_names()
+    if name not in names:
+        raise ConfigurationError(
+            f"{path}: {where}: unknown strategy{_nearest(name, names)}; there are {', '.join(names)}"
+        )
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"{path}: {where}: expected a mapping, found {entry!r}")
+    settings = settings_of(name)
+    required = [key for key, (_, needed) in settings.items() if needed]
+    _known(entry, [*STRATEGY_KEYS, *required], path, where, optional=[key for key in settings if key not in required])
+    task = _checked(Literal[TASKS], entry["task"], path, f"{where}.task")
+    sets = [f"{suite.task}/{key}" for key, suite in suites.items()]
+    if entry["train_on"] not in sets:
+        raise ConfigurationError(
+            f"{path}: {where}.train_on: no data set {entry['train_on']!r}{_nearest(entry['train_on'], sets)}; "
+            f"there are {', '.join(sets)}"
+        )
+    _inside_project(entry["uses"], path, f"{where}.uses")
+    if not Path(path).with_name("pipeline").is_dir():
+        raise ConfigurationError(f"{path}: no folder pipeline/ beside it; run from the project's top folder")
+    if not (Path(path).parent / entry["uses"]).exists():
+        raise ConfigurationError(
+            f"{path}: {where}.uses: no file or folder {entry['uses']!r}, expected one below pipeline/"
+        )
+    values = {
+        key: _checked(kind, entry[key], path, f"{where}.{key}") for key, (kind, _) in settings.items() if key in entry
+    }
+    return Strategy(name=name, task=task, train_on=entry["train_on"], uses=entry["uses"], settings=values)
+
+
+def _suite(entry: Any, path: Path, where: str) -> SplitSuite | StripSuite:
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"{path}: {where}: expected a mapping, found {entry!r}")
+    if "task" not in entry:
+        raise ConfigurationError(f"{path}: {where}.task: missing; expected one of {', '.join(TASKS)}")
+    task = _checked(Literal[TASKS], entry["task"], path, f"{where}.task")
+    suite = _checked(StripSuite if task == "strips" else SplitSuite, entry, path, where)
+    _inside_project(suite.source, path, f"{where}.from")
+    return suite
+
+
+def _consistent(params: Params, path: Path) -> None:
+    for name, suite in params.suites.items():
+        if isinstance(suite, StripSuite):
+            continue
+        source = PurePosixPath(suite.source).name
+        origin = getattr(params.sources, source, None)
+        if suite.source != f"raw/{source}" or origin is None:
+            raise ConfigurationError(
+                f"{path}: suites.{name}.from: expected raw/mnist or raw/cifar10 for a suite of single pictures, "
+                f"found {suite.source!r}"
+            )
+        if origin.origin != "public":
+            continue
+        official_train, official_test = PUBLIC_SIZES[source]
+        given = suite.train + suite.valid + suite.gate
+        if given != official_train or suite.test != official_test:
+            raise ConfigurationError(
+                f"{path}: suites.{name}: train + valid + gate is {given} and test {suite.test}; expected {official_train} and "
+                f"{official_test}, the sizes of the official files"
+            )
+    for name, suite in params.suites.items():
+        digits = [key for key, other in params.suites.items() if f"{other.task}/{key}" == suite.source]
+        if isinstance(suite, StripSuite) and (not digits or params.suites[digits[0]].task != "mnist"):
+            raise ConfigurationError(
+                f"{path}: suites.{name}.from: strips are composed from single digits, expected mnist/mnist, "
+                f"found {suite.source!r}"
+            )
+    for name, strategy in params.strategies.items():
+        batch = strategy.settings.get("batch", 1)
+        suite = params.suites[PurePosixPath(strategy.train_on).name]
+        size = suite.train if isinstance(suite, SplitSuite) else _train_strips(params, suite)
+        if batch > size:
+            raise ConfigurationError(
+                f"{path}: strategies.{name}.batch: {batch} is more than the {size} pictures of {strategy.train_on}'s "
+                "training split; expected at most that"
+            )
+
+
+def _train_strips(params: Params, suite: StripSuite) -> int:
+    digits = params.suites[PurePosixPath(suite.source).name]
+    return digits.train // 5 * suite.rounds
+
+
+def _inside_project(value: Any, path: Path, where: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{path}: {where}: expected a path inside the project, found {value!r}")
+    pure = PurePosixPath(value)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in value or value.startswith("~"):
+        raise ConfigurationError(f"{path}: {where}: {value!r} leads outside the project; expected a path inside it")
+
+
+def _checked(kind: Any, value: Any, path: Path, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {_explained(error, kind, where)}") from None
+
+
+def _explained(error: ValidationError, kind: Any, where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    location = ".".join([where, *(str(part) for part in first["loc"] if not str(part).startswith("function-"))])
+    if first["type"] == "extra_forbidden":
+        keys = [field.alias or name for name, field in kind.model_fields.items()]
+        return f"{location}: unknown key{_nearest(str(first['loc'][-1]), keys)}; expected {', '.join(keys)}"
+    if first["type"] == "missing":
+        return f"{location}: missing"
+    said = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{location}: expected {said}, found {first['input']!r}"
+
+
+def _known(entry: Any, required: list[str], path: Path, where: str, optional: list[str] | None = None) -> None:
+    allowed = [*required, *(optional or [])]
+    prefix = f"{where}." if where else ""
+    for key in entry:
+        if key not in allowed:
+            hint = _nearest(str(key), allowed)
+            raise ConfigurationError(f"{path}: {prefix}{key}: unknown key{hint}; expected {', '.join(allowed)}")
+    for key in required:
+        if key not in entry:
+            raise ConfigurationError(f"{path}: {prefix}{key}: missing; expected {', '.join(required)}")
+
+
+def _nearest(name: Any, names: list[str]) -> str:
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

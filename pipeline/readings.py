@@ -1,0 +1,78 @@
+"""What a model says of pictures. Imports NumPy alone: serving, evaluation and export share it."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import DataError
+from pipeline.files import replacing
+
+OUTPUTS = ("probabilities", "classes", "confidence", "boxes")
+"""The outputs a model names; `boxes` only where it localises."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The readings of n pictures.
+
+    Attributes:
+        probabilities: float32 (n, slots, classes), each row sums to 1.
+        classes: uint8 (n, slots), what is read; where a best path or a joint score decides it need not be the argmax.
+        confidence: float32 (n,), the probability that the whole reading is right.
+        boxes: float32 (n, slots, 4) in pixels x0, y0, x1, y1, or None where the model does not localise.
+    """
+
+    probabilities: np.ndarray
+    classes: np.ndarray
+    confidence: np.ndarray
+    boxes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @classmethod
+    def of(cls, outputs: dict[str, np.ndarray]) -> "Readings":
+        """From a model's outputs by name."""
+        boxes = outputs.get("boxes")
+        return cls(
+            probabilities=np.asarray(outputs["probabilities"], np.float32),
+            classes=np.asarray(outputs["classes"]).astype(np.uint8),
+            confidence=np.asarray(outputs["confidence"], np.float32),
+            boxes=None if boxes is None else np.asarray(boxes, np.float32),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write an uncompressed `.npz`."""
+        arrays = {name: getattr(self, name) for name in OUTPUTS if getattr(self, name) is not None}
+        with replacing(path) as temporary:
+            np.savez(temporary, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Readings":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is missing, damaged, or lacks an array.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return cls.of({name: archive[name] for name in archive.files})
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; run `make repro` to make it") from None
+        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+            raise DataError(f"{path}: damaged; expected the arrays probabilities, classes, confidence") from None
+
+
+def in_order(classes: np.ndarray, blank: int | None) -> np.ndarray:
+    """Each row's classes from left to right with the blanks moved behind the digits, for comparing whole sequences.
+
+    Args:
+        classes: uint8 (n, slots).
+        blank: the class that is no digit, or None where every class counts.
+    """
+    if blank is None:
+        return classes
+    order = np.argsort(classes == blank, axis=1, kind="stable")
+    return np.take_along_axis(classes, order, axis=1)

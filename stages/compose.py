@@ -1,0 +1,41 @@
+"""Divide a source into splits, or compose a suite of strips from single digits."""
+
+import zlib
+from pathlib import Path
+
+from pipeline import command, composition, params
+from pipeline.files import replacing
+from pipeline.images import SPLITS, ImageSet
+
+
+def main(suite: str, source: Path, out: Path) -> None:
+    """Write the four splits of one suite."""
+    settings = params.load(Path("params.yaml"))
+    wanted = settings.suites[suite]
+    if isinstance(wanted, params.SplitSuite):
+        pools = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
+        sizes = {split: getattr(wanted, split) for split in SPLITS}
+        splits = composition.divide(pools, sizes, seed=settings.compose.seed)
+    else:
+        fewest, most = wanted.digits
+        splits = {
+            split: composition.compose(
+                ImageSet.load(source / f"{split}.npz"),
+                rounds=wanted.rounds if split == "train" else 1,
+                fewest=fewest,
+                most=most,
+                jitter=wanted.jitter,
+                clutter=wanted.clutter,
+                # A suite and a split each draw from a stream of their own: adding one moves no other.
+                seed=zlib.crc32(f"{settings.compose.seed}/{suite}/{split}".encode()),
+            )
+            for split in SPLITS
+        }
+    with replacing(out) as folder:
+        folder.mkdir()
+        for split, pictures in splits.items():
+            pictures.save(folder / f"{split}.npz")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,149 @@
+"""Keras -> ONNX, byte for byte the same for the same model, and the proof that both say the same."""
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+from tqdm import tqdm
+
+from pipeline.errors import DataError
+from pipeline.files import replacing
+from pipeline.images import ImageSet
+from pipeline.readings import OUTPUTS, Readings
+
+OPSET = 17
+TOLERANCE = 1e-4
+"""The largest difference of a probability that still counts as the same."""
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far ONNX Runtime's readings are from Keras's over one set of pictures.
+
+    Attributes:
+        pictures: how many were compared.
+        largest_difference: of a probability.
+        same_readings: pictures whose classes are equal in every slot.
+        near_ties: pictures read differently where the two best classes lie within twice the tolerance of each other.
+    """
+
+    pictures: int
+    largest_difference: float
+    same_readings: int
+    near_ties: int
+
+    @property
+    def holds(self) -> bool:
+        """Probabilities within the tolerance, and every reading equal but for near-ties."""
+        return self.largest_difference <= TOLERANCE and self.same_readings + self.near_ties == self.pictures
+
+    def as_dict(self) -> dict[str, float | int | bool]:
+        """For the manifest; the difference rounded up to two digits, so that it is the same from run to run."""
+        return {**asdict(self), "largest_difference": float(f"{self.largest_difference:.1e}"), "holds": self.holds}
+
+
+def to_onnx(model: keras.Model, path: Path) -> None:
+    """Export a model that reads uint8 (n, H, W, C); the batch stays dynamic.
+
+    The graph's input is `images`, its outputs carry the names of the contract. Inner names are renumbered in the order
+    of the graph: the exporter's own differ from run to run.
+    """
+    # An input of the right shape builds what the exporter needs to trace.
+    model(np.zeros((1, *model.input_shape[1:]), np.uint8))
+    with replacing(path) as temporary:
+        model.export(temporary, format="onnx", opset_version=OPSET, verbose=False)
+        graph = onnx.load(temporary)
+        onnx.save(canonical(graph, list(model.output)), temporary)
+
+
+def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
+    """Rename input, outputs and everything between them in a fixed order; drop what only describes the exporter.
+
+    Args:
+        model: an exported graph with one input.
+        outputs: the names its outputs get; each is found in the exporter's own name for it.
+    """
+    names: dict[str, str] = {"": ""}
+    graph = model.graph
+    names[graph.input[0].name] = "images"
+    # Keras flattens a dict of outputs in the order of its sorted keys.
+    for value, name in zip(graph.output, sorted(outputs), strict=True):
+        names[value.name] = name
+    nodes = _topological(graph)
+    for node in nodes:
+        for name in [*node.input, *node.output]:
+            names.setdefault(name, f"t{len(names)}")
+    for index, node in enumerate(nodes):
+        node.name = f"n{index}"
+        node.doc_string = ""
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    initializers = [value for value in graph.initializer if value.name in names]
+    for value in [*graph.input, *graph.output, *initializers]:
+        value.name = names[value.name]
+    initializers.sort(key=lambda value: int(value.name[1:]))
+    del graph.node[:], graph.initializer[:], graph.value_info[:], model.metadata_props[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(initializers)
+    graph.name, graph.doc_string, model.doc_string = "reader", "", ""
+    onnx.checker.check_model(model)
+    return model
+
+
+def _topological(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes in the order a walk back from the outputs, in their sorted order, finishes them."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    order: list[onnx.NodeProto] = []
+    done: set[int] = set()
+    stack = [(made_by[value.name], False) for value in sorted(graph.output, key=lambda value: value.name, reverse=True)]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        if ready:
+            done.add(id(node))
+            order.append(node)
+            continue
+        stack.append((node, True))
+        stack.extend((made_by[name], False) for name in reversed(node.input) if name in made_by)
+    return order
+
+
+def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
+    """Read every picture with Keras and with ONNX Runtime.
+
+    Raises:
+        DataError: there are no pictures to compare on.
+    """
+    if not len(pictures):
+        raise DataError("no pictures to compare Keras and ONNX on; expected at least one")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    largest, same, ties = 0.0, 0, 0
+    for start in tqdm(range(0, len(pictures), _BATCH), desc="Keras against ONNX", disable=None):
+        images = pictures.images[start : start + _BATCH]
+        ours = Readings.of({name: np.asarray(value) for name, value in model(images, training=False).items()})
+        theirs = Readings.of(dict(zip(names, session.run(None, {"images": images}), strict=True)))
+        largest = max(largest, float(np.abs(ours.probabilities - theirs.probabilities).max()))
+        equal = (ours.classes == theirs.classes).all(axis=1)
+        best = np.sort(ours.probabilities, axis=-1)
+        close = (best[..., -1] - best[..., -2]).min(axis=1) <= 2 * TOLERANCE
+        same += int(equal.sum())
+        ties += int((~equal & close).sum())
+    return Parity(len(pictures), largest, same, ties)
+
+
+def sha256(path: Path) -> str:
+    """The identity of a model file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+__all__ = ["OPSET", "OUTPUTS", "TOLERANCE", "Parity", "canonical", "compare", "sha256", "to_onnx"]

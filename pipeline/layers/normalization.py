@@ -1,0 +1,97 @@
+"""Normalization inside the model, so that a model takes raw pictures. A saved model carries the statistics."""
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+from keras import ops
+
+if TYPE_CHECKING:
+    from pipeline.normalization import Statistics
+    from pipeline.params import Mode
+
+PACKAGE = "digit_strips"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Samplewise(keras.layers.Layer):
+    """Centre each picture and divide it by its own standard deviation.
+
+    float (n, H, W, C) -> the same shape. Mean and deviation go over all pixels and channels of a picture; a constant
+    picture becomes zeros.
+    """
+
+    def __init__(self, epsilon: float = 1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def call(self, images):
+        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        centred = images - mean
+        deviation = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True))
+        return centred / (deviation + self.epsilon)
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ZCAWhitening(keras.layers.Layer):
+    """Subtract the mean picture and multiply by the whitening matrix: float (n, H, W, C) -> the same shape.
+
+    With x a flattened picture, mu the training mean and cov = U diag(s) U^T the training covariance, the layer gives
+    (x - mu) W with W = U diag(1 / sqrt(s + epsilon)) U^T (Bell and Sejnowski 1997, "The independent components of
+    natural scenes are edge filters"; Krizhevsky 2009, appendix A).
+
+    Args:
+        mean: float32 (H * W * C,), or None in a layer that gets its weights from a file.
+        matrix: float32 (H * W * C, H * W * C), or None likewise.
+    """
+
+    def __init__(self, mean: np.ndarray | None = None, matrix: np.ndarray | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self._mean = mean
+        self._matrix = matrix
+
+    def build(self, shape):
+        size = int(np.prod(shape[1:]))
+        self.mean = self.add_weight(name="mean", shape=(size,), initializer="zeros", trainable=False)
+        self.matrix = self.add_weight(name="matrix", shape=(size, size), initializer="zeros", trainable=False)
+        if self._matrix is not None:
+            self.mean.assign(self._mean)
+            self.matrix.assign(self._matrix)
+
+    def call(self, images):
+        shape = ops.shape(images)
+        flat = ops.reshape(images, (-1, self.matrix.shape[0]))
+        return ops.reshape(ops.matmul(flat - self.mean, self.matrix), (-1, *shape[1:]))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        # Mean and matrix are weights: a saved model carries them there.
+        return super().get_config()
+
+
+def normalize(images: keras.KerasTensor, statistics: "Statistics", mode: "Mode") -> keras.KerasTensor:
+    """Put the layers of `mode` on uint8 (n, H, W, C): normalized floats of the same shape.
+
+    Raises:
+        ConfigurationError: there is no such mode, or no ZCA matrix for pictures of this size.
+        DataError: the statistics are of pictures of another shape.
+    """
+    statistics.require(mode, images.shape[1:])
+    if mode == "none":
+        return keras.layers.Rescaling(1.0, name="scale")(images)
+    # Whitening multiplies rounding errors by the inverse of small eigenvalues: float32 whatever the policy.
+    policy = "float32" if mode == "zca" else None
+    scaled = keras.layers.Rescaling(1 / 255, dtype=policy, name="scale")(images)
+    if mode == "samplewise":
+        return Samplewise(name="samplewise")(scaled)
+    if mode == "featurewise":
+        variance = np.square(statistics.divisor)
+        return keras.layers.Normalization(mean=statistics.mean, variance=variance, name="featurewise")(scaled)
+    if mode == "zca":
+        return ZCAWhitening(statistics.zca_mean, statistics.zca_matrix, dtype=policy, name="zca")(scaled)
+    return scaled

@@ -1,0 +1,60 @@
+"""Saved Keras models: one model, one file, byte for byte; loading imports `pipeline.layers` and no strategy."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import pipeline.layers  # noqa: F401  registers the layers a saved model may name
+from pipeline.errors import DataError
+from pipeline.files import replacing
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write a `.keras` archive whose bytes depend on the model alone.
+
+    Keras writes the date, the members' times and, for shared objects, their addresses in memory. Here the date is the
+    zip format's first day and shared objects are numbered in the order they appear.
+    """
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        metadata = json.loads(members["metadata.json"])
+        members["metadata.json"] = _dumped({**metadata, "date_saved": "1980-01-01@00:00:00"})
+        members["config.json"] = _dumped(_renumbered(json.loads(members["config.json"]), {}))
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), members[name])
+
+
+def load(path: Path) -> keras.Model:
+    """Load a model that `save` wrote.
+
+    Raises:
+        DataError: the file is missing or is no Keras archive.
+    """
+    try:
+        return keras.saving.load_model(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{path}: cannot be loaded as a Keras model ({reason}); run `dvc repro -f train`") from None
+
+
+def _renumbered(value: Any, numbers: dict[int, int]) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: numbers.setdefault(item, len(numbers)) if key == "shared_object_id" else _renumbered(item, numbers)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_renumbered(item, numbers) for item in value]
+    return value
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

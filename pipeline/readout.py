@@ -1,0 +1,25 @@
+"""Makes the model that the contract asks for out of a trained network that gives logits."""
+
+import keras
+
+from pipeline.layers import Confidence, MostProbable
+
+
+def softmax_reading(network: keras.Model) -> keras.Model:
+    """Put softmax, argmax and joint confidence on a network.
+
+    Args:
+        network: uint8 (n, H, W, C) -> float32 logits (n, slots, classes), built under a float32 policy.
+
+    Returns:
+        A model from uint8 (n, H, W, C) to `probabilities` float32 (n, slots, classes), `classes` int32 (n, slots) and
+        `confidence` float32 (n,).
+    """
+    images = keras.Input(network.input_shape[1:], dtype="uint8", name="images")
+    probabilities = keras.layers.Softmax(name="probabilities")(network(images))
+    outputs = {
+        "probabilities": probabilities,
+        "classes": MostProbable(name="classes")(probabilities),
+        "confidence": Confidence(name="confidence")(probabilities),
+    }
+    return keras.Model(images, outputs, name="reader")

@@ -1,0 +1,32 @@
+"""Strategies: one file each, found by its name.
+
+A strategy is a module with
+
+- `SUITES`: the names of the suites whose pictures it can read, and
+- `train(train, valid, *, normalizer, seed, budget, <its settings>) -> keras.Model`, where `train` and `valid` are
+  `ImageSet`s, `normalizer` is the `Statistics` of the data set it trains on, `budget` scales the length of training, and
+  every further keyword argument is a setting that stands under its name in params.yaml, annotated with a type of
+  `pipeline.params`.
+
+The model takes raw uint8 (n, H, W, C) and returns `probabilities` float32 (n, slots, classes) with rows summing to 1,
+`classes` (n, slots), `confidence` (n,) and, where it localises, `boxes` (n, slots, 4). It loads in a process that has
+imported `pipeline.layers` alone. `DEPLOYABLE = False` says that a part of the strategy stays outside the graph,
+`PRETRAINED` ("imagenet" or "missing") where its weights came from.
+"""
+
+import importlib
+from types import ModuleType
+
+from pipeline.errors import ConfigurationError
+from pipeline.params import strategy_names
+
+
+def load(name: str) -> ModuleType:
+    """The strategy's module.
+
+    Raises:
+        ConfigurationError: there is no such strategy; the message lists those there are.
+    """
+    if name not in strategy_names():
+        raise ConfigurationError(f"strategies.{name}: unknown strategy; there are {', '.join(strategy_names())}")
+    return importlib.import_module(f"pipeline.strategies.{name}")

@@ -1,0 +1,105 @@
+"""One convolutional trunk over the whole strip, and five softmax heads."""
+
+from typing import Literal
+
+import keras
+from keras import layers, ops
+
+from pipeline import digit_net, training
+from pipeline.augmentation import Augmentation, Recomposition
+from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.layers import normalize
+from pipeline.normalization import Statistics
+from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.readout import softmax_reading
+
+SUITES = ("plain", "blanks", "jitter", "clutter")
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    trunk: Literal["columns", "forum"],
+    normalization: Mode,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+    weight_decay: NonNegative,
+    dropout: Fraction,
+    rotation_range: NonNegative,
+    shift_range: NonNegative,
+    zoom_range: NonNegative,
+    blank_rate: Fraction,
+) -> keras.Model:
+    """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
+
+    Args:
+        trunk: `columns` gives each head the features above its own 28 columns; `forum` is the literal network of the
+            question this strategy answers: two 3×3 convolutions, one pooling, and one dense layer that all heads share.
+        normalization: the mode applied to the strip.
+        epochs: passes over the strips at budget 1.
+        batch: strips a step.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        dropout: before the heads.
+        rotation_range: degrees, for each cell on its own, as are the next two.
+        shift_range: pixels, in x and y.
+        zoom_range: fraction.
+        blank_rate: how often a cell is emptied, in strips recomposed from each batch's cells.
+    """
+
+    def build() -> keras.Model:
+        strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
+        x = normalize(strips, normalizer, normalization)
+        x = _columns(x) if trunk == "columns" else _shared(x)
+        x = layers.Dropout(dropout, seed=seed)(x)
+        # Five dense heads at once: (n, slots, features) by (slots, features, classes), one kernel and bias a slot.
+        heads = layers.EinsumDense("nsf,sfc->nsc", (SLOTS, len(STRIP_NAMES)), bias_axes="sc", dtype="float32")
+        return keras.Model(strips, heads(x), name="multihead")
+
+    network = training.fit(
+        build,
+        train,
+        valid,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        budget=budget,
+        seed=seed,
+        augment=Recomposition(
+            cell=Augmentation(
+                rotation_range=rotation_range,
+                width_shift_range=shift_range,
+                height_shift_range=shift_range,
+                zoom_range=zoom_range,
+            ),
+            slots=SLOTS,
+            blank=BLANK,
+            blank_rate=blank_rate,
+        ),
+    )
+    return softmax_reading(network)
+
+
+def _columns(x: keras.KerasTensor) -> keras.KerasTensor:
+    """(n, 28, 140, 1) -> (n, 5, features): what the trunk sees above each cell."""
+    x = digit_net.trunk(x)
+    height, width, channels = x.shape[1:]
+    cell = width // SLOTS
+    cells = ops.transpose(ops.reshape(x, (-1, height, SLOTS, cell, channels)), (0, 2, 1, 3, 4))
+    pooled = layers.MaxPooling2D(2)(ops.reshape(cells, (-1, height, cell, channels)))
+    return ops.reshape(pooled, (-1, SLOTS, (height // 2) * (cell // 2) * channels))
+
+
+def _shared(x: keras.KerasTensor) -> keras.KerasTensor:
+    """(n, 28, 140, 1) -> (n, 5, 128): the same vector for every head."""
+    x = layers.Conv2D(32, 3, activation="relu")(x)
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    x = layers.MaxPooling2D(2)(x)
+    x = layers.Dense(128, activation="relu")(layers.Flatten()(layers.Dropout(0.25)(x)))
+    return ops.repeat(ops.expand_dims(x, 1), SLOTS, axis=1)

@@ -1,0 +1,92 @@
+"""Cut the strip into five cells and classify each with one single-digit network."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from pipeline import digit_net, training
+from pipeline.augmentation import Augmentation
+from pipeline.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.layers import normalize
+from pipeline.normalization import Statistics
+from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.readout import softmax_reading
+
+SUITES = ("plain", "blanks", "jitter", "clutter")
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    normalization: Mode,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+    weight_decay: NonNegative,
+    dropout: Fraction,
+    rotation_range: NonNegative,
+    shift_range: NonNegative,
+    zoom_range: NonNegative,
+) -> keras.Model:
+    """Train on single digits (n, 28, 28, 1) and return a reader of strips (n, 28, 140, 1).
+
+    Args:
+        normalization: the mode applied to each cell.
+        epochs: passes over the digits at budget 1.
+        batch: digits a step.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        dropout: before the last layer.
+        rotation_range: degrees.
+        shift_range: pixels, in x and y.
+        zoom_range: fraction.
+    """
+
+    def build() -> keras.Model:
+        cells = keras.Input((DIGIT, DIGIT, 1), dtype="uint8", name="cells")
+        x = digit_net.trunk(normalize(cells, normalizer, normalization))
+        x = layers.Flatten()(layers.MaxPooling2D(2)(x))
+        x = layers.Dropout(dropout, seed=seed)(x)
+        logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
+        return keras.Model(cells, layers.Reshape((1, len(STRIP_NAMES)))(logits), name="digit_net")
+
+    digit = training.fit(
+        build,
+        with_blanks(train),
+        with_blanks(valid),
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        budget=budget,
+        seed=seed,
+        augment=Augmentation(
+            rotation_range=rotation_range,
+            width_shift_range=shift_range,
+            height_shift_range=shift_range,
+            zoom_range=zoom_range,
+        ),
+    )
+    return softmax_reading(_over_strips(digit))
+
+
+def with_blanks(digits: ImageSet) -> ImageSet:
+    """The digits and a tenth as many empty cells, of class 10: single digits have no blanks to learn from."""
+    blanks = max(1, len(digits) // 10)
+    return ImageSet(
+        images=np.concatenate([digits.images, np.zeros((blanks, *digits.shape), np.uint8)]),
+        labels=np.concatenate([digits.labels, np.full((blanks, 1), BLANK, np.uint8)]),
+        class_names=STRIP_NAMES,
+        origin=digits.origin,
+    )
+
+
+def _over_strips(digit: keras.Model) -> keras.Model:
+    strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
+    cells = ops.transpose(ops.reshape(strips, (-1, DIGIT, SLOTS, DIGIT, 1)), (0, 2, 1, 3, 4))
+    logits = digit(ops.reshape(cells, (-1, DIGIT, DIGIT, 1)))
+    return keras.Model(strips, ops.reshape(logits, (-1, SLOTS, len(STRIP_NAMES))), name="slice")

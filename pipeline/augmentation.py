@@ -12,7 +12,7 @@ class Augmentation:
 
     Attributes:
         rotation_range: degrees; angles are uniform within ± this.
-        width_shift_range: fraction of the width if below 1, else pixels; uniform within ± this.
+        width_shift_range: fraction of the width if below 1, else whole pixels; uniform within ± this.
         height_shift_range: likewise, of the height.
         shear_range: degrees, uniform within ± this.
         zoom_range: one zoom for both axes, uniform in 1 ± this.
@@ -45,8 +45,8 @@ class Augmentation:
         angle = draws[0] * math.radians(self.rotation_range)
         shear = draws[1] * math.radians(self.shear_range)
         zoom = 1 + draws[2] * self.zoom_range
-        dx = draws[3] * _pixels(self.width_shift_range, width)
-        dy = draws[4] * _pixels(self.height_shift_range, height)
+        dx = _shift(draws[3], self.width_shift_range, width)
+        dy = _shift(draws[4], self.height_shift_range, height)
         mirror = tf.sign(draws[5]) if self.horizontal_flip else tf.ones_like(angle)
 
         # Output (x, y) about the middle -> input: rotation, then shear along x, then zoom, then shift.
@@ -71,7 +71,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recomposition:
-    """New strips out of a batch of strips: every cell is varied, moved to some slot of some strip, now and then emptied.
+    """New strips out of a batch of strips: every cell is varied, moved to some slot of some strip, or emptied.
 
     A strip set shows each head a fixed fifth of the digits; this shows every head all of them.
 
@@ -103,5 +103,9 @@ class Recomposition:
         return tf.reshape(strips, (-1, height, width, channels)), tf.reshape(classes, (-1, self.slots))
 
 
-def _pixels(shift: float, size: int) -> float:
-    return shift * size if abs(shift) < 1 else shift
+def _shift(draws: tf.Tensor, extent: float, size: int) -> tf.Tensor:
+    """Uniform draws in ±1 as shifts in pixels."""
+    if extent < 1:
+        return draws * extent * size
+    # Whole pixels keep a picture as sharp as those that the model will read.
+    return tf.clip_by_value(tf.floor((draws + 1) / 2 * (2 * extent + 1)) - extent, -extent, extent)

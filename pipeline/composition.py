@@ -36,7 +36,7 @@ def divide(pools: Mapping[str, ImageSet], sizes: Mapping[str, int], seed: int) -
     """Divide a source's pictures into the four splits.
 
     Args:
-        pools: raw sets by name. A set named like a split is that split; `pool` is shuffled and divided among the others.
+        pools: raw sets by name. A set named like a split is that split; `pool` is shuffled and divided among the rest.
         sizes: pictures of train, valid, gate and test of the public source. They are taken as they are where they fit
             the pool exactly, as shares of it otherwise.
         seed: of the shuffle.
@@ -85,7 +85,7 @@ def compose(
 
     Returns:
         images (m, 28, 140, 1); labels (m, 5), 10 where a slot is blank; boxes (m, 5, 4) of the ink; sources (m, 5), or
-        (m, 5 + PATCHES) with clutter: the ids of the slots' digits, then of those the patches were cut from, -1 for none.
+        (m, 5 + PATCHES) with clutter: ids of the slots' digits, then of those the patches were cut from, -1 for none.
 
     Raises:
         DataError: there are fewer than five digits, or they are no 28×28 pictures of one channel.
@@ -215,8 +215,7 @@ def _keep_apart(left: np.ndarray, ink: np.ndarray, filled: np.ndarray, width: in
     edge = np.full(len(left), -OVERLAP)
     for slot in range(SLOTS):
         here = filled[:, slot]
-        start = np.maximum(left[:, slot] + ink[:, slot, 0], np.maximum(edge + 0, -OVERLAP))
-        start = np.maximum(start, 0)
+        start = np.maximum(left[:, slot] + ink[:, slot, 0], np.maximum(edge, 0))
         left[:, slot] = np.where(here, start - ink[:, slot, 0], left[:, slot])
         edge = np.where(here, left[:, slot] + ink[:, slot, 2] - OVERLAP, edge)
     limit = np.full(len(left), width)

@@ -1,10 +1,9 @@
-"""The convolutional trunk that the strategies for digits share: one cell or a whole strip, a quarter of the resolution."""
+"""The convolutional trunk that strategies for digits share, over a cell or over a whole strip."""
 
 import keras
 from keras import layers
 
 CHANNELS = 128
-STRIDE = 4
 
 
 def trunk(images: keras.KerasTensor) -> keras.KerasTensor:

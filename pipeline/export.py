@@ -8,13 +8,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 from tqdm import tqdm
 
+from pipeline import models
 from pipeline.errors import DataError
 from pipeline.files import replacing
 from pipeline.images import ImageSet
-from pipeline.readings import OUTPUTS, Readings
+from pipeline.readings import Readings
+
+# ONNX Runtime reads this when it is imported, and without it writes a device id below the home folder there and then.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -123,13 +127,13 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
     """
     if not len(pictures):
         raise DataError("no pictures to compare Keras and ONNX on; expected at least one")
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    graph = models.reader(model)
     largest, same, ties = 0.0, 0, 0
     for start in tqdm(range(0, len(pictures), _BATCH), desc="Keras against ONNX", disable=None):
         images = pictures.images[start : start + _BATCH]
-        ours = Readings.of({name: np.asarray(value) for name, value in model(images, training=False).items()})
+        ours = Readings.of({name: value.numpy() for name, value in graph(images).items()})
         theirs = Readings.of(dict(zip(names, session.run(None, {"images": images}), strict=True)))
         largest = max(largest, float(np.abs(ours.probabilities - theirs.probabilities).max()))
         equal = (ours.classes == theirs.classes).all(axis=1)
@@ -142,8 +146,5 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
 
 def sha256(path: Path) -> str:
     """The identity of a model file."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-__all__ = ["OPSET", "OUTPUTS", "TOLERANCE", "Parity", "canonical", "compare", "sha256", "to_onnx"]

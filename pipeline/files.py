@@ -4,9 +4,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from pipeline.errors import DataError
 
 
 @contextlib.contextmanager
@@ -46,3 +51,27 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an uncompressed `.npz`; equal arrays give equal bytes on every machine."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an `.npz` of plain arrays.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds Python objects, which only unpickling could read.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run `make repro` to make it") from None
+    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        found = "an array of Python objects" if "Object arrays" in str(error) else "a damaged file"
+        raise DataError(
+            f"{path}: expected an npz archive of plain arrays, found {found}; remove it and run again"
+        ) from None

@@ -1,13 +1,12 @@
 """Sets of labelled pictures, as arrays in memory and as `.npz` files. Imports NumPy alone: serving uses it too."""
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.files import replacing
+from pipeline.files import read_arrays, write_arrays
 
 SPLITS = ("train", "valid", "gate", "test")
 BLANK = 10
@@ -111,8 +110,7 @@ class ImageSet:
             arrays["boxes"] = self.boxes
         if self.sources is not None:
             arrays["sources"] = self.sources
-        with replacing(path) as temporary:
-            np.savez(temporary, **arrays)
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "ImageSet":
@@ -121,15 +119,7 @@ class ImageSet:
         Raises:
             DataError: the file is missing, is no such archive, holds Python objects, or breaks a rule of this class.
         """
-        path = Path(path)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file; run `make repro` to make it") from None
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            reason = "it holds Python objects" if "pickle" in str(error).lower() else "damaged or no npz archive"
-            raise DataError(f"{path}: {reason}; expected the arrays images, labels, class_names, origin") from None
+        arrays = read_arrays(path)
         missing = {"images", "labels", "class_names", "origin"} - set(arrays)
         if missing:
             raise DataError(f"{path}: {', '.join(sorted(missing))} missing; it holds {', '.join(sorted(arrays))}")

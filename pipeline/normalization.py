@@ -8,15 +8,15 @@ from typing import get_args
 import numpy as np
 
 from pipeline.errors import ConfigurationError, DataError
-from pipeline.files import replacing
+from pipeline.files import read_arrays, write_arrays
 from pipeline.images import ImageSet
 from pipeline.params import Mode
 
 MODES = get_args(Mode)
 ZCA_LIMIT = 3072
 """Values of a picture up to which a whitening matrix is fitted: 32×32×3. A strip's would be estimated from too few."""
-EPSILON = 1e-6
-"""Keeps a division by a standard deviation from dividing by zero."""
+EPSILON = 1e-5
+"""A standard deviation below this is rounding: no picture or channel that varies has one so small."""
 _BLOCK = 2048
 
 
@@ -48,7 +48,7 @@ class Statistics:
         scaled = images.astype(np.float32) / 255
         if mode == "samplewise":
             centred = scaled - scaled.mean(axis=(1, 2, 3), keepdims=True)
-            return centred / (centred.std(axis=(1, 2, 3), keepdims=True) + EPSILON)
+            return centred / np.maximum(centred.std(axis=(1, 2, 3), keepdims=True), EPSILON)
         if mode == "featurewise":
             return (scaled - self.mean) / self.divisor
         if mode == "zca":
@@ -79,8 +79,7 @@ class Statistics:
         arrays["deviation"] = self.deviation
         if self.zca_matrix is not None:
             arrays |= {"zca_mean": self.zca_mean, "zca_matrix": self.zca_matrix}
-        with replacing(path) as temporary:
-            np.savez(temporary, **arrays)
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Statistics":
@@ -89,15 +88,12 @@ class Statistics:
         Raises:
             DataError: there is no such file, or it is damaged.
         """
+        arrays = read_arrays(path)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
             shape = tuple(int(side) for side in arrays.pop("shape"))
             return cls(name=str(arrays.pop("name")), shape=shape, **arrays)
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file; run `make repro` to make it") from None
-        except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: damaged statistics ({error}); run `dvc repro -f normalize`") from None
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: no statistics of a data set ({error}); run `dvc repro -f normalize`") from None
 
 
 def fit(train: ImageSet, *, name: str, zca_epsilon: float) -> Statistics:

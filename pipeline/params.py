@@ -53,7 +53,7 @@ class Compose(Section):
 
 
 class SplitSuite(Section):
-    """A data set whose pictures are a source's own; the four numbers are its public sizes, other origins keep the shares."""
+    """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares."""
 
     task: Literal["mnist", "cifar10"]
     source: str = Field(alias="from")
@@ -219,8 +219,8 @@ def settings_of(name: str) -> dict[str, tuple[Any, bool]]:
             kind = eval(annotation, dict(globals()))
         except NameError as error:
             raise ConfigurationError(
-                f"pipeline/strategies/{name}.py: {argument.arg}: {annotation}: {error}; annotate settings with the types "
-                "of pipeline/params.py, with Literal, or with a plain Python type"
+                f"pipeline/strategies/{name}.py: {argument.arg}: {annotation}: {error}; "
+                "annotate settings with the types of pipeline/params.py, with Literal, or with a plain Python type"
             ) from None
         settings[argument.arg] = (kind, default is None)
     return settings
@@ -286,8 +286,8 @@ def _consistent(params: Params, path: Path) -> None:
         given = suite.train + suite.valid + suite.gate
         if given != official_train or suite.test != official_test:
             raise ConfigurationError(
-                f"{path}: suites.{name}: train + valid + gate is {given} and test {suite.test}; expected {official_train} and "
-                f"{official_test}, the sizes of the official files"
+                f"{path}: suites.{name}: train + valid + gate is {given} and test {suite.test}; "
+                f"expected {official_train} and {official_test}, the sizes of the official files"
             )
     for name, suite in params.suites.items():
         digits = [key for key, other in params.suites.items() if f"{other.task}/{key}" == suite.source]
@@ -328,7 +328,9 @@ def _checked(kind: Any, value: Any, path: Path, where: str) -> Any:
 
 
 def _explained(error: ValidationError, kind: Any, where: str) -> str:
-    first = error.errors(include_url=False)[0]
+    # A misspelt key is both unknown and missing; the first says more.
+    errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    first = errors[0]
     location = ".".join([where, *(str(part) for part in first["loc"] if not str(part).startswith("function-"))])
     if first["type"] == "extra_forbidden":
         keys = [field.alias or name for name, field in kind.model_fields.items()]

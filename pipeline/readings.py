@@ -1,13 +1,12 @@
 """What a model says of pictures. Imports NumPy alone: serving, evaluation and export share it."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.files import replacing
+from pipeline.files import read_arrays, write_arrays
 
 OUTPUTS = ("probabilities", "classes", "confidence", "boxes")
 """The outputs a model names; `boxes` only where it localises."""
@@ -45,9 +44,7 @@ class Readings:
 
     def save(self, path: Path) -> None:
         """Write an uncompressed `.npz`."""
-        arrays = {name: getattr(self, name) for name in OUTPUTS if getattr(self, name) is not None}
-        with replacing(path) as temporary:
-            np.savez(temporary, **arrays)
+        write_arrays(path, {name: getattr(self, name) for name in OUTPUTS if getattr(self, name) is not None})
 
     @classmethod
     def load(cls, path: Path) -> "Readings":
@@ -56,13 +53,11 @@ class Readings:
         Raises:
             DataError: the file is missing, damaged, or lacks an array.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return cls.of({name: archive[name] for name in archive.files})
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file; run `make repro` to make it") from None
-        except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
-            raise DataError(f"{path}: damaged; expected the arrays probabilities, classes, confidence") from None
+        arrays = read_arrays(path)
+        missing = {"probabilities", "classes", "confidence"} - set(arrays)
+        if missing:
+            raise DataError(f"{path}: {', '.join(sorted(missing))} missing; it holds {', '.join(sorted(arrays))}")
+        return cls.of(arrays)
 
 
 def in_order(classes: np.ndarray, blank: int | None) -> np.ndarray:

@@ -21,7 +21,7 @@ class Samplewise(keras.layers.Layer):
     picture becomes zeros.
     """
 
-    def __init__(self, epsilon: float = 1e-6, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
@@ -29,7 +29,7 @@ class Samplewise(keras.layers.Layer):
         mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
         centred = images - mean
         deviation = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True))
-        return centred / (deviation + self.epsilon)
+        return centred / ops.maximum(deviation, self.epsilon)
 
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -11,7 +11,8 @@ class MostProbable(keras.layers.Layer):
     """The most probable class of each slot: float (n, slots, classes) -> int32 (n, slots)."""
 
     def call(self, probabilities):
-        return ops.cast(ops.argmax(probabilities, axis=-1), "int32")
+        # Not `ops.argmax`: on TensorFlow it looks for negative zeros bit by bit, which ONNX has no operator for.
+        return ops.squeeze(ops.top_k(probabilities, 1)[1], axis=-1)
 
     def compute_output_spec(self, probabilities):
         return keras.KerasTensor(probabilities.shape[:-1], dtype="int32")

@@ -87,13 +87,16 @@ def train(
 
 
 def _columns(x: keras.KerasTensor) -> keras.KerasTensor:
-    """(n, 28, 140, 1) -> (n, 5, features): what the trunk sees above each cell."""
+    """(n, 28, 140, 1) -> (n, 5, 128): what the trunk sees above each cell."""
     x = digit_net.trunk(x)
     height, width, channels = x.shape[1:]
     cell = width // SLOTS
     cells = ops.transpose(ops.reshape(x, (-1, height, SLOTS, cell, channels)), (0, 2, 1, 3, 4))
     pooled = layers.MaxPooling2D(2)(ops.reshape(cells, (-1, height, cell, channels)))
-    return ops.reshape(pooled, (-1, SLOTS, (height // 2) * (cell // 2) * channels))
+    # One dense layer for all slots: what a digit looks like does not depend on where it stands.
+    x = layers.Dense(128, use_bias=False)(layers.Flatten()(pooled))
+    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    return ops.reshape(x, (-1, SLOTS, 128))
 
 
 def _shared(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -1,0 +1,31 @@
+"""Small real data for the tests: the stand-in's digits and patches, and strips of the digits."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+from pipeline import composition, sources
+from pipeline.images import SPLITS, ImageSet
+
+SIZES = {"train": 50_000, "valid": 5_000, "gate": 5_000, "test": 10_000}
+SUITES = {
+    "plain": {"fewest": 5, "most": 5, "jitter": False, "clutter": False},
+    "blanks": {"fewest": 0, "most": 5, "jitter": False, "clutter": False},
+    "jitter": {"fewest": 5, "most": 5, "jitter": True, "clutter": False},
+    "clutter": {"fewest": 5, "most": 5, "jitter": True, "clutter": True},
+}
+
+
+@pytest.fixture(scope="session")
+def embedded() -> dict[str, dict[str, dict[str, ImageSet]]]:
+    """The stand-in's pictures by data set (`task/suite`) and split."""
+    digits = composition.divide(sources.embedded("mnist"), SIZES, seed=7)
+    sets = {"mnist/mnist": digits, "cifar10/cifar10": composition.divide(sources.embedded("cifar10"), SIZES, seed=7)}
+    for suite, settings in SUITES.items():
+        sets[f"strips/{suite}"] = {
+            split: composition.compose(digits[split], rounds=1, seed=index, **settings)
+            for index, split in enumerate(SPLITS)
+        }
+    return sets

@@ -1,0 +1,108 @@
+"""params.yaml: every wrong value stops the run before any work, in one line that names key, expected and found."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of what params.yaml is checked against: the file itself and the shared files it names."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    return tmp_path
+
+
+def changed(project, old, new):
+    path = project / "params.yaml"
+    text = path.read_text()
+    assert old in text, f"{old!r} is no longer in params.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def complaint(path):
+    with pytest.raises(ConfigurationError) as caught:
+        params.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path))
+
+
+def test_the_committed_file_is_right():
+    loaded = params.load(ROOT / "params.yaml")
+    assert set(loaded.strategies) == set(params.strategy_names())
+    assert loaded.suites_of("strips") == ["plain", "blanks", "jitter", "clutter"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("budget: 1.0", "budgt: 1.0", r"budgt: unknown key \(did you mean 'budget'\?\)"),
+        ("    dropout: 0.3", "    droput: 0.3", r"strategies\.slice\.droput: unknown key \(did you mean 'dropout'\?\)"),
+        ("  fallback: embedded", "  fallbck: embedded", r"fetch\.fallbck: unknown key \(did you mean 'fallback'\?\)"),
+        ("seed: 20 ", "seed: 20\nseed: 21 ", r':\d+: found duplicate key "?seed"?'),
+        ("epochs: 6", 'epochs: "10"', r"strategies\.slice\.epochs: expected a valid number, found '10'"),
+        ("batch: 128", 'batch: "10"', r"strategies\.slice\.batch: expected a valid integer, found '10'"),
+        ("batch: 128", "batch: 12.5", r"strategies\.slice\.batch: expected a valid integer.*found 12\.5"),
+        ("seed: 20 ", "seed: true ", r"seed: expected a valid integer, found True"),
+        ("dropout: 0.3", "dropout: true", r"strategies\.slice\.dropout: expected a valid number, found True"),
+        ("epochs: 6", "epochs: 0", r"strategies\.slice\.epochs: expected greater than 0, found 0"),
+        ("epochs: 6", "epochs: -3", r"strategies\.slice\.epochs: expected greater than 0, found -3"),
+        ("learning_rate: 0.004", "learning_rate: 0", r"slice\.learning_rate: expected greater than 0, found 0"),
+        ("learning_rate: 0.004", "learning_rate: -0.1", r"slice\.learning_rate: expected greater than 0, found -0\.1"),
+        ("learning_rate: 0.004", "learning_rate: .nan", r"slice\.learning_rate: expected .*, found nan"),
+        ("train: 50000", "train: 50001", r"suites\.mnist: .* is 60001 .*expected 60000"),
+        ("  slice:\n", "  slyce:\n", r"strategies\.slyce: unknown strategy \(did you mean 'slice'\?\); there are cnn,"),
+        ("batch: 128", "batch: 50001", r"strategies\.slice\.batch: 50001 is more than the 50000 pictures"),
+        ("from: raw/mnist", "from: ../outside", r"suites\.mnist\.from: '\.\./outside' leads outside the project"),
+        ("from: raw/mnist", "from: /etc", r"suites\.mnist\.from: '/etc' leads outside the project"),
+        ("uses: pipeline/digit_net.py", "uses: ../x.py", r"strategies\.slice\.uses: .* leads outside the project"),
+        ("uses: pipeline/digit_net.py", "uses: pipeline/none.py", r"strategies\.slice\.uses: no file or folder"),
+        ("train_on: mnist/mnist", "train_on: mnist/mnst", r"train_on: no data set .*did you mean 'mnist/mnist'"),
+        ("from: mnist/mnist", "from: cifar10/cifar10", r"suites\.plain\.from: strips are composed from single digits"),
+        ("digits: [5, 5]", "digits: [5, 4]", r"suites\.plain: expected digits is \[fewest, most\]"),
+        ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected 'none', 'rescale'"),
+        ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
+        ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
+        ("seed: 20 ", "seed: !!python/object/apply:os.system ['true'] ", r":\d+: could not determine a constructor"),
+        ("seed: 20 ", "seed: [20 ", r":\d+: .*expected plain YAML"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(project, old, new, expected):
+    message = complaint(changed(project, old, new))
+    assert re.search(expected, message), message
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"# nothing\n", "the file is empty"),
+        (b"- 1\n", "found list"),
+        (b"\xff\xfe", "UTF-8"),
+    ],
+)
+def test_a_file_without_sections(project, content, expected):
+    path = project / "params.yaml"
+    path.write_bytes(content)
+    assert expected in complaint(path)
+
+
+def test_a_missing_file(tmp_path):
+    assert "no such file" in complaint(tmp_path / "params.yaml")
+
+
+def test_settings_are_the_keyword_arguments(project):
+    settings = params.settings_of("multihead")
+    assert {"trunk", "epochs", "batch", "learning_rate", "blank_rate"} <= set(settings)
+    assert not {"normalizer", "seed", "budget", "train", "valid"} & set(settings)
+    assert params.load(project / "params.yaml").strategies["multihead"].settings["trunk"] == "columns"

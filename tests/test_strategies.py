@@ -1,0 +1,159 @@
+"""The contract: every strategy, found by its name, keeps the same promises."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline import composition, export, models, normalization, params, readings, strategies, training
+from pipeline.errors import ConfigurationError
+from pipeline.images import BLANK, ImageSet
+
+ROOT = Path(__file__).parents[1]
+ENTRIES = params.load(ROOT / "params.yaml").strategies
+FEW = 64
+STEPS = 160
+"""Steps that suffice to learn 64 pictures by heart."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A strategy trained on a few pictures, and pictures made of just those."""
+
+    name: str
+    model: keras.Model
+    seen: ImageSet
+    history: list[dict[str, float]]
+
+
+def train(name, train_on, valid, seed=1, steps=STEPS):
+    entry = ENTRIES[name]
+    statistics = normalization.fit(train_on, name=entry.train_on, zca_epsilon=1e-6)
+    budget = steps * entry.settings["batch"] / len(train_on) / entry.settings["epochs"]
+    with training.running("float32") as run:
+        model = strategies.load(name).train(
+            train_on, valid, normalizer=statistics, seed=seed, budget=budget, **entry.settings
+        )
+    return model, run.history
+
+
+def read_suite(name, few):
+    """What the strategy reads, made of the pictures it has seen."""
+    entry = ENTRIES[name]
+    if entry.task == "strips" and entry.train_on == "mnist/mnist":
+        return composition.compose(few, rounds=1, fewest=5, most=5, jitter=False, clutter=False, seed=1)
+    return few
+
+
+@pytest.fixture(scope="module", params=strategies.strategy_names())
+def trained(request, embedded):
+    few = embedded[ENTRIES[request.param].train_on]["train"].take(slice(0, FEW))
+    model, history = train(request.param, few, few)
+    return Trained(request.param, model, read_suite(request.param, few), history)
+
+
+def test_the_outputs_are_those_of_the_contract(trained):
+    outputs = {name: value.numpy() for name, value in trained.model(trained.seen.images).items()}
+    n, slots = trained.seen.labels.shape
+    assert set(outputs) - {"boxes"} == {"probabilities", "classes", "confidence"}
+    assert outputs["probabilities"].shape[:2] == (n, slots)
+    assert outputs["probabilities"].dtype == np.float32
+    np.testing.assert_allclose(outputs["probabilities"].sum(axis=-1), 1, atol=1e-5)
+    assert outputs["classes"].shape == (n, slots)
+    assert outputs["confidence"].shape == (n,)
+    assert ((outputs["confidence"] >= 0) & (outputs["confidence"] <= 1)).all()
+    assert trained.model.inputs[0].dtype == "uint8"
+
+
+def test_its_suites_are_those_of_its_task(trained):
+    suites = strategies.load(trained.name).SUITES
+    known = params.load(ROOT / "params.yaml").suites_of(ENTRIES[trained.name].task)
+    assert suites
+    assert set(suites) <= set(known)
+
+
+def test_the_loss_falls_and_it_learns_what_it_sees(trained):
+    assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"] or len(trained.history) == 1
+    read = models.read(trained.model, trained.seen.images)
+    assert (read.classes == trained.seen.labels).mean() >= 0.95
+
+
+def test_it_learns_nothing_from_shuffled_labels(trained, embedded):
+    splits = embedded[ENTRIES[trained.name].train_on]
+    few, valid = splits["train"].take(slice(0, 256)), splits["valid"]
+    order = np.random.default_rng(0).permutation(few.labels.size)
+    shuffled = dataclasses.replace(few, labels=few.labels.reshape(-1)[order].reshape(few.labels.shape))
+    model, _ = train(trained.name, shuffled, valid, steps=40)
+    unseen = read_suite(trained.name, valid)
+    classes = models.read(model, unseen.images).classes
+    digits = unseen.labels != BLANK if unseen.class_names[-1] == "blank" else np.ones_like(unseen.labels, bool)
+    chance = np.bincount(unseen.labels[digits]).max() / digits.sum()
+    spread = 4 * np.sqrt(chance * (1 - chance) / digits.sum())
+    assert (classes[digits] == unseen.labels[digits]).mean() <= chance + max(spread, 0.1)
+
+
+def test_it_loads_where_no_strategy_was_imported_and_says_the_same(trained, tmp_path):
+    models.save(trained.model, tmp_path / "model.keras")
+    trained.seen.save(tmp_path / "seen.npz")
+    code = (
+        "import sys; from pathlib import Path; from pipeline import images, models\n"
+        "seen = images.ImageSet.load(Path(sys.argv[1]) / 'seen.npz')\n"
+        "model = models.load(Path(sys.argv[1]) / 'model.keras')\n"
+        "models.read(model, seen.images).save(Path(sys.argv[1]) / 'said.npz')\n"
+        "assert not [name for name in sys.modules if name.startswith('pipeline.strategies')]\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=True, capture_output=True)
+    said = readings.Readings.load(tmp_path / "said.npz")
+    here = models.read(trained.model, trained.seen.images)
+    np.testing.assert_allclose(said.probabilities, here.probabilities, atol=1e-6)
+    np.testing.assert_array_equal(said.classes, here.classes)
+
+
+def test_a_model_is_saved_to_the_same_bytes_twice(trained, tmp_path):
+    models.save(trained.model, tmp_path / "a.keras")
+    models.save(models.load(tmp_path / "a.keras"), tmp_path / "b.keras")
+    models.save(trained.model, tmp_path / "c.keras")
+    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
+    assert export.sha256(tmp_path / "b.keras")
+
+
+def test_it_exports_to_the_same_bytes_twice_and_agrees_with_keras(trained, tmp_path):
+    module = strategies.load(trained.name)
+    if not getattr(module, "DEPLOYABLE", True):
+        assert module.__doc__
+        assert "deployable" in module.__doc__, "says why it stays outside a graph"
+        return
+    for name in "ab":
+        export.to_onnx(trained.model, tmp_path / f"{name}.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    parity = export.compare(trained.model, tmp_path / "a.onnx", trained.seen)
+    assert parity.holds, parity
+    assert parity.pictures == len(trained.seen)
+
+
+@pytest.mark.parametrize("name", strategies.strategy_names())
+def test_its_params_are_its_keyword_arguments(name):
+    settings = params.settings_of(name)
+    required = {key for key, (_, needed) in settings.items() if needed}
+    assert required <= set(ENTRIES[name].settings) <= set(settings)
+    assert strategies.load(name).train.__doc__
+    for key in settings:
+        assert f"{key}:" in strategies.load(name).train.__doc__, f"{name}: {key} is not documented"
+
+
+@pytest.mark.parametrize("name", strategies.strategy_names())
+def test_an_impossible_normalization_is_a_clear_error(name, embedded):
+    few = embedded[ENTRIES[name].train_on]["train"].take(slice(0, 8))
+    settings = {**ENTRIES[name].settings, "normalization": "white"}
+    statistics = normalization.fit(few, name="x", zca_epsilon=1e-6)
+    with pytest.raises(ConfigurationError, match="expected one of none, rescale"):
+        strategies.load(name).train(few, few, normalizer=statistics, seed=1, budget=0.01, **settings)
+
+
+def test_an_unknown_strategy_is_told_which_there_are():
+    with pytest.raises(ConfigurationError, match=r"strategies\.slyce: unknown strategy; there are cnn, "):
+        strategies.load("slyce")

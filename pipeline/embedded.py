@@ -35,15 +35,13 @@ def digits() -> dict[str, ImageSet]:
     small = load_digits()
     images = np.zeros((len(small.images), DIGIT, DIGIT, 1), np.uint8)
     for image, picture in zip(images, small.images, strict=True):
-        enlarged = Image.fromarray(np.rint(picture / 16 * 255).astype(np.uint8)).resize(
-            (20, 20), Image.Resampling.BICUBIC
-        )
-        image[4:24, 4:24, 0] = enlarged
+        ink = Image.fromarray(np.rint(picture / 16 * 255).astype(np.uint8))
+        image[4:24, 4:24, 0] = ink.resize((20, 20), Image.Resampling.BICUBIC)
     return {"pool": _labelled(images, small.target, DIGIT_NAMES)}
 
 
 def patches() -> dict[str, ImageSet]:
-    """Non-overlapping 32×32 patches of ten photographs; the class is the photograph. Splits come from disjoint bands."""
+    """Non-overlapping 32×32 patches of ten photographs, whose class is the photograph; splits from disjoint bands."""
     found: dict[str, list[tuple[np.ndarray, int]]] = {split: [] for split in _SHARES}
     seen: set[bytes] = set()
     for label, name in enumerate(PHOTOGRAPHS):

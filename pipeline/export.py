@@ -70,16 +70,20 @@ def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
     """Rename input, outputs and everything between them in a fixed order; drop what only describes the exporter.
 
     Args:
-        model: an exported graph with one input.
+        model: an exported graph that reads one input.
         outputs: the names its outputs get; each is found in the exporter's own name for it.
     """
     names: dict[str, str] = {"": ""}
     graph = model.graph
-    names[graph.input[0].name] = "images"
+    nodes = _topological(graph)
+    # Constants that the exporter folded stay behind as inputs that nothing reads.
+    read = {name for node in nodes for name in node.input}
+    inputs = [value for value in graph.input if value.name in read]
+    (images,) = inputs
+    names[images.name] = "images"
     # Keras flattens a dict of outputs in the order of its sorted keys.
     for value, name in zip(graph.output, sorted(outputs), strict=True):
         names[value.name] = name
-    nodes = _topological(graph)
     for node in nodes:
         for name in [*node.input, *node.output]:
             names.setdefault(name, f"t{len(names)}")
@@ -89,10 +93,11 @@ def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
     initializers = [value for value in graph.initializer if value.name in names]
-    for value in [*graph.input, *graph.output, *initializers]:
+    for value in [*inputs, *graph.output, *initializers]:
         value.name = names[value.name]
     initializers.sort(key=lambda value: int(value.name[1:]))
-    del graph.node[:], graph.initializer[:], graph.value_info[:], model.metadata_props[:]
+    del graph.input[:], graph.node[:], graph.initializer[:], graph.value_info[:], model.metadata_props[:]
+    graph.input.extend(inputs)
     graph.node.extend(nodes)
     graph.initializer.extend(initializers)
     graph.name, graph.doc_string, model.doc_string = "reader", "", ""

@@ -25,12 +25,13 @@ def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
         digits: expect 28×28 grey pictures, light on dark, of the classes 0 to 9; otherwise colour pictures of one size.
 
     Returns:
-        `pool`, whose origin is `folder:` and the folder's name. Colours are converted: grey by luminance (ITU-R 601) for
-        digits, grey repeated for the others; transparent pixels are laid on black, 16 bits are scaled down to 8.
+        `pool`, whose origin is `folder:` and the folder's name. Colours are converted: to grey by luminance (ITU-R
+        601) for digits, from grey by repeating it for the others; transparent pixels are laid on black, 16 bits are scaled down to 8.
 
     Raises:
         ConfigurationError: there is no such folder.
-        DataError: a picture is damaged, of another size, or dark on light; a label or file is missing; a class is empty.
+        DataError: a picture is damaged, of another size, or dark on light; a label or a file is missing; a class is
+            empty.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; expected FOLDER/CLASS/*.png, or pictures and {LABELS}")

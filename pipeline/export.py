@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,9 +59,11 @@ def to_onnx(model: keras.Model, path: Path) -> None:
     The graph's input is `images`, its outputs carry the names of the contract. Inner names are renumbered in the order
     of the graph: the exporter's own differ from run to run.
     """
-    # An input of the right shape builds what the exporter needs to trace.
+    # A first call builds what the exporter needs to trace.
     model(np.zeros((1, *model.input_shape[1:]), np.uint8))
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # Keras asks NumPy for a name that it no longer has, and says so to no one's use.
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(temporary, format="onnx", opset_version=OPSET, verbose=False)
         graph = onnx.load(temporary)
         onnx.save(canonical(graph, list(model.output)), temporary)

@@ -26,7 +26,8 @@ def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
 
     Returns:
         `pool`, whose origin is `folder:` and the folder's name. Colours are converted: to grey by luminance (ITU-R
-        601) for digits, from grey by repeating it for the others; transparent pixels are laid on black, 16 bits are scaled down to 8.
+        601) for digits, from grey by repeating it for the others; transparent pixels are laid on black, and 16 bits are
+        scaled down to 8.
 
     Raises:
         ConfigurationError: there is no such folder.

@@ -32,7 +32,8 @@ def main(
     export.to_onnx(network, model)
     parity = {}
     for suite in training["suites"]:
-        parity[suite] = export.compare(network, model, ImageSet.load(data / suite / "test.npz"))
+        test = ImageSet.load(data / suite / "test.npz")
+        parity[suite] = export.compare(network, model, test)
         if not parity[suite].holds:
             model.unlink()
             raise DataError(f"{model}: Keras and ONNX disagree on {suite}: {parity[suite]}; nothing was packaged")
@@ -44,7 +45,7 @@ def main(
         "model": {"file": model.name, "sha256": export.sha256(model), "bytes": model.stat().st_size},
         "inputs": {"height": height, "width": width, "channels": channels},
         "slots": network.output["classes"].shape[1],
-        "class_names": training["class_names"],
+        "class_names": list(test.class_names),
         "origin": training["origin"],
         "pretrained": training["pretrained"],
         "parameters": training["parameters"],

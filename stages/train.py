@@ -37,7 +37,6 @@ def main(strategy: str, data: Path, statistics: Path, out: Path, curves: Path, t
         "suites": list(module.SUITES),
         "trained_on": entry.train_on,
         "origin": train.origin,
-        "class_names": list(train.class_names),
         "deployable": getattr(module, "DEPLOYABLE", True),
         "pretrained": getattr(module, "PRETRAINED", "not_applicable"),
         "parameters": training.parameters(model),

@@ -25,15 +25,14 @@ def main() -> None:
         if mirror and "://" not in mirror:
             # Experiments run in folders of their own, where a relative path leads nowhere.
             environment["DATASETS_MIRROR"] = str(Path(mirror).expanduser().resolve())
-        codes = [
-            _dvc("repro", "--force", f"fetch@{name}", "--single-item", environment=environment)
-            for name in _unsettled(settings)
-        ]
-        code = max(codes, default=0) or _dvc("repro", environment=environment)
+        unsettled = [f"fetch@{name}" for name in _unsettled(settings)]
+        code = unsettled and _dvc("repro", "--force", "--single-item", *unsettled, environment=environment)
+        code = code or _dvc("repro", environment=environment)
         if code:
             number, _, line = (error.read_text() if error.exists() else "").strip().partition(" ")
             print(f"\nmake repro stopped: {line or 'DVC says why above'}", file=sys.stderr)
             sys.exit(int(number or code))
+    print(_result(read_json(Path("metrics/summary.json"))))
 
 
 def _unsettled(settings: params.Params) -> list[str]:
@@ -48,6 +47,15 @@ def _unsettled(settings: params.Params) -> list[str]:
         if embedded or getattr(settings.sources, name).origin != "public":
             unsettled.append(name)
     return unsettled
+
+
+def _result(summary: dict) -> str:
+    lines = []
+    for task, best in summary.items():
+        on_test = ", ".join(f"{suite} {100 * accuracy:.2f} %" for suite, accuracy in best["test"].items())
+        lines.append(f"{task}: {best['candidate']} reads {on_test} of test right")
+    lines.append("All of it: reports/report.html. Serve it: make serve")
+    return "\n" + "\n".join(lines)
 
 
 def _dvc(*arguments: str, environment: dict[str, str]) -> int:

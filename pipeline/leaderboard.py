@@ -68,6 +68,26 @@ def table(rows: Sequence[Score]) -> str:
     return _csv(COLUMNS, [[_cell(value) for value in asdict(row).values()] for row in rows])
 
 
+def markdown(rows: Sequence[Score]) -> str:
+    """The rows of the test split as a Markdown table for the README: shares in per cent."""
+    lines = [
+        "| suite | strategy | read whole, % | 95 % interval | single digits, % | read at 99.5 %, % | ECE | parameters |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row.split != "test":
+            continue
+        digit, share = (
+            "" if value is None else f"{100 * value:.2f}" for value in (row.digit_accuracy, row.coverage_995)
+        )
+        origin = " (stand-in)" if row.origin == "embedded" else ""
+        lines.append(
+            f"| {row.suite} | {row.strategy}{origin} | {100 * row.sequence_accuracy:.2f} "
+            f"| {100 * row.ci_low:.2f} to {100 * row.ci_high:.2f} | {digit} | {share} | {row.ece:.4f} | {row.parameters:,} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def candidates(
     evaluations: Mapping[str, Mapping[str, Any]], suites_of: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, Any]]:

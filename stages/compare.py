@@ -33,6 +33,7 @@ def main(
     chosen = board.candidates(evaluations, suites_of)
 
     write_text(leaderboard, board.table(rows))
+    write_text(leaderboard.with_suffix(".md"), board.markdown(rows))
     write_json(candidates, chosen)
     write_json(summary, board.summary(chosen, rows))
     write_text(timings_table, board.timings(timings, list(run.strategies)))

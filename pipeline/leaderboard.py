@@ -70,22 +70,32 @@ def table(rows: Sequence[Score]) -> str:
 
 def markdown(rows: Sequence[Score]) -> str:
     """The rows of the test split as a Markdown table for the README: shares in per cent."""
-    lines = [
-        "| suite | strategy | read whole, % | 95 % interval | single digits, % | read at 99.5 %, % | ECE | parameters |",
-        "|---|---|---|---|---|---|---|---|",
+    header = (
+        "suite",
+        "strategy",
+        "read whole",
+        "95 % interval",
+        "single digits",
+        "read at 99.5 %",
+        "ECE",
+        "parameters",
+    )
+    lines = [header, ("---",) * len(header)]
+    lines += [
+        (
+            row.suite,
+            row.strategy + (" (stand-in)" if row.origin == "embedded" else ""),
+            _percent(row.sequence_accuracy),
+            f"{_percent(row.ci_low)} to {_percent(row.ci_high)}",
+            _percent(row.digit_accuracy),
+            _percent(row.coverage_995),
+            _cell(row.ece),
+            f"{row.parameters:,}",
+        )
+        for row in rows
+        if row.split == "test"
     ]
-    for row in rows:
-        if row.split != "test":
-            continue
-        digit, share = (
-            "" if value is None else f"{100 * value:.2f}" for value in (row.digit_accuracy, row.coverage_995)
-        )
-        origin = " (stand-in)" if row.origin == "embedded" else ""
-        lines.append(
-            f"| {row.suite} | {row.strategy}{origin} | {100 * row.sequence_accuracy:.2f} "
-            f"| {100 * row.ci_low:.2f} to {100 * row.ci_high:.2f} | {digit} | {share} | {row.ece:.4f} | {row.parameters:,} |"
-        )
-    return "\n".join(lines) + "\n"
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def candidates(
@@ -188,6 +198,10 @@ def _cell(value: Any, decimals: int = 4) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -487,3 +487,12 @@ def test_a_damaged_model_is_an_error_of_one_line_and_leaves_nothing(inside, tmp_
 def test_a_strategy_without_a_suite_to_read_is_an_error(inside, tmp_path):
     with pytest.raises(DataError, match="none of the suites that brightness can read: plain, blanks, clutter"):
         run_evaluate(data=tmp_path)
+
+
+def test_the_markdown_table_holds_the_test_rows(three):
+    rows = leaderboard.scores({"good": three["good"]}, SUITES)
+    lines = leaderboard.markdown(rows).splitlines()
+    test = [row for row in rows if row.split == "test"]
+    assert len(lines) == 2 + len(test)
+    assert {line.count("|") for line in lines} == {9}
+    assert lines[2].startswith(f"| {test[0].suite} | good | {100 * test[0].sequence_accuracy:.2f} | ")

@@ -33,15 +33,20 @@ def run(main: Callable[..., None]) -> None:
     except PipelineError as error:
         _fail(error)
     except OSError as error:
-        _fail(_explained(error))
+        _fail(_explained(error, arguments.get("out")))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _explained(error: OSError) -> PipelineError:
-    where = error.filename if error.filename is not None else "a file"
+def _explained(error: OSError, out: Path | None) -> PipelineError:
+    # Writing, unlike opening, does not say which file it was; then it is what the command was to make.
+    where = error.filename or out or "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError(f"{where}: the disk is full; free some space and run again, nothing half-written was kept")
+    if error.errno == errno.EFBIG:
+        return DataError(
+            f"{where}: larger than `ulimit -f` or the disk allows; raise it, nothing half-written was kept"
+        )
     return DataError(f"{where}: {error.strerror or error}")
 
 

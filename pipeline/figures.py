@@ -125,6 +125,33 @@ def sheet(readings: Readings, pictures: ImageSet, title: str, positional: bool =
     return figure
 
 
+def save_evaluation(
+    folder: Path,
+    strategy: str,
+    suite: str,
+    readings: Mapping[str, Readings],
+    pictures: Mapping[str, ImageSet],
+    positional: bool = True,
+) -> None:
+    """Write `SUITE-sheet.png` of the test split, and `SUITE-worst.png` of valid, on which work is steered.
+
+    Args:
+        folder: where the two go.
+        strategy: who read.
+        suite: what was read.
+        readings: by split.
+        pictures: by split.
+        positional: whether slot i of a reading stands for slot i of the truth.
+    """
+    note = " (embedded stand-in)" if pictures["valid"].origin == "embedded" else ""
+    summary = sheet(readings["test"], pictures["test"], f"{strategy} on {suite}, test{note}", positional)
+    save(summary, folder / f"{suite}-sheet.png")
+    save(
+        gallery(readings["valid"], pictures["valid"], f"{strategy} on {suite}, valid{note}"),
+        folder / f"{suite}-worst.png",
+    )
+
+
 @matplotlib.rc_context(STYLE)
 def accuracies(rows: Sequence[Score], suites: Sequence[str], task: str) -> Figure:
     """Sequence accuracy with its interval, a panel for each of the task's suites: test filled, valid hollow."""

@@ -1,10 +1,11 @@
 """Pictures from a folder of the user's own: `folder/CLASS/*.png`, or pictures and a `labels.csv` beside them."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from pipeline.errors import ConfigurationError, DataError
@@ -26,13 +27,13 @@ def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
 
     Returns:
         `pool`, whose origin is `folder:` and the folder's name. Colours are converted: to grey by luminance (ITU-R
-        601) for digits, from grey by repeating it for the others; transparent pixels are laid on black, and 16 bits are
-        scaled down to 8.
+        601) for digits, from grey by repeating it for the others; transparent pixels are laid on black, of 16 bits the
+        high byte is kept, and a picture is turned as its EXIF entry says.
 
     Raises:
         ConfigurationError: there is no such folder.
         DataError: a picture is damaged, of another size, or dark on light; a label or a file is missing; a class is
-            empty.
+            empty; a row leads out of the folder; a picture lies where it has no class.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; expected FOLDER/CLASS/*.png, or pictures and {LABELS}")
@@ -78,53 +79,78 @@ def _by_class(folder: Path) -> list[tuple[Path, str]]:
         raise DataError(f"{folder}: neither class folders nor {LABELS} in it; expected FOLDER/CLASS/*.png")
     files = []
     for entry in classes:
-        pictures = sorted(path for path in entry.iterdir() if path.suffix.lower() in SUFFIXES)
+        pictures = sorted(path for path in entry.iterdir() if _is_picture(path))
         if not pictures:
             raise DataError(f"{entry}: an empty class; expected pictures ({', '.join(SUFFIXES)}), or remove the folder")
         files += [(path, entry.name) for path in pictures]
+    if stray := sorted(_below(folder) - {path for path, _ in files}):
+        raise DataError(
+            f"{stray[0]}: a picture outside {folder}/CLASS; move it into its class, or list all in {LABELS}"
+        )
     return files
 
 
 def _listed(table: Path) -> list[tuple[Path, str]]:
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "label"} <= set(reader.fieldnames or []):
-            raise DataError(
-                f"{table}: columns {', '.join(reader.fieldnames or ['none'])} found, expected file and label"
-            )
-        rows = [(row["file"] or "", row["label"] or "", reader.line_num) for row in reader]
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if not {"file", "label"} <= set(reader.fieldnames or []):
+                raise DataError(
+                    f"{table}: columns {', '.join(reader.fieldnames or ['none'])} found, expected file and label"
+                )
+            rows = [(row["file"] or "", row["label"] or "", reader.line_num) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{table}: no table that can be read ({error}); expected CSV in UTF-8") from None
     if not rows:
         raise DataError(f"{table}: no rows; expected one for every picture")
-    folder = table.parent.resolve()
+    folder = table.parent
     listed: dict[Path, str] = {}
     for name, label, line in rows:
-        path = (folder / name).resolve()
-        if not name or not path.is_relative_to(folder) or not path.is_file():
-            raise DataError(f"{table}:{line}: no file {name!r} in {table.parent}; correct the row or remove it")
+        # Judged by the name alone: DVC may keep the pictures themselves as links into its cache.
+        path = folder / name
+        if path.is_absolute() != folder.is_absolute() or not path.is_relative_to(folder) or ".." in Path(name).parts:
+            raise DataError(f"{table}:{line}: {name!r} leads out of {folder}, expected a file in it; refused")
+        if not name or "\0" in name or not path.is_file():
+            raise DataError(f"{table}:{line}: no file {name!r} in {folder}; correct the row or remove it")
         if not label:
             raise DataError(f"{table}:{line}: {name} has no label; expected its class")
         if path in listed:
             raise DataError(f"{table}:{line}: {name} is listed twice; expected every picture once")
         listed[path] = label
-    unlisted = sorted({path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES} - set(listed))
-    if unlisted:
+    if unlisted := sorted(_below(folder) - set(listed)):
         raise DataError(f"{table}: no label for {unlisted[0].relative_to(folder)}; list it or remove it")
     return sorted(listed.items())
 
 
+def _below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if _is_picture(path) and not _is_hidden(path.relative_to(folder))}
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _decoded(path: Path, mode: str) -> np.ndarray:
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(path, formats=FORMATS) as picture,
+        ):
             if picture.width * picture.height > LARGEST:
                 raise DataError(f"{path}: {picture.width}×{picture.height} pixels found, expected at most {LARGEST:,}")
-            picture.load()
+            picture = ImageOps.exif_transpose(picture)
             if picture.mode.startswith("I"):
-                deep = np.asarray(picture).astype(np.float64)
-                picture = Image.fromarray(np.rint(np.clip(deep / 257, 0, 255)).astype(np.uint8))
+                picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
             elif picture.has_transparency_data:
                 clear = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
             converted = np.asarray(picture.convert(mode))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever their parsing trips over.
         raise DataError(f"{path}: no picture that can be read ({error}); expected {', '.join(FORMATS)}") from None
     return converted[..., None] if mode == "L" else converted

@@ -119,14 +119,11 @@ def unzipped(data: bytes, name: str, limit: int) -> bytes:
     """
     stream = zlib.decompressobj(wbits=31)
     try:
-        content = stream.decompress(data, limit)
-        if stream.unconsumed_tail:
-            raise DataError(
-                f"{name}: unpacks to more than {limit:,} bytes, expected fewer; it was not unpacked further"
-            )
+        content = stream.decompress(data, limit + 1)
     except zlib.error:
-        kind = "a web page" if data[:256].lstrip().lower().startswith((b"<!doctype", b"<html")) else "no gzip file"
-        raise DataError(f"{name}: {kind} found, expected gzip; get the file again") from None
+        raise DataError(f"{name}: {_kind(data)} found, expected gzip; get the file again") from None
+    if len(content) > limit:
+        raise DataError(f"{name}: unpacks to more than {limit:,} bytes, expected fewer; it was not unpacked further")
     if not stream.eof:
         raise DataError(f"{name}: the gzip file is truncated after {len(data):,} bytes; get the file again")
     if stream.unused_data:
@@ -140,8 +137,8 @@ def read_archive(data: bytes, name: str) -> dict[str, bytes]:
     """The batches in CIFAR-10's archive (a tar, already unzipped), by file name.
 
     Raises:
-        DataError: the archive is damaged, a member leaves its folder or is a link, or a batch is missing, doubled, or
-            of a size that is no whole number of records.
+        DataError: the archive is damaged, a member leaves its folder or is a link, or a batch is missing, doubled, too
+            large, or of a size that is no whole number of records.
     """
     wanted = {batch for batches in CIFAR10_BATCHES.values() for batch in batches}
     found: dict[str, bytes] = {}
@@ -151,24 +148,28 @@ def read_archive(data: bytes, name: str) -> dict[str, bytes]:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts:
                     raise DataError(f"{name}: member {member.name!r} leads out of the archive's folder; refused")
-                if not (member.isfile() or member.isdir()):
+                # Of a sparse file a few bytes in the archive can be any number when read.
+                if not (member.isfile() or member.isdir()) or member.issparse():
                     raise DataError(
-                        f"{name}: member {member.name!r} is a link or a device, expected plain files; refused"
+                        f"{name}: member {member.name!r} is a link, a device or sparse, expected plain files; refused"
                     )
                 if path.suffix != ".bin" or not member.isfile():
                     continue
                 if path.name not in wanted:
-                    raise DataError(f"{name}: batch {path.name} found, expected {', '.join(sorted(wanted))}")
+                    raise DataError(f"{name}: batch {path.name!r} found, expected {', '.join(sorted(wanted))}")
                 if path.name in found:
                     raise DataError(f"{name}: batch {path.name} found twice, expected once")
+                if member.size > _BATCH * RECORD:
+                    raise DataError(
+                        f"{name}: {path.name} has {member.size:,} bytes, expected at most {_BATCH * RECORD:,}"
+                    )
                 found[path.name] = archive.extractfile(member).read()
-    except tarfile.TarError:
+    except (tarfile.TarError, ValueError, OverflowError):
         raise DataError(f"{name}: damaged, expected a tar archive; get the file again") from None
     if missing := sorted(wanted - set(found)):
         raise DataError(f"{name}: batch {missing[0]} missing, expected {', '.join(sorted(wanted))}")
     for batch, content in found.items():
-        if not content or len(content) % RECORD:
-            raise DataError(f"{name}: {batch} has {len(content):,} bytes, expected a multiple of {RECORD:,}")
+        _expect_records(content, f"{name}: {batch}")
     return found
 
 
@@ -176,8 +177,9 @@ def decode_records(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """CIFAR-10 records -> uint8 (n, 32, 32, 3) and labels (n, 1), in one canonical order: sorted bytewise.
 
     Raises:
-        DataError: a label is above 9.
+        DataError: there is no whole number of records, or a label is above 9.
     """
+    _expect_records(data, name)
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
     _expect_labels(records[:, 0], name)
     as_text = np.ascontiguousarray(records).view(f"S{RECORD}")[:, 0]
@@ -205,7 +207,7 @@ def _mnist(mirror: str, cache: Path) -> dict[str, ImageSet]:
         remote = Remote(f"mnist/{file}.gz", addresses, _LARGEST_MNIST)
 
         def verified(path: Path, expected: str = expected) -> bytes:
-            data = unzipped(path.read_bytes(), str(path), _LARGEST_MNIST)
+            data = unzipped(_bounded(path, _LARGEST_MNIST), str(path), _LARGEST_MNIST)
             _expect_digest(hashlib.sha256(data).hexdigest(), expected, path)
             return data
 
@@ -214,6 +216,11 @@ def _mnist(mirror: str, cache: Path) -> dict[str, ImageSet]:
     for name, prefix in (("pool", "train"), ("test", "t10k")):
         images = decode_images(content[f"{prefix}-images-idx3-ubyte"], f"{prefix}-images-idx3-ubyte.gz")
         labels = decode_labels(content[f"{prefix}-labels-idx1-ubyte"], f"{prefix}-labels-idx1-ubyte.gz")
+        if len(images) != len(labels):
+            raise DataError(
+                f"{prefix}-images-idx3-ubyte.gz: {len(images):,} pictures but {len(labels):,} labels found in "
+                f"{prefix}-labels-idx1-ubyte.gz, expected as many of both"
+            )
         sets[name] = _set(images, labels, DIGIT_NAMES, "mnist")
     return sets
 
@@ -222,7 +229,7 @@ def _cifar10(mirror: str, cache: Path) -> dict[str, ImageSet]:
     remote = Remote("cifar10/cifar-10-binary.tar.gz", CIFAR10_ADDRESSES, _LARGEST_CIFAR10)
 
     def verified(path: Path) -> dict[str, ImageSet]:
-        batches = read_archive(unzipped(path.read_bytes(), str(path), _LARGEST_CIFAR10), str(path))
+        batches = read_archive(unzipped(_bounded(path, _LARGEST_CIFAR10), str(path), _LARGEST_CIFAR10), str(path))
         sets = {}
         for name, parts in CIFAR10_BATCHES.items():
             images, labels = decode_records(b"".join(batches[part] for part in parts), str(path))
@@ -242,9 +249,21 @@ def _got(remote: Remote, mirror: str, cache: Path, verified):
     path = mirrored(remote, mirror, cache) if mirror else fetched(remote, cache)
     try:
         return verified(path)
-    except DataError:
+    except DataError as error:
         path.unlink(missing_ok=True)
-        raise
+        raise DataError(f"{error}; it was removed from the cache, run again to download it anew") from None
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    if (size := path.stat().st_size) > limit:
+        raise DataError(f"{path}: {size:,} bytes found, expected at most {limit:,}")
+    return path.read_bytes()
+
+
+def _kind(data: bytes) -> str:
+    if data[:256].lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "a web page"
+    return "a damaged gzip file" if data.startswith(b"\x1f\x8b") else "no gzip file"
 
 
 def _set(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], origin: str) -> ImageSet:
@@ -262,6 +281,11 @@ def _idx_header(data: bytes, name: str, magic: int, sizes: int) -> tuple[int, ..
     if len(data) != expected:
         raise DataError(f"{name}: {len(data):,} bytes found, expected {expected:,} as its header says")
     return tuple(header)
+
+
+def _expect_records(data: bytes, name: str) -> None:
+    if not data or len(data) % RECORD:
+        raise DataError(f"{name}: {len(data):,} bytes found, expected a multiple of {RECORD:,}")
 
 
 def _expect_labels(labels: np.ndarray, name: str) -> None:

@@ -1,12 +1,8 @@
 """Reads every suite that a strategy can read, and scores the readings."""
 
-import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from pipeline import command, figures, models, scoring
 from pipeline.errors import DataError
@@ -14,7 +10,6 @@ from pipeline.files import read_json, replacing, write_json
 from pipeline.images import ImageSet
 
 SPLITS = ("valid", "gate", "test")
-BATCH = 256
 CARRIED = ("task", "origin", "precision", "parameters", "deployable", "pretrained")
 """What the evaluation repeats of the training, so that the comparison needs no model."""
 
@@ -46,39 +41,23 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
             for split in SPLITS:
                 said[suite][split].save(folder / f"{suite}-{split}.npz")
     with replacing(pictures) as folder:
-        for suite, splits in truth.items():
-            note = " (embedded stand-in)" if splits["valid"].origin == "embedded" else ""
-            sheet = figures.sheet(said[suite]["test"], splits["test"], f"{strategy} on {suite}, test{note}", positional)
-            figures.save(sheet, folder / f"{suite}-sheet.png")
-            worst = figures.gallery(said[suite]["valid"], splits["valid"], f"{strategy} on {suite}, valid{note}")
-            figures.save(worst, folder / f"{suite}-worst.png")
+        for suite in suites:
+            figures.save_evaluation(folder, strategy, suite, said[suite], truth[suite], positional)
     write_json(out, {"strategy": strategy, **{key: training[key] for key in CARRIED}, **scores})
-    read = models.reader(network)
-    write_json(
-        timings,
-        {
-            "seconds": round(sum(seconds.values()), 3),
-            "seconds_by_suite": seconds,
-            "ms_per_picture_batch_1": _milliseconds(read, splits["valid"].images[:1], 30),
-            "ms_per_picture_batch_256": _milliseconds(read, splits["valid"].images[:BATCH], 5),
-        },
-    )
+    some = truth[suites[0]]["valid"].images
+    clock = {
+        "seconds": round(sum(seconds.values()), 3),
+        "seconds_by_suite": seconds,
+        "ms_per_picture_batch_1": models.milliseconds(network, some[:1], times=30),
+        "ms_per_picture_batch_256": models.milliseconds(network, some[:256], times=5),
+    }
+    write_json(timings, clock)
 
 
 def _pictures(path: Path, training: dict) -> ImageSet:
     """A model of the stand-in says so whatever it reads."""
     pictures = ImageSet.load(path)
     return replace(pictures, origin="embedded") if training["origin"] == "embedded" else pictures
-
-
-def _milliseconds(read: Callable, images: np.ndarray, times: int) -> float:
-    """Median wall clock of one call, per picture."""
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        read(images)
-        taken.append(time.perf_counter() - started)
-    return round(1000 * statistics.median(taken) / len(images), 4)
 
 
 if __name__ == "__main__":

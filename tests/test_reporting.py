@@ -442,7 +442,7 @@ def manifest(three):
         "pretrained": "not_applicable",
         "class_names": list(STRIP_NAMES),
         "coverage": three["good"]["coverage"],
-        "train_on": "strips/plain",
+        "trained_on": "strips/plain",
         "seed": 20,
         "budget": 1.0,
         "precision": "float32",

@@ -135,7 +135,7 @@ def _download(address: str, partial: Path, remote: Remote) -> None:
         ):
             if not resumed:
                 # After the old part is gone: it must never stand beside the new one's origin.
-                write_text(_origin_of(partial), f"{address}\n{_version(answer)}")
+                write_text(_origin_of(partial), f"{_shown(address)}\n{_version(answer)}")
             start, began = got, time.monotonic()
             while piece := _piece(answer, got, total):
                 got += len(piece)
@@ -173,7 +173,7 @@ def _kept(partial: Path, address: str) -> tuple[int, str]:
     if not (partial.is_file() and _origin_of(partial).is_file()):
         return 0, ""
     origin, _, version = _origin_of(partial).read_text(encoding="utf-8").partition("\n")
-    return (partial.stat().st_size, version) if origin == address and version else (0, "")
+    return (partial.stat().st_size, version) if origin == _shown(address) and version else (0, "")
 
 
 def _version(answer: requests.Response) -> str:

@@ -117,9 +117,6 @@ def fetch(mirror, tmp_path, source="mnist", fallback="embedded", origin="public"
     return sources.fetch(source, origin, fallback=fallback, mirror=str(mirror), cache=tmp_path / "cache")
 
 
-# Files and their contents
-
-
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -318,9 +315,6 @@ def test_two_archives_of_the_same_records_are_the_same_data_set(tmp_path, monkey
     with pytest.raises(DataError) as caught:
         fetch(tmp_path / "1", tmp_path, "cifar10")
     explains(caught, file, "SHA-256", digests["test"], f"expected {digests['pool']}")
-
-
-# The network
 
 
 class Host(ThreadingHTTPServer):
@@ -527,6 +521,12 @@ def test_a_password_in_an_address_is_not_told(host, tmp_path):
         fetch(mirror, tmp_path)
     explains(caught, "DATASETS_MIRROR", host.address, "status 404", "mend or unset it")
     assert "secret" not in str(caught.value)
+    host.content, host.breaks_after = {"/mnist/train-images-idx3-ubyte.gz": DATA}, [1, 1, 1]
+    with pytest.raises(DataError, match="broke off"):
+        fetch(mirror, tmp_path)
+    kept = tree(tmp_path / "cache")
+    assert len(kept) == 2
+    assert not any(b"secret" in content for content in kept.values())
 
 
 def test_a_mirror_may_be_an_address(host, mnist, tmp_path):
@@ -576,9 +576,6 @@ def test_a_full_disk_leaves_no_part(host, tmp_path):
         fetched(remote(host), tmp_path)
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "some/file.gz"))
     assert not list(part.parent.iterdir())
-
-
-# The stand-in
 
 
 @pytest.fixture
@@ -653,9 +650,6 @@ def test_bands_of_a_wide_photograph_lie_along_its_longer_side():
     assert tuple(spans) == SPLITS
     assert all(before[1] < after[0] for before, after in itertools.pairwise(spans.values()))
     assert len(cut) == 3 * 16
-
-
-# A folder of one's own
 
 
 def draw(path, side=28, value=0, mode="L", size=None, **options):
@@ -817,9 +811,6 @@ def test_a_folder_that_is_not_there_or_holds_nothing(tmp_path):
     explains(caught, tmp_path, "neither class folders nor labels.csv", "expected")
 
 
-# The stage
-
-
 @pytest.fixture
 def project(tmp_path):
     """A folder to run `stages.fetch` in, with what an earlier run made."""
@@ -910,8 +901,6 @@ def test_the_stage_on_a_disk_without_room_leaves_what_was_there(project):
     assert "Traceback" not in result.stderr
     assert (made(project), tree(project / "data/raw")) == before
 
-
-# The real thing
 
 MIRROR = os.environ.get("DATASETS_MIRROR", "")
 

@@ -23,7 +23,6 @@ PUBLIC = "public"
 MNIST_ADDRESSES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
 )
 MNIST_FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -243,15 +242,18 @@ def _cifar10(mirror: str, cache: Path) -> dict[str, ImageSet]:
 
 
 def _got(remote: Remote, mirror: str, cache: Path, verified):
-    """The file's verified content; a download that turns out wrong is not kept."""
+    """The file's verified content; a download that turns out wrong is not kept, and one from before is fetched anew."""
     if mirror and not mirror.startswith(("http://", "https://")):
         return verified(mirrored(remote, mirror, cache))
+    kept = (cache / remote.name).is_file()
     path = mirrored(remote, mirror, cache) if mirror else fetched(remote, cache)
     try:
         return verified(path)
     except DataError as error:
         path.unlink(missing_ok=True)
-        raise DataError(f"{error}; it was removed from the cache, run again to download it anew") from None
+        if not kept:
+            raise DataError(f"{error}; it was removed from the cache, run again to download it anew") from None
+    return _got(remote, mirror, cache, verified)
 
 
 def _bounded(path: Path, limit: int) -> bytes:

@@ -559,11 +559,10 @@ def test_a_cached_file_that_was_damaged_is_fetched_anew(host, mnist, tmp_path):
     fetch(host.address, tmp_path)
     cached = tmp_path / "cache/mnist/train-labels-idx1-ubyte.gz"
     cached.write_bytes(cached.read_bytes()[:-5])
-    with pytest.raises(DataError) as caught:
-        fetch(host.address, tmp_path)
-    explains(caught, cached, "truncated", "removed")
-    assert not cached.exists()
+    asked = len(host.seen)
     assert len(fetch(host.address, tmp_path)["pool"]) == 20
+    assert [seen[0] for seen in host.seen[asked:]] == ["/mnist/train-labels-idx1-ubyte.gz"]
+    assert tree(tmp_path / "cache") == tree(mnist)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
@@ -905,9 +904,10 @@ def test_the_stage_on_a_disk_without_room_leaves_what_was_there(project):
 MIRROR = os.environ.get("DATASETS_MIRROR", "")
 
 
-@pytest.mark.skipif(not MIRROR, reason="DATASETS_MIRROR is not set")
+@pytest.mark.skipif(not MIRROR and os.environ.get("CI") != "true", reason="DATASETS_MIRROR is not set")
 @pytest.mark.parametrize(("source", "sizes"), [("mnist", (60_000, 10_000)), ("cifar10", (50_000, 10_000))])
 def test_the_real_data_from_the_mirror(tmp_path, source, sizes):
+    assert MIRROR, "CI needs DATASETS_MIRROR, a folder or an address that holds the real data"
     sets = fetch(MIRROR, tmp_path, source, fallback="none")
     assert (len(sets["pool"]), len(sets["test"])) == sizes
     assert {each.origin for each in sets.values()} == {source}

@@ -98,6 +98,8 @@ def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
     initializers = [value for value in graph.initializer if value.name in names]
     for value in [*inputs, *graph.output, *initializers]:
         value.name = names[value.name]
+    for value in [*inputs, *graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
     initializers.sort(key=lambda value: int(value.name[1:]))
     del graph.input[:], graph.node[:], graph.initializer[:], graph.value_info[:], model.metadata_props[:]
     graph.input.extend(inputs)

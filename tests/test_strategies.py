@@ -16,7 +16,7 @@ from pipeline.images import BLANK, ImageSet
 ROOT = Path(__file__).parents[1]
 ENTRIES = params.load(ROOT / "params.yaml").strategies
 FEW = 64
-STEPS = 160
+STEPS = 96
 """Steps that suffice to learn 64 pictures by heart."""
 
 
@@ -33,8 +33,10 @@ class Trained:
 def train(name, train_on, valid, seed=1, steps=STEPS):
     entry = ENTRIES[name]
     statistics = normalization.fit(train_on, name=entry.train_on, zca_epsilon=1e-6)
+    # Several times the same pictures a pass: a pass of one step would spend its time on validation.
+    train_on = train_on.take(np.resize(np.arange(len(train_on)), 16 * entry.settings["batch"]))
     budget = steps * entry.settings["batch"] / len(train_on) / entry.settings["epochs"]
-    with training.running("float32") as run:
+    with training.running("auto") as run:
         model = strategies.load(name).train(
             train_on, valid, normalizer=statistics, seed=seed, budget=budget, **entry.settings
         )
@@ -114,11 +116,9 @@ def test_it_loads_where_no_strategy_was_imported_and_says_the_same(trained, tmp_
 
 
 def test_a_model_is_saved_to_the_same_bytes_twice(trained, tmp_path):
-    models.save(trained.model, tmp_path / "a.keras")
-    models.save(models.load(tmp_path / "a.keras"), tmp_path / "b.keras")
-    models.save(trained.model, tmp_path / "c.keras")
-    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
-    assert export.sha256(tmp_path / "b.keras")
+    for name in "ab":
+        models.save(trained.model, tmp_path / f"{name}.keras")
+    assert export.sha256(tmp_path / "a.keras") == export.sha256(tmp_path / "b.keras")
 
 
 def test_it_exports_to_the_same_bytes_twice_and_agrees_with_keras(trained, tmp_path):
@@ -129,7 +129,7 @@ def test_it_exports_to_the_same_bytes_twice_and_agrees_with_keras(trained, tmp_p
         return
     for name in "ab":
         export.to_onnx(trained.model, tmp_path / f"{name}.onnx")
-    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert export.sha256(tmp_path / "a.onnx") == export.sha256(tmp_path / "b.onnx")
     parity = export.compare(trained.model, tmp_path / "a.onnx", trained.seen)
     assert parity.holds, parity
     assert parity.pictures == len(trained.seen)

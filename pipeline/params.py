@@ -93,6 +93,19 @@ class Packaging(Section):
     pass
 
 
+class Named(dict):
+    """A section by name; asking for a name that is not in it is the user's error, and says which there are."""
+
+    def __init__(self, section: str, entries: Mapping[str, Any]) -> None:
+        super().__init__(entries)
+        self.section = section
+
+    def __missing__(self, name: str) -> Any:
+        raise ConfigurationError(
+            f"params.yaml: {self.section}: no {name!r} in it{_nearest(name, list(self))}; there are {', '.join(self)}"
+        )
+
+
 @dataclass(frozen=True)
 class Strategy:
     """One entry under `strategies`: where it stands in the pipeline, and the keyword arguments of its `train`."""
@@ -119,6 +132,14 @@ class Params:
     normalize: Normalization
     strategies: Mapping[str, Strategy]
     package: Mapping[str, Packaging]
+
+    def origin_of(self, source: str) -> str:
+        """Where a source's pictures come from: `public`, or a folder.
+
+        Raises:
+            ConfigurationError: there is no such source.
+        """
+        return Named("sources", dict(self.sources))[source].origin
 
     def suites_of(self, task: str) -> list[str]:
         """The names of a task's suites, in the order of params.yaml."""
@@ -164,7 +185,9 @@ def load(path: Path) -> Params:
                 f"{path}: package.{task}: no strategy has this task; expected one of {', '.join(TASKS)}"
             )
         package[task] = _checked(Packaging, entry, path, f"package.{task}")
-    params = Params(suites=suites, strategies=strategies, package=package, **values)
+    params = Params(
+        suites=Named("suites", suites), strategies=Named("strategies", strategies), package=package, **values
+    )
     _consistent(params, path)
     return params
 

@@ -14,7 +14,7 @@ def main(source: str, out: Path) -> None:
     settings = params.load(Path("params.yaml"))
     sets = sources.fetch(
         source,
-        getattr(settings.sources, source).origin,
+        settings.origin_of(source),
         fallback=settings.fetch.fallback,
         mirror=os.environ.get("DATASETS_MIRROR", ""),
         cache=Path(os.environ.get("DATASETS_CACHE") or CACHE),

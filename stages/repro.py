@@ -44,7 +44,7 @@ def _unsettled(settings: params.Params) -> list[str]:
     for name in ("mnist", "cifar10"):
         record = Path("data/raw") / name / "source.json"
         embedded = record.exists() and read_json(record)["origin"] == "embedded"
-        if embedded or getattr(settings.sources, name).origin != "public":
+        if embedded or settings.origin_of(name) != "public":
             unsettled.append(name)
     return unsettled
 

@@ -97,6 +97,18 @@ def test_a_file_without_sections(project, content, expected):
     assert expected in complaint(path)
 
 
+def test_a_name_that_is_not_there_is_told_which_there_are():
+    loaded = params.load(ROOT / "params.yaml")
+    with pytest.raises(ConfigurationError, match=r"strategies: no 'slyce' in it \(did you mean 'slice'\?\); there are"):
+        loaded.strategies["slyce"]
+    with pytest.raises(
+        ConfigurationError, match=r"suites: no 'plane' in it \(did you mean 'plain'\?\); there are mnist,"
+    ):
+        loaded.suites["plane"]
+    with pytest.raises(ConfigurationError, match=r"sources: no 'svhn' in it; there are mnist, cifar10"):
+        loaded.origin_of("svhn")
+
+
 def test_a_missing_file(tmp_path):
     assert "no such file" in complaint(tmp_path / "params.yaml")
 

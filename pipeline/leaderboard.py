@@ -144,6 +144,7 @@ def summary(candidates: Mapping[str, Mapping[str, Any]], rows: Sequence[Score]) 
     return {
         task: {
             "candidate": candidate["strategy"],
+            "origin": candidate["origin"],
             "valid": candidate["valid_sequence_accuracy"],
             "test": {
                 row.suite: row.sequence_accuracy

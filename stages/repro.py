@@ -53,7 +53,8 @@ def _result(summary: dict) -> str:
     lines = []
     for task, best in summary.items():
         on_test = ", ".join(f"{suite} {100 * accuracy:.2f} %" for suite, accuracy in best["test"].items())
-        lines.append(f"{task}: {best['candidate']} reads {on_test} of test right")
+        origin = " (of the EMBEDDED STAND-IN)" if best["origin"] == "embedded" else ""
+        lines.append(f"{task}: {best['candidate']} reads {on_test} of test right{origin}")
     lines.append("All of it: reports/report.html. Serve it: make serve")
     return "\n" + "\n".join(lines)
 

@@ -132,6 +132,7 @@ def test_the_summary_has_the_candidate_on_test(three):
     rows = leaderboard.scores(three, SUITES)
     found = leaderboard.summary(leaderboard.candidates(three, {"strips": SUITES}), rows)
     assert found["strips"]["candidate"] == "good"
+    assert found["strips"]["origin"] == three["good"]["origin"]
     assert found["strips"]["test"] == {
         suite: three["good"]["suites"][suite]["test"]["sequence_accuracy"] for suite in SUITES
     }

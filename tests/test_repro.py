@@ -80,7 +80,9 @@ def test_it_ends_with_a_leaderboard_a_report_and_packaged_models(project):
 
 def test_everything_says_that_it_is_the_stand_in(project):
     folder, result = project
-    assert "embedded" in result.stderr + result.stdout
+    assert "EMBEDDED STAND-IN: a few small pictures" in result.stderr
+    assert result.stdout.count("(of the EMBEDDED STAND-IN)") == 2
+    assert run(folder, "dvc", "metrics", "show", "--json", "metrics/summary.json").stdout.count("embedded") == 2
     assert {row["origin"] for row in leaderboard(folder)} == {"embedded"}
     for path in folder.glob("metrics/evaluation/*.json"):
         assert json.loads(path.read_text())["origin"] == "embedded", path

@@ -30,7 +30,7 @@ repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare,
 serve: setup  ## serve the packaged models on port 3000
 	@bentoml serve
 
-test: setup  ## lint-free tests, at most 8 minutes
+test: setup  ## run the tests, at most 8 minutes
 	@python -m pytest
 
 test-full: setup  ## every test, the slow ones too
@@ -49,4 +49,4 @@ locks: setup  ## compile requirements/*.txt to *.lock
 			$$([ $$name = bootstrap ] || [ $$name = dev ] || echo "-c dev.lock") $$name.txt -o $$name.lock || exit 1; done
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models predictions reports artifacts
+	@rm -rf data models predictions reports artifacts/*.bento artifacts/*/model.onnx

@@ -5,11 +5,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.images import DIGIT, DIGIT_NAMES, ImageSet
+from pipeline.pictures import convert
 
 FORMATS = ("PNG", "JPEG", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -50,7 +51,7 @@ def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
         raise DataError(f"{folder}: {len(names)} classes found, expected 2 to 255")
     images = []
     for path, _ in tqdm(files, desc=str(folder), unit="picture", disable=None):
-        image = _decoded(path, "L" if digits else "RGB")
+        image = _decoded(path, channels=1 if digits else 3)
         expected = (DIGIT, DIGIT) if digits else (images or [image])[0].shape[:2]
         if image.shape[:2] != expected:
             raise DataError(
@@ -134,7 +135,7 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _decoded(path: Path, mode: str) -> np.ndarray:
+def _decoded(path: Path, channels: int) -> np.ndarray:
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
@@ -142,15 +143,8 @@ def _decoded(path: Path, mode: str) -> np.ndarray:
         ):
             if picture.width * picture.height > LARGEST:
                 raise DataError(f"{path}: {picture.width}×{picture.height} pixels found, expected at most {LARGEST:,}")
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith("I"):
-                picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
-            elif picture.has_transparency_data:
-                clear = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
-            converted = np.asarray(picture.convert(mode))
+            return convert(picture, channels)[0]
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over.
         raise DataError(f"{path}: no picture that can be read ({error}); expected {', '.join(FORMATS)}") from None
-    return converted[..., None] if mode == "L" else converted

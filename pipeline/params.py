@@ -27,6 +27,8 @@ TASKS = ("strips", "mnist", "cifar10")
 STRATEGIES_FOLDER = Path(__file__).parent / "strategies"
 STRATEGY_KEYS = ("task", "train_on", "uses")
 CONTRACT_ARGUMENTS = ("normalizer", "seed", "budget")
+PUBLIC = "public"
+"""The origin of a source that is fetched from its public addresses; any other is a folder."""
 PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 """Pictures in the official train and test files of the public sources."""
 
@@ -303,7 +305,7 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: suites.{name}.from: expected raw/mnist or raw/cifar10 for a suite of single pictures, "
                 f"found {suite.source!r}"
             )
-        if origin.origin != "public":
+        if origin.origin != PUBLIC:
             continue
         official_train, official_test = PUBLIC_SIZES[source]
         given = suite.train + suite.valid + suite.gate

@@ -85,7 +85,7 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> Picture:
     with image:
         _expect_size(image.size, shape)
         try:
-            pixels, notes = _convert(image, channels=shape[2])
+            pixels, notes = convert(image, channels=shape[2])
         except (
             Exception
         ):  # Pillow's decoders raise whatever their parsing trips over: OSError, SyntaxError, struct.error, …
@@ -116,7 +116,15 @@ def _named(shape: tuple[int, int, int]) -> str:
     return f"{width}×{height} (width×height)" + (f" or {height}×{width}" if height != width else "")
 
 
-def _convert(image: Image.Image, channels: int) -> tuple[np.ndarray, list[str]]:
+def convert(image: Image.Image, channels: int) -> tuple[np.ndarray, list[str]]:
+    """Bring an opened picture of any mode to uint8 (H, W, channels), the same way for serving and for folders.
+
+    EXIF orientation is applied, transparency is laid on black, of 16 bits the high byte is kept, colour becomes luma
+    (ITU-R 601) where one channel is wanted. Whatever Pillow's decoder raises passes through.
+
+    Returns:
+        The pixels, and a note for each conversion that was made.
+    """
     notes = []
     if image.getexif().get(_ORIENTATION) in range(2, 9):
         image = ImageOps.exif_transpose(image)

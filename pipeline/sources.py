@@ -18,8 +18,8 @@ from pipeline import folders
 from pipeline.downloads import Remote, Unreachable, fetched, mirrored
 from pipeline.errors import DataError
 from pipeline.images import DIGIT, DIGIT_NAMES, ImageSet
+from pipeline.params import PUBLIC
 
-PUBLIC = "public"
 MNIST_ADDRESSES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

@@ -41,10 +41,10 @@ def _unsettled(settings: params.Params) -> list[str]:
     The stand-in gives way as soon as the real data can be had, and DVC cannot see into a folder outside the project.
     """
     unsettled = []
-    for name in ("mnist", "cifar10"):
+    for name in dict(settings.sources):
         record = Path("data/raw") / name / "source.json"
         embedded = record.exists() and read_json(record)["origin"] == "embedded"
-        if embedded or settings.origin_of(name) != "public":
+        if embedded or settings.origin_of(name) != params.PUBLIC:
             unsettled.append(name)
     return unsettled
 

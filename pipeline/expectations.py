@@ -24,13 +24,22 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.row_conditions import Column
 
 from pipeline.files import replacing, write_text
-from pipeline.images import BLANK, DIGIT, DIGIT_NAMES, INK, SLOTS, STRIP_NAMES, STRIP_SHAPE
-from pipeline.picture_table import Split, joined, shape_text
+from pipeline.images import BLANK, DIGIT, DIGIT_NAMES, INK, SCENE_SHAPE, STRIP_NAMES, STRIP_SHAPE
+from pipeline.picture_table import SLOTS_OF, Split, joined, shape_text
 
-SHAPES = {"strips": STRIP_SHAPE, "mnist": (DIGIT, DIGIT, 1), "cifar10": (32, 32, 3)}
+SHAPES = {"strips": STRIP_SHAPE, "scenes": SCENE_SHAPE, "mnist": (DIGIT, DIGIT, 1), "cifar10": (32, 32, 3)}
 CLEAR_SEAMS = 0.9
 """Share of unjittered strips without ink in the two columns at each seam. MNIST: 0.994 to 1. Digits that were put one
 pixel off their cells still pass; strips that were cut or joined in the wrong place have ink there nearly always."""
+SIDES = (14, 42)
+"""The longer side of a digit's box in a scene, in pixels. This bound and the next three are stated here as well as in
+the composition: a check that asked the composition would agree with its mistakes."""
+APART = 4
+"""Pixels along x from the middle of a box in a scene to that of the next, at least."""
+IOU = 0.15
+"""What two boxes of a scene have in common is at most this share of their union,"""
+SHARED = 0.3
+"""and at most this share of the smaller one."""
 _NAMED = 5
 """Failing rows that a report names; Data Docs name more."""
 _REMEDY = "mend the source and run again"
@@ -42,10 +51,10 @@ class Promise:
 
     Attributes:
         suite: its name.
-        task: `strips`, `mnist` or `cifar10`.
+        task: `strips`, `scenes`, `mnist` or `cifar10`.
         class_share: lowest and highest share of a class in a split, as a multiple of its even share.
         constant_share: how many pictures of one value a split may hold, as a share.
-        digits: fewest and most digits of a strip; None for single pictures.
+        digits: fewest and most digits of a strip or scene; None for single pictures.
         jitter: the digits of a strip may leave their cells.
         clutter: there may be ink that belongs to no digit.
     """
@@ -183,7 +192,7 @@ def _picture_expectations(splits: Sequence[Split], promise: Promise, origin: str
     shape = shape_text(SHAPES[promise.task])
     if of_folder and promise.task == "cifar10" and len(first.pictures):
         shape = first.pictures["shape"].iloc[0]
-    names = {"strips": STRIP_NAMES, "mnist": DIGIT_NAMES}.get(promise.task, first.class_names)
+    names = {**dict.fromkeys(SLOTS_OF, STRIP_NAMES), "mnist": DIGIT_NAMES}.get(promise.task, first.class_names)
     if of_folder and promise.task == "mnist":
         names = first.class_names
     expected = [
@@ -200,23 +209,30 @@ def _picture_expectations(splits: Sequence[Split], promise: Promise, origin: str
             description=f"the brightest pixel is at least {INK}: the scale is 0 to 255, not 0 to 1",
         ),
     ]
-    lawful = _lawful_classes(promise, names)
-    for column in [f"slot_{slot + 1}" for slot in range(SLOTS)] if promise.digits else ["label"]:
+    for slot, column in enumerate(_label_columns(promise)):
+        lawful = _lawful_classes(promise, names)
+        # A scene's unused slots are its last.
+        if promise.task == "scenes" and slot < promise.digits[0]:
+            lawful = DIGIT_NAMES
         expected.append(_each_in(column, list(lawful), f"{column} is one of {', '.join(lawful)}"))
     for split in splits:
         expected.append(_not_constant(split.name, promise))
     expected += [
         _each_null("twin_elsewhere", "no picture stands in two splits", mostly=0.0 if origin == "cifar10" else 1.0),
-        _each_null("copy_of", "no picture stands in its split twice (counted only)", mostly=0.0),
+        _each_null("copy_of", "no picture stands in its split twice")
+        if promise.task == "scenes"
+        else _each_null("copy_of", "no picture stands in its split twice (counted only)", mostly=0.0),
         _each_null("source_fault", "every digit has the id of its source, and a blank has none"),
         _each_null("source_elsewhere", "no source id stands in two splits"),
     ]
-    if promise.digits:
-        expected += _geometry_expectations(promise, origin)
+    if promise.task == "strips":
+        expected += _strip_expectations(promise, origin)
+    if promise.task == "scenes":
+        expected += _scene_expectations(promise)
     return expected
 
 
-def _geometry_expectations(promise: Promise, origin: str) -> list[Expectation]:
+def _strip_expectations(promise: Promise, origin: str) -> list[Expectation]:
     fewest, most = promise.digits
     expected = [
         _each_between("digits", fewest, most, f"a strip holds {fewest} to {most} digits"),
@@ -237,6 +253,24 @@ def _geometry_expectations(promise: Promise, origin: str) -> list[Expectation]:
             _each_between("seam_ink", 0, 0, f"at least {clear:g} of the strips have no ink at the seams", mostly=clear),
         ]
     return expected
+
+
+def _scene_expectations(promise: Promise) -> list[Expectation]:
+    fewest, most = promise.digits
+    smallest, largest = SIDES
+    return [
+        _each_between("digits", fewest, most, f"a scene holds {fewest} to {most} digits"),
+        _each_null("box_fault", "every digit has a box in the picture, unused slots come last and have none"),
+        _each_between("least_box_ink", 1, None, "there is ink in every box"),
+        _each_between("bare_sides", 0, 0, "there is ink along every side of every box"),
+        _each_between("least_side", smallest, None, f"the longer side of every box is at least {smallest} px"),
+        _each_between("greatest_side", None, largest, f"the longer side of every box is at most {largest} px"),
+        _each_between(
+            "least_apart", APART, None, f"the middle of every box is at least {APART} px right of the one before"
+        ),
+        _each_between("greatest_iou", 0, IOU, f"two boxes have an IoU of at most {IOU:g}"),
+        _each_between("greatest_shared", 0, SHARED, f"two boxes share at most {SHARED:g} of the smaller one"),
+    ]
 
 
 def _class_expectations(promise: Promise, origin: str) -> list[Expectation]:
@@ -356,18 +390,23 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
 
 
+def _label_columns(promise: Promise) -> list[str]:
+    if promise.task not in SLOTS_OF:
+        return ["label"]
+    return [f"slot_{slot + 1}" for slot in range(SLOTS_OF[promise.task])]
+
+
 def _lawful_classes(promise: Promise, names: tuple[str, ...]) -> tuple[str, ...]:
-    if promise.digits is None:
+    if promise.task not in SLOTS_OF:
         return names
-    return STRIP_NAMES if promise.digits[0] < SLOTS else DIGIT_NAMES
+    return STRIP_NAMES if promise.digits[0] < SLOTS_OF[promise.task] else DIGIT_NAMES
 
 
 def _class_table(splits: Sequence[Split], promise: Promise) -> pd.DataFrame:
     """A row a split and class: `split, class, count, share`; `share` is a multiple of the even one, NaN for blanks."""
     parts = []
     for split in splits:
-        columns = [f"slot_{slot + 1}" for slot in range(SLOTS)] if promise.digits else ["label"]
-        labels = split.pictures.reindex(columns=columns).to_numpy(object).ravel()
+        labels = split.pictures.reindex(columns=_label_columns(promise)).to_numpy(object).ravel()
         names = _lawful_classes(promise, split.class_names)
         count = pd.Series(labels).value_counts().reindex(names, fill_value=0).astype(int)
         balanced = [name for name in names if not (promise.digits and name == STRIP_NAMES[BLANK])]

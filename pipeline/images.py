@@ -16,6 +16,9 @@ SLOTS = 5
 DIGIT = 28
 """Height and width of a digit's cell, in pixels."""
 STRIP_SHAPE = (DIGIT, SLOTS * DIGIT, 1)
+SCENE_SHAPE = (112, 112, 1)
+SCENE_SLOTS = 8
+"""Slots of a scene: the most digits it holds."""
 DIGIT_NAMES = tuple("0123456789")
 STRIP_NAMES = (*DIGIT_NAMES, "blank")
 INK = 32

@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import DataError
-from pipeline.images import BLANK, DIGIT, INK, SLOTS, STRIP_SHAPE, ImageSet
+from pipeline.images import BLANK, DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, SLOTS, STRIP_SHAPE, ImageSet
 
 OVERLAP = 6
 """The boxes of neighbours overlap by at most this many columns. Stated here as well as in the composition: a check that
 asked the composition would agree with its mistakes."""
+SLOTS_OF = {"strips": SLOTS, "scenes": SCENE_SLOTS}
+"""Slots of a picture, of the tasks whose pictures are composed of digits; pictures of other tasks have one label."""
 _CHUNK = 2048
 
 
@@ -28,8 +30,8 @@ class Split:
     Attributes:
         name: `train`, `valid`, `gate` or `test`.
         pictures: a row a picture: `split, row, origin, shape, dtype, classes, label, mean, deviation, minimum, maximum,
-            ink_share, digest, source_1…, source_fault`, and for strips `slot_1…slot_5, digits` and the columns of
-            `_geometry`.
+            ink_share, digest, source_1…, source_fault`; for strips `slot_1…slot_5, digits` and the columns of
+            `_strip_geometry`; for scenes `slot_1…slot_8, digits` and the columns of `_scene_geometry`.
         class_names: the name of each class.
         sha256: of all arrays of the split.
     """
@@ -46,7 +48,7 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
     Raises:
         DataError: a picture has another number of labels than the task's pictures have.
     """
-    n, slots = len(pictures), SLOTS if task == "strips" else 1
+    n, slots = len(pictures), SLOTS_OF.get(task, 1)
     if pictures.slots != slots:
         raise DataError(
             f"{name}: {pictures.slots} labels a picture found, expected {slots}; compose the data set again"
@@ -63,13 +65,13 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
         **_statistics(pictures.images),
     }
     drawn = np.ones(pictures.labels.shape, bool)
-    if task == "strips":
+    if task in SLOTS_OF:
         drawn = pictures.labels != BLANK
         columns |= {f"slot_{slot + 1}": names[pictures.labels[:, slot]] for slot in range(slots)}
         letters = np.array([name if len(name) == 1 else "_" for name in pictures.class_names], object)
         columns["label"] = letters[pictures.labels].sum(axis=1) if n else []
         columns["digits"] = drawn.sum(axis=1)
-        columns |= _geometry(pictures, drawn)
+        columns |= {"strips": _strip_geometry, "scenes": _scene_geometry}[task](pictures, drawn)
     else:
         columns["label"] = names[pictures.labels[:, 0]]
     if pictures.sources is None or pictures.sources.shape[1] < slots:
@@ -136,7 +138,7 @@ def _statistics(images: np.ndarray) -> dict[str, Any]:
     return {**found, "digest": digests}
 
 
-def _geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
+def _strip_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
     """What strips must get right, per picture.
 
     `box_fault` and `cell_fault`: the first slot at fault and why, or None; `least_box_ink`: fewest ink pixels in a
@@ -151,9 +153,8 @@ def _geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
         ink = dict.fromkeys(("least_box_ink", "stray_ink", "blank_ink", "seam_ink"), zeros)
         return {**ink, "box_fault": fault, "cell_fault": fault}
 
-    x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
+    x0, x1 = boxes[..., 0], boxes[..., 2]
     left, right = np.arange(SLOTS) * DIGIT, (np.arange(SLOTS) + 1) * DIGIT
-    inside = (x0 >= 0) & (y0 >= 0) & (x1 <= width) & (y1 <= height)
     backwards, overlapping = np.zeros((2, n, SLOTS), bool)
     edge, middle = np.full((2, n), -np.inf)
     for slot in range(SLOTS):
@@ -162,10 +163,7 @@ def _geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
         overlapping[:, slot] = here & (edge - x0[:, slot] > OVERLAP)
         edge, middle = np.where(here, x1[:, slot], edge), np.where(here, centre, middle)
     faults = {
-        "a digit without a box": drawn & ~boxes.any(axis=-1),
-        "an empty box": drawn & ~((x0 < x1) & (y0 < y1)),
-        "a box that leaves the picture": drawn & ~inside,
-        "a blank with a box": ~drawn & boxes.any(axis=-1),
+        **_box_faults(boxes, drawn, height, width),
         "a box left of the one before": backwards,
         f"a box more than {OVERLAP} columns over the one before": overlapping,
     }
@@ -174,6 +172,86 @@ def _geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
         "cell_fault": _first_fault({"a box outside its cell": drawn & ((x0 < left) | (x1 > right))}),
     }
     return {**found, **_ink(pictures.images, boxes, drawn)}
+
+
+def _scene_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
+    """What scenes must get right, per picture; numbers are NaN where there are no digits, or no two, to measure.
+
+    `box_fault`: the first slot at fault and why, or None; `least_side` and `greatest_side`: the longer side of a box,
+    over all boxes; `least_apart`: pixels along x from the middle of a box to that of the next, negative if that lies to
+    the left; `greatest_iou` and `greatest_shared`: what two boxes have in common, as a share of their union and of the
+    smaller one; `least_box_ink`: fewest ink pixels in a box; `bare_sides`: sides of boxes along which no pixel
+    is ink.
+    """
+    n, (height, width, _), boxes = len(pictures), pictures.shape, pictures.boxes
+    if boxes is None or (height, width) != SCENE_SHAPE[:2]:
+        numbers = ("least_side", "greatest_side", "least_apart", "greatest_iou", "greatest_shared", "least_box_ink")
+        fault = "no boxes" if boxes is None else "not the shape of a scene"
+        return {**dict.fromkeys(numbers, np.full(n, np.nan)), "bare_sides": np.zeros(n, np.int64), "box_fault": fault}
+
+    x0, y0, x1, y1 = np.moveaxis(boxes.astype(float), -1, 0)
+    side, area = np.maximum(x1 - x0, y1 - y0), np.maximum((x1 - x0) * (y1 - y0), 1)
+    apart, iou, shared, middle = np.full((4, n), np.nan)
+    for slot in range(SCENE_SLOTS):
+        here, centre = drawn[:, slot], (x0[:, slot] + x1[:, slot]) / 2
+        apart = np.fmin(apart, np.where(here, centre - middle, np.nan))
+        middle = np.where(here, centre, middle)
+        for other in range(slot):
+            both = here & drawn[:, other]
+            across = np.minimum(x1[:, slot], x1[:, other]) - np.maximum(x0[:, slot], x0[:, other])
+            along = np.minimum(y1[:, slot], y1[:, other]) - np.maximum(y0[:, slot], y0[:, other])
+            common = np.maximum(across, 0) * np.maximum(along, 0)
+            union, smaller = area[:, slot] + area[:, other] - common, np.minimum(area[:, slot], area[:, other])
+            iou = np.fmax(iou, np.where(both, common / union, np.nan))
+            shared = np.fmax(shared, np.where(both, common / smaller, np.nan))
+    late = drawn & (np.cumsum(~drawn, axis=1) > 0)
+    return {
+        "box_fault": _first_fault({**_box_faults(boxes, drawn, height, width), "a digit after a blank": late}),
+        "least_side": np.fmin.reduce(np.where(drawn, side, np.nan), axis=1),
+        "greatest_side": np.fmax.reduce(np.where(drawn, side, np.nan), axis=1),
+        "least_apart": apart,
+        "greatest_iou": iou,
+        "greatest_shared": shared,
+        **_ink_of_boxes(pictures.images, boxes, drawn),
+    }
+
+
+def _box_faults(boxes: np.ndarray, drawn: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
+    """What may be wrong with a single box, as bool arrays (n, slots)."""
+    x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
+    inside = (x0 >= 0) & (y0 >= 0) & (x1 <= width) & (y1 <= height)
+    return {
+        "a digit without a box": drawn & ~boxes.any(axis=-1),
+        "an empty box": drawn & ~((x0 < x1) & (y0 < y1)),
+        "a box that leaves the picture": drawn & ~inside,
+        "a blank with a box": ~drawn & boxes.any(axis=-1),
+    }
+
+
+def _ink_of_boxes(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    n, height, width, _ = images.shape
+    least_box_ink, bare_sides = np.full(n, np.nan), np.zeros(n, np.int64)
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        # Ink above and to the left of every pixel's corner: four of these sums give the ink of any box.
+        ink = (images[rows, :, :, 0] >= INK).astype(np.int32)
+        sums = np.pad(ink.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32), ((0, 0), (1, 0), (1, 0)))
+        x0, y0, x1, y1 = np.moveaxis(np.clip(boxes[rows], 0, [width, height, width, height]).astype(int), -1, 0)
+        there = drawn[rows]
+        least_box_ink[rows] = np.fmin.reduce(np.where(there, _ink_within(sums, x0, y0, x1, y1), np.nan), axis=1)
+        sides = (
+            _ink_within(sums, x0, y0, np.minimum(x0 + 1, width), y1),
+            _ink_within(sums, x0, y0, x1, np.minimum(y0 + 1, height)),
+            _ink_within(sums, np.maximum(x1 - 1, 0), y0, x1, y1),
+            _ink_within(sums, x0, np.maximum(y1 - 1, 0), x1, y1),
+        )
+        bare_sides[rows] = sum((side == 0) & there for side in sides).sum(axis=1)
+    return {"least_box_ink": least_box_ink, "bare_sides": bare_sides}
+
+
+def _ink_within(sums: np.ndarray, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray) -> np.ndarray:
+    row = np.arange(len(sums))[:, None]
+    return sums[row, y1, x1] - sums[row, y0, x1] - sums[row, y1, x0] + sums[row, y0, x0]
 
 
 def _ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:

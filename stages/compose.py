@@ -1,9 +1,9 @@
-"""Divide a source into splits, or compose a suite of strips from single digits."""
+"""Divide a source into splits, or compose a suite of strips or scenes from single digits."""
 
 import zlib
 from pathlib import Path
 
-from pipeline import command, composition, params
+from pipeline import command, composition, params, scenes
 from pipeline.files import replacing
 from pipeline.images import SPLITS, ImageSet
 
@@ -17,15 +17,11 @@ def main(suite: str, source: Path, out: Path) -> None:
         sizes = {split: getattr(wanted, split) for split in SPLITS}
         splits = composition.divide(pools, sizes, seed=settings.compose.seed)
     else:
-        fewest, most = wanted.digits
         splits = {
-            split: composition.compose(
+            split: _composed(
+                wanted,
                 ImageSet.load(source / f"{split}.npz"),
                 rounds=wanted.rounds if split == "train" else 1,
-                fewest=fewest,
-                most=most,
-                jitter=wanted.jitter,
-                clutter=wanted.clutter,
                 # A suite and a split each draw from a stream of their own: adding one moves no other.
                 seed=zlib.crc32(f"{settings.compose.seed}/{suite}/{split}".encode()),
             )
@@ -35,6 +31,14 @@ def main(suite: str, source: Path, out: Path) -> None:
         folder.mkdir()
         for split, pictures in splits.items():
             pictures.save(folder / f"{split}.npz")
+
+
+def _composed(wanted: params.StripSuite | params.SceneSuite, digits: ImageSet, *, rounds: int, seed: int) -> ImageSet:
+    fewest, most = wanted.digits
+    drawn = {"rounds": rounds, "fewest": fewest, "most": most, "clutter": wanted.clutter, "seed": seed}
+    if isinstance(wanted, params.SceneSuite):
+        return scenes.compose(digits, **drawn)
+    return composition.compose(digits, **drawn, jitter=wanted.jitter, vary=wanted.vary)
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ def main(suite: str, data: Path, docs: Path, out: Path) -> None:
     if suite not in settings.suites:
         raise ConfigurationError(f"--suite {suite}: no such suite; there are {', '.join(settings.suites)}")
     wanted = settings.suites[suite]
-    strips = isinstance(wanted, params.StripSuite)
+    composed, strips = not isinstance(wanted, params.SplitSuite), isinstance(wanted, params.StripSuite)
     promise = expectations.Promise(
         suite=suite,
         task=wanted.task,
         class_share=tuple(settings.validate.class_share),
         constant_share=settings.validate.constant_share,
-        digits=tuple(wanted.digits) if strips else None,
+        digits=tuple(wanted.digits) if composed else None,
         jitter=strips and wanted.jitter,
-        clutter=strips and wanted.clutter,
+        clutter=composed and wanted.clutter,
     )
     splits = [
         picture_table.tabulate(split, ImageSet.load(data / f"{split}.npz"), wanted.task)

@@ -1,4 +1,4 @@
-"""Small real data for the tests: the stand-in's digits and patches, and strips of the digits."""
+"""Small real data for the tests: the stand-in's digits and patches, and strips and scenes of the digits."""
 
 import os
 
@@ -6,7 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 
-from pipeline import composition, sources
+from pipeline import composition, scenes, sources
 from pipeline.images import SPLITS, ImageSet
 
 SIZES = {"train": 50_000, "valid": 5_000, "gate": 5_000, "test": 10_000}
@@ -15,6 +15,7 @@ SUITES = {
     "blanks": {"fewest": 0, "most": 5, "jitter": False, "clutter": False},
     "jitter": {"fewest": 5, "most": 5, "jitter": True, "clutter": False},
     "clutter": {"fewest": 5, "most": 5, "jitter": True, "clutter": True},
+    "mixed": {"fewest": 0, "most": 5, "jitter": True, "clutter": True, "vary": True},
 }
 
 
@@ -28,4 +29,8 @@ def embedded() -> dict[str, dict[str, dict[str, ImageSet]]]:
             split: composition.compose(digits[split], rounds=1, seed=index, **settings)
             for index, split in enumerate(SPLITS)
         }
+    sets["scenes/scenes"] = {
+        split: scenes.compose(digits[split], rounds=1, fewest=1, most=8, clutter=True, seed=index)
+        for index, split in enumerate(SPLITS)
+    }
     return sets

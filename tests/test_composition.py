@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import composition
+from pipeline import composition, drawing
 from pipeline.errors import DataError
 from pipeline.images import BLANK, DIGIT, DIGIT_NAMES, INK, SPLITS, ImageSet
 
@@ -101,10 +101,40 @@ def test_clutter_records_whose_patches_it_laid():
     assert donors.max() < 200
 
 
+def test_varied_strips_run_from_tame_to_wild():
+    """Of full jitter hardly a strip keeps all five digits as they were; where strength varies, many a one does."""
+    source = digits(2_000)
+    before = drawing.ink_boxes(source.images[..., 0])
+    kept = []
+    for vary in (False, True):
+        strips = composed(source, jitter=True, vary=vary)
+        cell = before[strips.sources]
+        size, was = (boxes[..., 2:] - boxes[..., :2] for boxes in (strips.boxes, cell))
+        shift = np.abs(strips.boxes[..., 1] - cell[..., 1]).max(axis=1)
+        kept.append((np.abs(size - was).max(axis=(1, 2)) <= 1) & (shift <= 1))
+        assert (~kept[-1]).mean() > 0.4
+    assert kept[0].mean() < 0.02
+    assert kept[1].mean() > 0.1
+
+
+def test_half_of_the_varied_strips_are_full_and_half_carry_no_clutter():
+    strips, plain = (
+        composed(digits(5_000), fewest=0, jitter=True, vary=True, clutter=clutter) for clutter in (True, False)
+    )
+    share = np.bincount((strips.labels != BLANK).sum(axis=1), minlength=6) / len(strips)
+    assert share == pytest.approx([1 / 12] * 5 + [7 / 12], abs=0.06)
+    np.testing.assert_array_equal(strips.boxes, plain.boxes)
+    marked = (strips.images != plain.images).any(axis=(1, 2, 3))
+    assert 0.4 < marked.mean() < 0.52
+    assert (strips.sources[~marked, 5:] >= 0).mean() < 0.05
+
+
 @pytest.mark.parametrize("jitter", [False, True])
 def test_the_same_seed_gives_the_same_bytes(tmp_path, jitter):
     first, again, other = (
-        fingerprint(composed(digits(60), seed=seed, fewest=0, jitter=jitter, clutter=jitter), tmp_path / f"{i}.npz")
+        fingerprint(
+            composed(digits(60), seed=seed, fewest=0, jitter=jitter, clutter=jitter, vary=jitter), tmp_path / f"{i}.npz"
+        )
         for i, seed in enumerate([1, 1, 2])
     )
     assert first == again

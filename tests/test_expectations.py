@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import composition, expectations, picture_table
+from pipeline import composition, expectations, picture_table, scenes
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.images import DIGIT_NAMES, SPLITS, ImageSet
 from stages import validate
@@ -49,9 +49,17 @@ def strips(suite: str, origin: str = "mnist") -> dict[str, ImageSet]:
     }
 
 
+def pictures_of_scenes() -> dict[str, ImageSet]:
+    return {
+        split: scenes.compose(pictures, rounds=4, fewest=1, most=8, clutter=True, seed=number)
+        for number, (split, pictures) in enumerate(singles().items())
+    }
+
+
 def promise(suite: str, **changes) -> expectations.Promise:
-    task = suite if suite in ("mnist", "cifar10") else "strips"
-    settings = {"class_share": (0.4, 2.0), "constant_share": 0.0} | STRIPS.get(suite, {}) | changes
+    task = "strips" if suite in STRIPS else suite
+    digits = {"digits": (1, 8), "clutter": True} if suite == "scenes" else {}
+    settings = {"class_share": (0.4, 2.0), "constant_share": 0.0} | digits | STRIPS.get(suite, {}) | changes
     return expectations.Promise(suite=suite, task=task, **settings)
 
 
@@ -65,9 +73,14 @@ def broken(report: expectations.Report) -> dict[str, list[tuple[str, str]]]:
     return {finding.column: list(finding.first) for finding in report.findings if not finding.success}
 
 
-@pytest.mark.parametrize("suite", ["mnist", "cifar10", *STRIPS])
+@pytest.mark.parametrize("suite", ["mnist", "cifar10", "scenes", *STRIPS])
 def test_sound_data_meets_every_expectation(suite, tmp_path):
-    splits = strips(suite) if suite in STRIPS else singles((32, 32, 3) if suite == "cifar10" else (28, 28, 1))
+    if suite in STRIPS:
+        splits = strips(suite)
+    elif suite == "scenes":
+        splits = pictures_of_scenes()
+    else:
+        splits = singles((32, 32, 3) if suite == "cifar10" else (28, 28, 1))
     report = checked(splits, promise(suite), tmp_path / "docs")
     assert broken(report) == {}
     assert report.success
@@ -139,6 +152,116 @@ def test_each_broken_rule_of_strips_names_its_rows(tmp_path):
     assert {row for row, _ in found["stray_ink"]} == {f"train row {inked}", f"train row {unboxed}"}
     assert [row for row, _ in found["least_box_ink"]] == [f"train row {unboxed}"]
     assert set(found) == {"box_fault", "cell_fault", "blank_ink", "stray_ink", "least_box_ink"}
+
+
+def laid(pictures: ImageSet, row: int, boxes: list[tuple[int, int, int, int]]) -> None:
+    """Replace a scene by one of filled boxes, in this order, whose ids are of the same split."""
+    pictures.images[row] = 0
+    for x0, y0, x1, y1 in boxes:
+        pictures.images[row, y0:y1, x0:x1] = 200
+    pictures.boxes[row] = 0
+    pictures.boxes[row, : len(boxes)] = boxes
+    pictures.labels[row] = 10
+    pictures.labels[row, : len(boxes)] = row % 10
+    some = pictures.sources[pictures.sources >= 0][0]
+    pictures.sources[row] = -1
+    pictures.sources[row, : len(boxes)] = some
+
+
+def resized(*box: int):
+    def change(pictures: ImageSet, row: int) -> None:
+        pictures.boxes[row, 0] = box
+
+    return change
+
+
+def moved_to_the_third_slot(pictures: ImageSet, row: int) -> None:
+    for array in (pictures.labels, pictures.boxes, pictures.sources):
+        array[row, [1, 2]] = array[row, [2, 1]]
+
+
+def boxed_blank(pictures: ImageSet, row: int) -> None:
+    pictures.boxes[row, 7] = (0, 0, 20, 20)
+
+
+def first_removed(pictures: ImageSet, row: int) -> None:
+    pictures.labels[row, 0], pictures.boxes[row, 0], pictures.sources[row, 0] = 10, 0, -1
+
+
+ONE = [(40, 40, 60, 70)]
+TWO = [(10, 10, 30, 40), (60, 10, 80, 40)]
+"""Sound scenes of one digit and of two."""
+BROKEN_SCENES = [
+    (ONE, None, {}),
+    (TWO, None, {}),
+    ([(10, 10, 20, 23)], None, {"least_side": "13"}),
+    ([(10, 10, 20, 24)], None, {}),
+    ([(10, 10, 30, 53)], None, {"greatest_side": "43"}),
+    ([(10, 10, 30, 52)], None, {}),
+    ([(10, 10, 30, 40), (13, 60, 33, 90)], None, {"least_apart": "3"}),
+    ([(10, 10, 30, 40), (14, 60, 34, 90)], None, {}),
+    (TWO[::-1], None, {"least_apart": "-50"}),
+    # 7 of 25 columns: 0.28 of each box, and 210 of 1290 pixels of both.
+    ([(10, 10, 35, 40), (28, 10, 53, 40)], None, {"greatest_iou": "0.1628"}),
+    ([(10, 10, 35, 40), (29, 10, 54, 40)], None, {}),
+    # 5 of 14 columns of the small one, little of both.
+    ([(10, 10, 50, 50), (45, 20, 59, 34)], None, {"greatest_shared": "0.3571"}),
+    ([(10, 10, 50, 50), (46, 20, 60, 34)], None, {}),
+    (ONE, resized(39, 40, 60, 70), {"bare_sides": "1"}),
+    (ONE, resized(39, 39, 61, 71), {"bare_sides": "4"}),
+    (ONE, resized(5, 5, 25, 25), {"bare_sides": "4", "least_box_ink": "0"}),
+    ([(100, 10, 112, 40)], resized(100, 10, 113, 40), {"box_fault": "slot 1: a box that leaves the picture"}),
+    (TWO, boxed_blank, {"box_fault": "slot 8: a blank with a box"}),
+    (TWO, moved_to_the_third_slot, {"box_fault": "slot 3: a digit after a blank"}),
+    (TWO, first_removed, {"box_fault": "slot 2: a digit after a blank", "slot_1": "blank"}),
+]
+"""Per scene its boxes, what is then done to it, and what must be found, by column; at most five of a column."""
+
+
+def test_each_broken_rule_of_scenes_names_its_row(tmp_path):
+    splits = pictures_of_scenes()
+    expected: dict[str, list[tuple[str, str]]] = {}
+    for row, (boxes, change, faults) in enumerate(BROKEN_SCENES):
+        # A pixel of its own at the edge keeps the scene from being a copy of another.
+        laid(splits["gate"], row, boxes)
+        splits["gate"].images[row, 111, row] = 9
+        if change:
+            change(splits["gate"], row)
+        for column, value in faults.items():
+            expected.setdefault(column, []).append((f"gate row {row}", value))
+    assert broken(checked(splits, promise("scenes"), tmp_path / "docs")) == expected
+
+
+def test_scenes_of_too_many_digits_or_one_value_or_twice_are_refused(tmp_path):
+    splits = pictures_of_scenes()
+    gate = splits["gate"]
+    laid(gate, 3, ONE)
+    gate.images[3] = 200
+    laid(gate, 4, TWO)
+    laid(gate, 5, TWO)
+    found = broken(checked(splits, promise("scenes", digits=(1, 7)), tmp_path / "docs"))
+    assert set(found) == {"digits", "deviation", "copy_of"}
+    assert {value for _, value in found["digits"]} == {"8"}
+    assert found["deviation"] == [("gate row 3", "0")]
+    assert found["copy_of"] == [("gate row 5", "gate row 4")]
+
+
+def test_scenes_without_boxes_or_of_another_size_are_refused(tmp_path):
+    splits = pictures_of_scenes()
+    splits["gate"] = replace(splits["gate"], boxes=None)
+    splits["test"] = replace(splits["test"], images=splits["test"].images[:, :100])
+    found = broken(checked(splits, promise("scenes"), tmp_path / "docs"))
+    assert set(found) == {"shape", "box_fault"}
+    assert found["box_fault"][0] == ("gate row 0", "no boxes")
+    assert found["shape"][0] == ("test row 0", "100×112×1")
+
+
+def test_a_digit_of_a_scene_that_stands_in_two_splits_is_refused(tmp_path):
+    splits = pictures_of_scenes()
+    splits["gate"].sources[2, 0] = splits["train"].sources[4, 0]
+    found = broken(checked(splits, promise("scenes"), tmp_path / "docs"))
+    assert set(found) == {"source_elsewhere"}
+    assert "gate row 2" in {row for row, _ in found["source_elsewhere"]}
 
 
 def test_strips_cut_in_the_wrong_place_have_ink_at_the_seams(tmp_path):

@@ -1,25 +1,54 @@
 """The convolutional trunk that strategies for digits share, over a cell or over a whole strip."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 CHANNELS = 128
+STRIDE = 4
+"""Pixels a column of the trunk's features stands for."""
 
 
 def trunk(images: keras.KerasTensor) -> keras.KerasTensor:
     """Normalized float (n, H, W, C) -> features (n, H / 4, W / 4, 128).
 
-    The first layer has stride 2: on a CPU the time goes into full-resolution layers.
+    The first two layers have stride 2: on a CPU the time goes into full-resolution layers.
     """
-    x = _block(images, 32, 5, strides=2)
-    x = _block(x, 64, 3)
-    x = _block(x, 64, 3)
-    x = layers.MaxPooling2D(2)(x)
-    x = _block(x, CHANNELS, 3)
-    return _block(x, CHANNELS, 3)
+    return block(_quarter(images), CHANNELS, 3)
 
 
-def _block(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1) -> keras.KerasTensor:
+def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:
+    """Normalized float (n, H, W, C) -> (n, slots, 128): what the trunk sees above each slot's own columns."""
+    x = trunk(images)
+    height, width, channels = x.shape[1:]
+    x = ops.reshape(x, (-1, height, slots, width // slots, channels))
+    x = ops.reshape(ops.transpose(x, (0, 2, 1, 3, 4)), (-1, height, width // slots, channels))
+    # One dense layer for all slots: what a digit looks like does not depend on where it stands.
+    x = layers.Dense(CHANNELS, use_bias=False)(layers.Flatten()(layers.MaxPooling2D(2)(x)))
+    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    return ops.reshape(x, (-1, slots, CHANNELS))
+
+
+def columns(images: keras.KerasTensor, window: int) -> keras.KerasTensor:
+    """Normalized float (n, H, W, C) -> (n, W / 4, 128): each column sees all rows and `window` columns of the trunk.
+
+    The trunk's last layer skips every other row here: what is left to tell apart stands side by side.
+    """
+    x = block(_quarter(images), CHANNELS, 3, strides=(2, 1))
+    side = window // 2
+    x = layers.ZeroPadding2D(((0, 0), (side, window - 1 - side)))(x)
+    x = layers.Conv2D(CHANNELS, (x.shape[1], window), use_bias=False)(x)
+    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    return ops.squeeze(x, 1)
+
+
+def block(x: keras.KerasTensor, filters: int, kernel: int, strides: int | tuple[int, int] = 1) -> keras.KerasTensor:
+    """Convolution, batch normalization, ReLU."""
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.Activation("relu")(x)
+
+
+def _quarter(images: keras.KerasTensor) -> keras.KerasTensor:
+    x = block(images, 32, 5, strides=2)
+    x = block(x, 64, 3, strides=2)
+    return block(x, CHANNELS, 3)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +15,13 @@ import tensorflow as tf
 from keras import ops
 
 from pipeline.images import ImageSet
+from pipeline.objectives import CrossEntropy, Objective
 from pipeline.params import Precision
 
-Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-"""uint8 (n, H, W, C), labels (n, slots) and an int (2,) seed -> pictures and labels of the same shapes."""
+Augment = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
+"""Inputs, truth and an int (2,) seed -> both varied. Inputs are uint8 (n, H, W, C), or a tuple where there are more."""
+Optimizer = Callable[[int], keras.optimizers.Optimizer]
+"""The number of steps -> what takes them."""
 
 WARM_UP = 0.2
 """The share of the steps over which one-cycle's rate rises to its peak (Smith and Topin 2017)."""
@@ -65,44 +69,74 @@ def resolve(precision: Precision) -> str:
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
-@keras.saving.register_keras_serializable("digit_strips")
-class ExactMatch(keras.metrics.Mean):
-    """The share of pictures whose every slot has its highest logit at the true class."""
+@dataclass(frozen=True)
+class Examples:
+    """What is learnt where it is more than pictures and labels.
 
-    def update_state(self, truth, logits, sample_weight=None):
-        read = ops.argmax(logits, axis=-1)
-        right = ops.all(ops.equal(ops.cast(truth, read.dtype), read), axis=-1)
-        return super().update_state(ops.cast(right, "float32"), sample_weight)
+    Attributes:
+        inputs: arrays of n rows each, in the order of the network's inputs.
+        truth: what the objective compares with: an array of n rows, or several by name.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    truth: np.ndarray | dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+    @classmethod
+    def of(cls, pictures: "ImageSet | Examples") -> "Examples":
+        """Pictures and their labels, unless they are examples already."""
+        return pictures if isinstance(pictures, cls) else cls((pictures.images,), pictures.labels)
+
+
+class Learner(keras.Model):
+    """A network and its objective as Keras's fit loop wants them."""
+
+    def __init__(self, network: keras.Model, objective: Objective) -> None:
+        super().__init__(name="learner")
+        self.network = network
+        self.objective = objective
+        self.share = keras.metrics.Mean(name="exact_match")
+
+    def call(self, inputs, training=None):
+        return self.network(inputs, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean(self.objective.loss(y, y_pred))
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        self.share.update_state(ops.cast(self.objective.right(y, y_pred), "float32"))
+        return self.get_metrics_result()
 
 
 def fit(
     build: Callable[[], keras.Model],
-    train: ImageSet,
-    valid: ImageSet,
+    train: ImageSet | Examples,
+    valid: ImageSet | Examples,
     *,
     epochs: float,
     batch: int,
-    learning_rate: float,
     budget: float,
     seed: int,
-    weight_decay: float = 0.05,
-    label_smoothing: float = 0.0,
+    optimizer: Optimizer,
+    objective: Objective | None = None,
     augment: Augment | None = None,
 ) -> keras.Model:
-    """Train a network of logits by AdamW under a one-cycle schedule; keep the weights that read valid best.
+    """Train a network; keep the weights that read valid best.
 
     Args:
-        build: makes the untrained network, uint8 (n, H, W, C) -> float32 logits (n, slots, classes). It is called
-            twice: under the training precision, and under float32 for the network that is returned.
-        train: what is learnt; labels (n, slots).
+        build: makes the untrained network, from uint8 (n, H, W, C), or from all inputs of the examples, to what the
+            objective compares with the truth. It is called twice: under the training precision, and under float32 for
+            the network that is returned.
+        train: what is learnt.
         valid: what chooses among the epochs.
         epochs: passes over `train` at budget 1; may be a fraction.
-        batch: pictures a step.
-        learning_rate: the peak of the schedule.
+        batch: examples a step.
         budget: scales `epochs`.
         seed: of the weights, the order and the augmentation. One machine gives the same weights for the same seed.
-        weight_decay: AdamW's, decoupled (Loshchilov and Hutter 2019).
-        label_smoothing: the share of a target spread evenly over all classes.
+        optimizer: makes the optimizer of as many steps; `adamw` is the usual one.
+        objective: what is made small, and what counts as read right; cross-entropy of every slot where none is given.
         augment: varies training batches.
 
     Returns:
@@ -111,22 +145,17 @@ def fit(
     run = _current.get() or Run()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    train, valid = Examples.of(train), Examples.of(valid)
     steps = max(1, round(budget * epochs * len(train) / batch))
     rounds = max(1, min(steps, round(budget * epochs)))
     per_round = math.ceil(steps / rounds)
 
     with _policy(run.precision):
         network = build()
-    optimizer = keras.optimizers.AdamW(one_cycle(learning_rate, per_round * rounds), weight_decay=weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    network.compile(
-        optimizer=optimizer,
-        loss=_cross_entropy(label_smoothing),
-        metrics=[ExactMatch(name="exact_match")],
-        jit_compile=False,
-    )
+    learner = Learner(network, objective or CrossEntropy())
+    learner.compile(optimizer=optimizer(per_round * rounds), jit_compile=False)
     best = keras.callbacks.EarlyStopping("val_exact_match", mode="max", patience=rounds, restore_best_weights=True)
-    history = network.fit(
+    history = learner.fit(
         batches(train, batch, seed, augment),
         epochs=rounds,
         steps_per_epoch=per_round,
@@ -143,6 +172,22 @@ def fit(
     return final
 
 
+def adamw(learning_rate: float, weight_decay: float) -> Optimizer:
+    """AdamW with decoupled decay (Loshchilov and Hutter 2019) under a one-cycle schedule.
+
+    Args:
+        learning_rate: the peak of the schedule.
+        weight_decay: of kernels; biases and the parameters of normalizations do not decay.
+    """
+
+    def make(steps: int) -> keras.optimizers.Optimizer:
+        optimizer = keras.optimizers.AdamW(one_cycle(learning_rate, steps), weight_decay=weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+        return optimizer
+
+    return make
+
+
 def one_cycle(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """A cosine rise from a tenth of `peak` over the first fifth of the steps, then a cosine fall to nothing."""
     return keras.optimizers.schedules.CosineDecay(
@@ -154,33 +199,28 @@ def one_cycle(peak: float, steps: int) -> keras.optimizers.schedules.LearningRat
     )
 
 
-def batches(train: ImageSet, batch: int, seed: int, augment: Augment | None = None) -> tf.data.Dataset:
-    """An endless stream of shuffled, augmented batches: uint8 (batch, H, W, C) and labels (batch, slots)."""
-    images, labels = tf.constant(train.images), tf.constant(train.labels)
+def batches(train: ImageSet | Examples, batch: int, seed: int, augment: Augment | None = None) -> tf.data.Dataset:
+    """An endless stream of shuffled, augmented batches: inputs (one array, or a tuple of several) and truth."""
+    examples = Examples.of(train)
+    everything = tf.nest.map_structure(tf.constant, (_alone(examples.inputs), examples.truth))
 
-    def pictures(step: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        chosen, classes = tf.gather(images, index), tf.gather(labels, index)
+    def chosen(step: tf.Tensor, index: tf.Tensor) -> tuple[Any, Any]:
+        shown, wanted = tf.nest.map_structure(lambda array: tf.gather(array, index), everything)
         if augment is not None:
-            chosen, classes = augment(chosen, classes, tf.stack([tf.cast(seed, tf.int64), step]))
-        return tf.ensure_shape(chosen, (None, *train.shape)), tf.ensure_shape(classes, (None, train.slots))
+            shown, wanted = augment(shown, wanted, tf.stack([tf.cast(seed, tf.int64), step]))
+        return shown, wanted
 
-    order = tf.data.Dataset.range(len(train)).shuffle(len(train), seed=seed).repeat().batch(batch)
-    return order.enumerate().map(pictures, num_parallel_calls=1).prefetch(4)
+    order = tf.data.Dataset.range(len(examples)).shuffle(len(examples), seed=seed).repeat().batch(batch)
+    return order.enumerate().map(chosen, num_parallel_calls=1).prefetch(4)
 
 
-def _in_order(pictures: ImageSet, batch: int) -> tf.data.Dataset:
-    pairs = tf.data.Dataset.from_tensor_slices((pictures.images, pictures.labels))
+def _in_order(valid: Examples, batch: int) -> tf.data.Dataset:
+    pairs = tf.data.Dataset.from_tensor_slices((_alone(valid.inputs), valid.truth))
     return pairs.batch(max(batch, 250)).prefetch(2)
 
 
-def _cross_entropy(smoothing: float) -> Callable:
-    def loss(truth, logits):
-        classes = logits.shape[-1]
-        target = ops.one_hot(truth, classes) * (1 - smoothing) + smoothing / classes
-        return keras.losses.categorical_crossentropy(target, logits, from_logits=True)
-
-    loss.__name__ = "cross_entropy"
-    return loss
+def _alone(inputs: tuple) -> Any:
+    return inputs[0] if len(inputs) == 1 else inputs
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ def main(strategy: str, data: Path, statistics: Path, out: Path, curves: Path, t
         "suites": list(module.SUITES),
         "trained_on": entry.train_on,
         "origin": train.origin,
+        "positional": getattr(module, "POSITIONAL", True),
         "deployable": getattr(module, "DEPLOYABLE", True),
         "pretrained": getattr(module, "PRETRAINED", "not_applicable"),
         "parameters": training.parameters(model),

@@ -1,6 +1,7 @@
 """The contract: every strategy, found by its name, keeps the same promises."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.images import BLANK, ImageSet
 ROOT = Path(__file__).parents[1]
 ENTRIES = params.load(ROOT / "params.yaml").strategies
 FEW = 64
-STEPS = 96
+STEPS = 160
 """Steps that suffice to learn 64 pictures by heart."""
 
 
@@ -51,11 +52,33 @@ def read_suite(name, few):
     return few
 
 
-@pytest.fixture(scope="module", params=strategies.strategy_names())
-def trained(request, embedded):
-    few = embedded[ENTRIES[request.param].train_on]["train"].take(slice(0, FEW))
-    model, history = train(request.param, few, few)
-    return Trained(request.param, model, read_suite(request.param, few), history)
+def share_right(name, model, pictures):
+    """Of the true digits (or of all slots where nothing is blank), compared one by one from left to right."""
+    blank = BLANK if pictures.class_names[-1] == "blank" else None
+    said = readings.left_to_right(models.read(model, pictures.images), blank).classes
+    true = pictures.labels
+    if not getattr(strategies.load(name), "POSITIONAL", True):
+        said, true = readings.in_order(said, blank), readings.in_order(true, blank)
+    there = np.ones_like(true, bool) if blank is None else true != blank
+    return float((said == true)[there].mean())
+
+
+@pytest.fixture(scope="module")
+def trainings(embedded):
+    """Each strategy's training, once for all tests."""
+
+    @functools.cache
+    def trained_on_few(name):
+        few = embedded[ENTRIES[name].train_on]["train"].take(slice(0, FEW))
+        model, history = train(name, few, few)
+        return Trained(name, model, read_suite(name, few), history)
+
+    return trained_on_few
+
+
+@pytest.fixture(params=strategies.strategy_names())
+def trained(request, trainings):
+    return trainings(request.param)
 
 
 def test_the_outputs_are_those_of_the_contract(trained):
@@ -79,40 +102,46 @@ def test_its_suites_are_those_of_its_task(trained):
 
 
 def test_the_loss_falls_and_it_learns_what_it_sees(trained):
-    assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"] or len(trained.history) == 1
-    read = models.read(trained.model, trained.seen.images)
-    assert (read.classes == trained.seen.labels).mean() >= 0.95
+    assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
+    assert share_right(trained.name, trained.model, trained.seen) >= 0.95
 
 
-def test_it_learns_nothing_from_shuffled_labels(trained, embedded):
-    splits = embedded[ENTRIES[trained.name].train_on]
+@pytest.mark.parametrize("name", strategies.strategy_names())
+def test_it_learns_nothing_from_shuffled_labels(name, embedded):
+    splits = embedded[ENTRIES[name].train_on]
     few, valid = splits["train"].take(slice(0, 256)), splits["valid"]
-    order = np.random.default_rng(0).permutation(few.labels.size)
-    shuffled = dataclasses.replace(few, labels=few.labels.reshape(-1)[order].reshape(few.labels.shape))
-    model, _ = train(trained.name, shuffled, valid, steps=40)
-    unseen = read_suite(trained.name, valid)
-    classes = models.read(model, unseen.images).classes
-    digits = unseen.labels != BLANK if unseen.class_names[-1] == "blank" else np.ones_like(unseen.labels, bool)
-    chance = np.bincount(unseen.labels[digits]).max() / digits.sum()
-    spread = 4 * np.sqrt(chance * (1 - chance) / digits.sum())
-    assert (classes[digits] == unseen.labels[digits]).mean() <= chance + max(spread, 0.1)
+    rng = np.random.default_rng(0)
+    # Only digits change places: where there is one may be learnt, not which.
+    digits = few.labels != BLANK if few.class_names[-1] == "blank" else np.ones_like(few.labels, bool)
+    labels = few.labels.copy()
+    labels[digits] = rng.permutation(few.labels[digits])
+    model, _ = train(name, dataclasses.replace(few, labels=labels), valid, steps=40)
+    unseen = read_suite(name, valid)
+    there = unseen.labels[unseen.labels != BLANK] if unseen.class_names[-1] == "blank" else unseen.labels.ravel()
+    chance = np.bincount(there).max() / len(there)
+    assert share_right(name, model, unseen) <= chance + max(4 * np.sqrt(chance * (1 - chance) / len(there)), 0.1)
 
 
-def test_it_loads_where_no_strategy_was_imported_and_says_the_same(trained, tmp_path):
-    models.save(trained.model, tmp_path / "model.keras")
-    trained.seen.save(tmp_path / "seen.npz")
+def test_every_model_reads_the_same_where_no_strategy_was_imported(trainings, tmp_path):
+    """In one process for all of them: importing TensorFlow takes most of it."""
+    here = {}
+    for name in strategies.strategy_names():
+        trained = trainings(name)
+        models.save(trained.model, tmp_path / f"{name}.keras")
+        trained.seen.save(tmp_path / f"{name}-seen.npz")
+        here[name] = models.read(trained.model, trained.seen.images)
     code = (
         "import sys; from pathlib import Path; from pipeline import images, models\n"
-        "seen = images.ImageSet.load(Path(sys.argv[1]) / 'seen.npz')\n"
-        "model = models.load(Path(sys.argv[1]) / 'model.keras')\n"
-        "models.read(model, seen.images).save(Path(sys.argv[1]) / 'said.npz')\n"
+        "for path in sorted(Path(sys.argv[1]).glob('*.keras')):\n"
+        "    seen = images.ImageSet.load(path.with_name(f'{path.stem}-seen.npz'))\n"
+        "    models.read(models.load(path), seen.images).save(path.with_name(f'{path.stem}-said.npz'))\n"
         "assert not [name for name in sys.modules if name.startswith('pipeline.strategies')]\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=True, capture_output=True)
-    said = readings.Readings.load(tmp_path / "said.npz")
-    here = models.read(trained.model, trained.seen.images)
-    np.testing.assert_allclose(said.probabilities, here.probabilities, atol=1e-6)
-    np.testing.assert_array_equal(said.classes, here.classes)
+    for name, ours in here.items():
+        said = readings.Readings.load(tmp_path / f"{name}-said.npz")
+        np.testing.assert_allclose(said.probabilities, ours.probabilities, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(said.classes, ours.classes, err_msg=name)
 
 
 def test_a_model_is_saved_to_the_same_bytes_twice(trained, tmp_path):

@@ -6,13 +6,20 @@ from keras import ops
 from pipeline.layers.normalization import PACKAGE
 
 
+def best(values):
+    """The index of the highest value along the last axis, int32.
+
+    Not `ops.argmax`: on TensorFlow it looks for negative zeros bit by bit, which ONNX has no operator for.
+    """
+    return ops.squeeze(ops.top_k(values, 1)[1], axis=-1)
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
 class MostProbable(keras.layers.Layer):
     """The most probable class of each slot: float (n, slots, classes) -> int32 (n, slots)."""
 
     def call(self, probabilities):
-        # Not `ops.argmax`: on TensorFlow it looks for negative zeros bit by bit, which ONNX has no operator for.
-        return ops.squeeze(ops.top_k(probabilities, 1)[1], axis=-1)
+        return best(probabilities)
 
     def compute_output_spec(self, probabilities):
         return keras.KerasTensor(probabilities.shape[:-1], dtype="int32")

@@ -10,8 +10,10 @@ A strategy is a module with
 
 The model takes raw uint8 (n, H, W, C) and returns `probabilities` float32 (n, slots, classes) with rows summing to 1,
 `classes` (n, slots), `confidence` (n,) and, where it localises, `boxes` (n, slots, 4). It loads in a process that has
-imported `pipeline.layers` alone. `DEPLOYABLE = False` says that a part of the strategy stays outside the graph,
-`PRETRAINED` ("imagenet" or "missing") where its weights came from.
+imported `pipeline.layers` alone. `POSITIONAL = False` says that slot i of a reading is the i-th digit found, not the
+i-th position; `DEPLOYABLE = False` that a part of the strategy stays outside the graph: then the model has a second
+input, `regions` float32 (n, k, 4), which `pipeline.proposals` makes; `PRETRAINED` ("imagenet" or "missing") where its
+weights came from.
 """
 
 import importlib

@@ -1,13 +1,14 @@
 """A plain convolutional network with batch normalization for 32×32 colour pictures."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from pipeline import training
 from pipeline.augmentation import Augmentation
 from pipeline.images import ImageSet
 from pipeline.layers import normalize
 from pipeline.normalization import Statistics
+from pipeline.objectives import CrossEntropy
 from pipeline.params import Count, Fraction, Mode, NonNegative, Positive, Switch
 from pipeline.readout import softmax_reading
 
@@ -58,7 +59,7 @@ def train(
             x = _convolution(x, filters, 3)
         x = layers.Dropout(dropout, seed=seed)(layers.GlobalMaxPooling2D()(x))
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
-        return keras.Model(pictures, layers.Reshape((1, train.classes))(logits), name="cnn")
+        return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="cnn")
 
     network = training.fit(
         build,
@@ -66,11 +67,10 @@ def train(
         valid,
         epochs=epochs,
         batch=batch,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
         budget=budget,
         seed=seed,
-        label_smoothing=label_smoothing,
+        optimizer=training.adamw(learning_rate, weight_decay),
+        objective=CrossEntropy(label_smoothing),
         augment=Augmentation(
             width_shift_range=shift_range,
             height_shift_range=shift_range,

@@ -55,7 +55,7 @@ def train(
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
         x = normalize(strips, normalizer, normalization)
-        x = _columns(x) if trunk == "columns" else _shared(x)
+        x = digit_net.cells(x, SLOTS) if trunk == "columns" else _shared(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         # Five dense heads at once: (n, slots, features) by (slots, features, classes), one kernel and bias a slot.
         heads = layers.EinsumDense("nsf,sfc->nsc", (SLOTS, len(STRIP_NAMES)), bias_axes="sc", dtype="float32")
@@ -67,10 +67,9 @@ def train(
         valid,
         epochs=epochs,
         batch=batch,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
         budget=budget,
         seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay),
         augment=Recomposition(
             cell=Augmentation(
                 rotation_range=rotation_range,
@@ -84,19 +83,6 @@ def train(
         ),
     )
     return softmax_reading(network)
-
-
-def _columns(x: keras.KerasTensor) -> keras.KerasTensor:
-    """(n, 28, 140, 1) -> (n, 5, 128): what the trunk sees above each cell."""
-    x = digit_net.trunk(x)
-    height, width, channels = x.shape[1:]
-    cell = width // SLOTS
-    cells = ops.transpose(ops.reshape(x, (-1, height, SLOTS, cell, channels)), (0, 2, 1, 3, 4))
-    pooled = layers.MaxPooling2D(2)(ops.reshape(cells, (-1, height, cell, channels)))
-    # One dense layer for all slots: what a digit looks like does not depend on where it stands.
-    x = layers.Dense(128, use_bias=False)(layers.Flatten()(pooled))
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
-    return ops.reshape(x, (-1, SLOTS, 128))
 
 
 def _shared(x: keras.KerasTensor) -> keras.KerasTensor:

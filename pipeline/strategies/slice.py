@@ -52,7 +52,7 @@ def train(
         x = layers.Flatten()(layers.MaxPooling2D(2)(x))
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
-        return keras.Model(cells, layers.Reshape((1, len(STRIP_NAMES)))(logits), name="digit_net")
+        return keras.Model(cells, ops.reshape(logits, (-1, 1, len(STRIP_NAMES))), name="digit_net")
 
     digit = training.fit(
         build,
@@ -60,10 +60,9 @@ def train(
         with_blanks(valid),
         epochs=epochs,
         batch=batch,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
         budget=budget,
         seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay),
         augment=Augmentation(
             rotation_range=rotation_range,
             width_shift_range=shift_range,

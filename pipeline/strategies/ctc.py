@@ -1,0 +1,91 @@
+"""Convolutional columns over the strip, read by connectionist temporal classification."""
+
+import keras
+from keras import layers, ops
+
+from pipeline import digit_net, training
+from pipeline.augmentation import Augmentation
+from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.layers import BestPath, normalize
+from pipeline.normalization import Statistics
+from pipeline.objectives import left_aligned
+from pipeline.params import Count, Fraction, Mode, NonNegative, Positive, Whole
+from pipeline.readout import sequence_reading
+
+SUITES = ("plain", "blanks", "jitter", "clutter")
+POSITIONAL = False
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    normalization: Mode,
+    window: Count,
+    recurrent: Whole,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+    weight_decay: NonNegative,
+    dropout: Fraction,
+    shift_range: NonNegative,
+    shear_range: NonNegative,
+) -> keras.Model:
+    """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
+
+    Graves, Fernández, Gomez, Schmidhuber 2006, "Connectionist temporal classification". One column of scores for every
+    4 pixels; the loss sums over all ways of writing the digits into the columns, so no position is ever told.
+
+    Args:
+        normalization: the mode applied to the strip.
+        window: columns of the trunk that one column of scores sees.
+        recurrent: units of a bidirectional GRU between columns and scores, each way; 0 for none.
+        epochs: passes over the strips at budget 1.
+        batch: strips a step.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        dropout: before the scores.
+        shift_range: pixels the whole strip moves, in x and y.
+        shear_range: degrees the whole strip is slanted.
+    """
+
+    def build() -> keras.Model:
+        strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
+        x = digit_net.columns(normalize(strips, normalizer, normalization), window)
+        if recurrent:
+            x = layers.Bidirectional(layers.GRU(recurrent, return_sequences=True, unroll=True))(x)
+        x = layers.Dropout(dropout, seed=seed)(x)
+        logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
+        return keras.Model(strips, logits, name="ctc")
+
+    network = training.fit(
+        build,
+        train,
+        valid,
+        epochs=epochs,
+        batch=batch,
+        budget=budget,
+        seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay),
+        objective=_Temporal(),
+        augment=Augmentation(width_shift_range=shift_range, height_shift_range=shift_range, shear_range=shear_range),
+    )
+    images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
+    return sequence_reading(images, BestPath(SLOTS, name="reading")(network(images)))
+
+
+class _Temporal:
+    """-log of the sum over all paths that collapse to the digits; the strip's own blank class is the path's."""
+
+    def loss(self, truth, said):
+        digits = left_aligned(truth, BLANK)
+        length = ops.sum(ops.cast(ops.not_equal(digits, BLANK), "int32"), -1)
+        columns = ops.full_like(length, said.shape[1])
+        return ops.ctc_loss(digits, said, length, columns, mask_index=BLANK)
+
+    def right(self, truth, said):
+        read = BestPath(SLOTS)(ops.cast(said, "float32"))["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth, BLANK)), -1)

@@ -1,0 +1,112 @@
+"""A deep convolutional trunk with one output for the number of digits and one for each digit."""
+
+import keras
+from keras import layers, ops
+
+from pipeline import digit_net, training
+from pipeline.augmentation import Augmentation
+from pipeline.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
+from pipeline.layers import LengthAndDigits, normalize
+from pipeline.normalization import Statistics
+from pipeline.objectives import left_aligned
+from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.readout import sequence_reading
+
+SUITES = ("plain", "blanks", "jitter", "clutter")
+POSITIONAL = False
+MARKS = 16
+"""Detectors whose running totals every column sees."""
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    normalization: Mode,
+    hidden: Count,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+    weight_decay: NonNegative,
+    dropout: Fraction,
+    shift_range: NonNegative,
+    shear_range: NonNegative,
+) -> keras.Model:
+    """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
+
+    Goodfellow, Bulatov, Ibarz, Arnoud, Shet 2013, "Multi-digit number recognition from street view imagery using deep
+    convolutional neural networks". The network is told nothing about where the digits are.
+
+    Args:
+        normalization: the mode applied to the strip.
+        hidden: units of the layer that all outputs read.
+        epochs: passes over the strips at budget 1.
+        batch: strips a step.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        dropout: before the outputs.
+        shift_range: pixels the whole strip moves, in x and y.
+        shear_range: degrees the whole strip is slanted.
+    """
+
+    def build() -> keras.Model:
+        strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
+        x = digit_net.columns(normalize(strips, normalizer, normalization), window=3)
+        # Which digit is the second depends on what stands to its left: running totals of what the columns detect let
+        # every column know how much there was, and then the same weights serve all columns.
+        marks = layers.Dense(MARKS, activation="sigmoid")(x)
+        totals = ops.cumsum(ops.cast(marks, "float32"), axis=1) / SLOTS
+        x = layers.Concatenate(dtype="float32")([x, marks, totals])
+        x = layers.Conv1D(hidden, 1, use_bias=False)(x)
+        x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.Conv1D(hidden, 1, use_bias=False)(x)
+        x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.GlobalMaxPooling1D()(x)
+        x = layers.Dropout(dropout, seed=seed)(x)
+        length = layers.Dense(SLOTS + 1, dtype="float32", name="length")(x)
+        digits = layers.Dense(SLOTS * len(DIGIT_NAMES), dtype="float32", name="digits")(x)
+        digits = ops.reshape(digits, (-1, SLOTS, len(DIGIT_NAMES)))
+        return keras.Model(strips, {"length": length, "digits": digits}, name="goodfellow")
+
+    network = training.fit(
+        build,
+        train,
+        valid,
+        epochs=epochs,
+        batch=batch,
+        budget=budget,
+        seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay),
+        objective=_LengthAndDigits(),
+        augment=Augmentation(width_shift_range=shift_range, height_shift_range=shift_range, shear_range=shear_range),
+    )
+    images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
+    logits = network(images)
+    return sequence_reading(images, LengthAndDigits(name="reading")(logits["length"], logits["digits"]))
+
+
+class _LengthAndDigits:
+    """-log P(length) - sum of log P(digit i) over the digits there are (section 4 of the paper)."""
+
+    def loss(self, truth, said):
+        digits, there = self._digits(truth)
+        length = ops.sum(there, -1)
+        loss = keras.losses.sparse_categorical_crossentropy(length, said["length"], from_logits=True)
+        each = keras.losses.sparse_categorical_crossentropy(digits, said["digits"], from_logits=True)
+        return loss + ops.sum(each * there, -1)
+
+    def right(self, truth, said):
+        digits, there = self._digits(truth)
+        length = ops.equal(ops.argmax(said["length"], -1), ops.cast(ops.sum(there, -1), "int64"))
+        read = ops.equal(ops.argmax(said["digits"], -1), ops.cast(digits, "int64"))
+        return ops.logical_and(length, ops.all(ops.logical_or(read, there < 0.5), -1))
+
+    @staticmethod
+    def _digits(truth):
+        """The digits from the left, 0 behind them, and float (n, slots), 1 where there is one."""
+        ordered = left_aligned(truth, BLANK)
+        there = ops.not_equal(ordered, BLANK)
+        return ops.where(there, ordered, ops.zeros_like(ordered)), ops.cast(there, "float32")

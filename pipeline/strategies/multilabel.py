@@ -1,0 +1,84 @@
+"""Fifty-five sigmoids, five groups of eleven, trained with binary cross-entropy."""
+
+import keras
+from keras import layers, ops
+
+from pipeline import digit_net, training
+from pipeline.augmentation import Augmentation, Recomposition
+from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.layers import normalize
+from pipeline.normalization import Statistics
+from pipeline.objectives import BinaryCrossEntropy
+from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.readout import softmax_reading
+
+SUITES = ("plain", "blanks", "jitter", "clutter")
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    normalization: Mode,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+    weight_decay: NonNegative,
+    dropout: Fraction,
+    rotation_range: NonNegative,
+    shift_range: NonNegative,
+    zoom_range: NonNegative,
+    blank_rate: Fraction,
+) -> keras.Model:
+    """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
+
+    The sigmoids are taken as independent. Given that exactly one of a group is on, the probability that it is the k-th
+    is then the k-th odds over the sum of all eleven, and odds are exp(logit): a softmax over the group, which is what
+    the returned model computes.
+
+    Args:
+        normalization: the mode applied to the strip.
+        epochs: passes over the strips at budget 1.
+        batch: strips a step.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        dropout: before the one dense layer that holds all 55 outputs.
+        rotation_range: degrees, for each cell on its own, as are the next two.
+        shift_range: pixels, in x and y.
+        zoom_range: fraction.
+        blank_rate: how often a cell is emptied, in strips recomposed from each batch's cells.
+    """
+
+    def build() -> keras.Model:
+        strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
+        x = digit_net.cells(normalize(strips, normalizer, normalization), SLOTS)
+        x = layers.Dropout(dropout, seed=seed)(layers.Flatten()(x))
+        logits = layers.Dense(SLOTS * len(STRIP_NAMES), dtype="float32", name="logits")(x)
+        return keras.Model(strips, ops.reshape(logits, (-1, SLOTS, len(STRIP_NAMES))), name="multilabel")
+
+    network = training.fit(
+        build,
+        train,
+        valid,
+        epochs=epochs,
+        batch=batch,
+        budget=budget,
+        seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay),
+        objective=BinaryCrossEntropy(),
+        augment=Recomposition(
+            cell=Augmentation(
+                rotation_range=rotation_range,
+                width_shift_range=shift_range,
+                height_shift_range=shift_range,
+                zoom_range=zoom_range,
+            ),
+            slots=SLOTS,
+            blank=BLANK,
+            blank_rate=blank_rate,
+        ),
+    )
+    return softmax_reading(network)

@@ -1,0 +1,122 @@
+"""The single-digit network made fully convolutional, slid over the strip; its scores aggregated into a reading."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from pipeline import digit_net, training
+from pipeline.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.layers import Peaks, normalize
+from pipeline.normalization import Statistics
+from pipeline.objectives import left_aligned
+from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.readout import sequence_reading
+
+SUITES = ("plain", "blanks", "jitter", "clutter")
+POSITIONAL = False
+NEAR = 4
+"""A window's middle this many pixels from a digit's is told to see the digit."""
+FAR = 8
+"""A window's middle at least this far from every digit's is told to see none; between the two, nothing is told."""
+BOX_WEIGHT = 0.1
+"""Of the boxes' loss, in pixels, against that of the classes."""
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    normalization: Mode,
+    window: Count,
+    reach: Count,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+    weight_decay: NonNegative,
+    dropout: Fraction,
+) -> keras.Model:
+    """Train on strips (n, 28, 140, 1) with labels (n, 5) and boxes (n, 5, 4), and return a reader of them.
+
+    Every window of 28 columns, one for every 4 pixels, is one example: its class, and the box of its digit. All of a
+    strip's windows share one pass of the convolutions.
+
+    Args:
+        normalization: the mode applied to the strip.
+        window: columns of the trunk that one window sees.
+        reach: windows on either side within which two peaks are one digit.
+        epochs: passes over the strips at budget 1.
+        batch: strips a step.
+        learning_rate: the peak of the one-cycle schedule.
+        weight_decay: AdamW's.
+        dropout: before the scores.
+    """
+
+    def build() -> keras.Model:
+        strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
+        x = digit_net.columns(normalize(strips, normalizer, normalization), window)
+        x = layers.Dropout(dropout, seed=seed)(x)
+        logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
+        offsets = layers.Dense(4, dtype="float32", name="offsets")(x)
+        outputs = {"logits": logits, "offsets": layers.Rescaling(DIGIT / 2, dtype="float32")(offsets)}
+        return keras.Model(strips, outputs, name="sliding")
+
+    peaks = Peaks(SLOTS, reach, digit_net.STRIDE, DIGIT, name="reading")
+    network = training.fit(
+        build,
+        training.Examples((train.images,), {"labels": train.labels, "windows": windows(train)}),
+        training.Examples((valid.images,), {"labels": valid.labels, "windows": windows(valid)}),
+        epochs=epochs,
+        batch=batch,
+        budget=budget,
+        seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay),
+        objective=_Windows(peaks),
+    )
+    images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
+    said = network(images)
+    return sequence_reading(images, peaks(said["logits"], said["offsets"]))
+
+
+def windows(strips: ImageSet) -> np.ndarray:
+    """What each window of each strip should say.
+
+    Returns:
+        float32 (n, T, 6): 1 where the window is told anything, its class, and the sides of its digit's box in pixels
+        from the window's middle.
+    """
+    n, width = len(strips), strips.shape[1]
+    middle = digit_net.STRIDE * (np.arange(width // digit_net.STRIDE) + 0.5)
+    centre = strips.boxes[..., [0, 2]].mean(axis=-1)
+    distance = np.abs(middle[:, None] - centre[:, None, :])
+    distance = np.where((strips.labels != BLANK)[:, None, :], distance, np.inf)
+    nearest = distance.argmin(axis=-1)
+    least = distance.min(axis=-1)
+    rows = np.arange(n)[:, None]
+    said = np.zeros((n, len(middle), 6), np.float32)
+    said[..., 0] = (least <= NEAR) | (least >= FAR)
+    said[..., 1] = np.where(least <= NEAR, strips.labels[rows, nearest], BLANK)
+    origin = np.stack([middle, np.full_like(middle, DIGIT / 2)] * 2, -1)
+    said[..., 2:] = np.where((least <= NEAR)[..., None], strips.boxes[rows, nearest] - origin, 0)
+    return said
+
+
+class _Windows:
+    """Cross-entropy of each window's class, and Huber's loss of the box where there is a digit (as Girshick 2015)."""
+
+    def __init__(self, peaks: Peaks) -> None:
+        self.peaks = peaks
+
+    def loss(self, truth, said):
+        windows = truth["windows"]
+        told, classes, boxes = windows[..., 0], windows[..., 1], windows[..., 2:]
+        digit = ops.cast(ops.not_equal(classes, BLANK), "float32")
+        each = keras.losses.sparse_categorical_crossentropy(classes, said["logits"], from_logits=True)
+        off = keras.losses.huber(boxes, said["offsets"]) * digit
+        return ops.mean(each * told, -1) + BOX_WEIGHT * ops.mean(off, -1)
+
+    def right(self, truth, said):
+        read = self.peaks(said["logits"], said["offsets"])["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth["labels"], BLANK)), -1)

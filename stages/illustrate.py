@@ -1,0 +1,20 @@
+"""Draw what a trained convolutional net has learnt, for docs/convolution.md."""
+
+from pathlib import Path
+
+from pipeline import command, illustrations, models
+from pipeline.files import replacing
+from pipeline.images import ImageSet
+
+
+def main(model: Path, data: Path, out: Path) -> None:
+    """Write a folder of pictures from the model of the strategy `textbook` and the digits it reads."""
+    net = illustrations.Net.of(models.load(model / "model.keras"))
+    learnt, unseen = ImageSet.load(data / "train.npz"), ImageSet.load(data / "test.npz")
+    with replacing(out) as folder:
+        folder.mkdir()
+        illustrations.draw(net, learnt, unseen, folder)
+
+
+if __name__ == "__main__":
+    command.run(main)

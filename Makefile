@@ -10,7 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro serve test test-full lint format locks clean
+.PHONY: help setup repro quick read pictures serve test test-full lint format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,16 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
 	@python -m stages.repro
+
+pictures:  ## copy the run's pictures that the pages of docs/ show
+	@mkdir -p docs/pictures/convolution
+	@cp reports/convolution/*.png docs/pictures/convolution/
+
+quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
+	@python -m stages.repro --budget 0.1
+
+read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
+	@python -m stages.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
 
 serve: setup  ## serve the packaged models on port 3000
 	@bentoml serve
@@ -49,4 +59,4 @@ locks: setup  ## compile requirements/*.txt to *.lock
 			$$([ $$name = bootstrap ] || [ $$name = dev ] || echo "-c dev.lock") $$name.txt -o $$name.lock || exit 1; done
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models predictions reports artifacts/*.bento artifacts/*/model.onnx
+	@rm -rf data models predictions reports quick artifacts/*.bento artifacts/*/model.onnx

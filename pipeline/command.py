@@ -17,11 +17,15 @@ ERROR_FILE_VARIABLE = "PIPELINE_ERROR_FILE"
 def run(main: Callable[..., None]) -> None:
     """Parse `--name value` for every parameter of `main`, call it, and exit.
 
-    A parameter's annotation converts its text and its default makes it optional. `PipelineError` and the operating
-    system's errors become one line on standard error; anything else is a bug and keeps its traceback.
+    A parameter's annotation converts its text and its default makes it optional; a `bool` becomes a switch that takes
+    no value. `PipelineError` and the operating system's errors become one line on standard error; anything else is a
+    bug and keeps its traceback.
     """
     parser = argparse.ArgumentParser(description=inspect.getdoc(main), allow_abbrev=False)
     for name, parameter in inspect.signature(main).parameters.items():
+        if parameter.annotation is bool:
+            parser.add_argument("--" + name.replace("_", "-"), action="store_true")
+            continue
         required = parameter.default is inspect.Parameter.empty
         default = None if required else parameter.default
         parser.add_argument(

@@ -13,7 +13,10 @@ def trunk(images: keras.KerasTensor) -> keras.KerasTensor:
 
     The first two layers have stride 2: on a CPU the time goes into full-resolution layers.
     """
-    return block(_quarter(images), CHANNELS, 3)
+    x = block(images, 32, 5, strides=2)
+    x = block(x, 64, 3, strides=2)
+    x = block(x, CHANNELS, 3)
+    return block(x, CHANNELS, 3)
 
 
 def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:
@@ -29,11 +32,8 @@ def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:
 
 
 def columns(images: keras.KerasTensor, window: int) -> keras.KerasTensor:
-    """Normalized float (n, H, W, C) -> (n, W / 4, 128): each column sees all rows and `window` columns of the trunk.
-
-    The trunk's last layer skips every other row here: what is left to tell apart stands side by side.
-    """
-    x = block(_quarter(images), CHANNELS, 3, strides=(2, 1))
+    """Normalized float (n, H, W, C) -> (n, W / 4, 128): each column sees all rows and `window` columns of the trunk."""
+    x = trunk(images)
     side = window // 2
     x = layers.ZeroPadding2D(((0, 0), (side, window - 1 - side)))(x)
     x = layers.Conv2D(CHANNELS, (x.shape[1], window), use_bias=False)(x)
@@ -41,14 +41,8 @@ def columns(images: keras.KerasTensor, window: int) -> keras.KerasTensor:
     return ops.squeeze(x, 1)
 
 
-def block(x: keras.KerasTensor, filters: int, kernel: int, strides: int | tuple[int, int] = 1) -> keras.KerasTensor:
+def block(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1) -> keras.KerasTensor:
     """Convolution, batch normalization, ReLU."""
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     return layers.Activation("relu")(x)
-
-
-def _quarter(images: keras.KerasTensor) -> keras.KerasTensor:
-    x = block(images, 32, 5, strides=2)
-    x = block(x, 64, 3, strides=2)
-    return block(x, CHANNELS, 3)

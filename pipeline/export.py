@@ -24,6 +24,8 @@ import onnxruntime
 OPSET = 17
 TOLERANCE = 1e-4
 """The largest difference of a probability that still counts as the same."""
+BOX_TOLERANCE = 0.05
+"""The same for a side of a box, in pixels."""
 _BATCH = 250
 
 
@@ -36,21 +38,29 @@ class Parity:
         largest_difference: of a probability.
         same_readings: pictures whose classes are equal in every slot.
         near_ties: pictures read differently where the two best classes lie within twice the tolerance of each other.
+        largest_box_difference: in pixels, over pictures read the same; None where the model gives no boxes.
     """
 
     pictures: int
     largest_difference: float
     same_readings: int
     near_ties: int
+    largest_box_difference: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Probabilities within the tolerance, and every reading equal but for near-ties."""
-        return self.largest_difference <= TOLERANCE and self.same_readings + self.near_ties == self.pictures
+        """Probabilities and boxes within their tolerances, and every reading equal but for near-ties."""
+        near = self.largest_difference <= TOLERANCE and (self.largest_box_difference or 0.0) <= BOX_TOLERANCE
+        return near and self.same_readings + self.near_ties == self.pictures
 
     def as_dict(self) -> dict[str, float | int | bool]:
-        """For the manifest; the difference rounded up to two digits, so that it is the same from run to run."""
-        return {**asdict(self), "largest_difference": float(f"{self.largest_difference:.1e}"), "holds": self.holds}
+        """For the manifest; differences with two digits, so that they are the same from run to run."""
+        differences = {
+            name: value if value is None else float(f"{value:.1e}")
+            for name, value in asdict(self).items()
+            if name.startswith("largest")
+        }
+        return {**asdict(self), **differences, "holds": self.holds}
 
 
 def to_onnx(model: keras.Model, path: Path) -> None:
@@ -140,7 +150,7 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     graph = models.reader(model)
-    largest, same, ties = 0.0, 0, 0
+    largest, same, ties, off = 0.0, 0, 0, []
     for start in tqdm(range(0, len(pictures), _BATCH), desc="Keras against ONNX", disable=None):
         images = pictures.images[start : start + _BATCH]
         ours = Readings.of({name: value.numpy() for name, value in graph(images).items()})
@@ -149,9 +159,11 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
         equal = (ours.classes == theirs.classes).all(axis=1)
         best = np.sort(ours.probabilities, axis=-1)
         close = (best[..., -1] - best[..., -2]).min(axis=1) <= 2 * TOLERANCE
+        if ours.boxes is not None:
+            off.append(float(np.abs(ours.boxes - theirs.boxes)[equal].max(initial=0.0)))
         same += int(equal.sum())
         ties += int((~equal & close).sum())
-    return Parity(len(pictures), largest, same, ties)
+    return Parity(len(pictures), largest, same, ties, max(off) if off else None)
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
-"""The pictures of evaluation and comparison. Equal input gives equal bytes; no pyplot, no display, no state."""
+"""The charts of evaluation and comparison. Equal input gives equal bytes; no pyplot, no display, no state."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 from pipeline.files import replacing
 from pipeline.images import ImageSet
-from pipeline.readings import Readings
+from pipeline.readings import Readings, in_order
 from pipeline.scoring import (
     Score,
+    blank_of,
     confusion,
     correctness,
     per_slot_accuracy,
@@ -52,104 +55,48 @@ STYLE = {
 DPI = 130
 CURVES = ("loss", "exact_match")
 """The metrics of the training loop that are drawn."""
-WORST = 24
-"""Readings in a gallery."""
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG that carries neither a date nor the name of what drew it."""
-    with replacing(path) as temporary, matplotlib.rc_context(STYLE):
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-
-
-def as_text(classes: np.ndarray, class_names: Sequence[str]) -> str:
-    """One row of classes as a person writes it: digits joined, blanks left out, `nothing` where none is left."""
-    names = [class_names[index] if index < len(class_names) else f"class {index}" for index in classes]
-    names = [name for name in names if name != "blank"]
-    return ("" if all(len(name) == 1 for name in names) else " ").join(names) or "nothing"
-
-
-def worst(readings: Readings, pictures: ImageSet, most: int = WORST) -> np.ndarray:
-    """Indices of wrong readings, the most confident first; at most `most` of them."""
-    wrong = np.flatnonzero(~correctness(readings, pictures))
-    return wrong[np.argsort(-readings.confidence[wrong], kind="stable")][:most]
-
-
-@matplotlib.rc_context(STYLE)
-def gallery(readings: Readings, pictures: ImageSet, title: str, most: int = WORST) -> Figure:
-    """The pictures read wrong with the highest confidence, each with what was read, what it was, and how sure.
-
-    In a strip, the slots that differ are underlined.
-    """
-    wrong, shown = int((~correctness(readings, pictures)).sum()), worst(readings, pictures, most)
-    height, width = pictures.shape[:2]
-    wide = width >= 2 * height
-    columns = 4 if wide else 8
-    rows = max(1, -(-len(shown) // columns))
-    cell = 9.6 / columns
-    tall = rows * (cell * 0.94 * height / width + (0.26 if wide else 0.42)) + 0.45
-    figure = Figure(figsize=(9.6, tall), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    count = f"{wrong:,} of {len(pictures):,} read wrong" + (f", the {len(shown)} surest" if wrong > len(shown) else "")
-    figure.suptitle(f"{title}: {count}", x=0.005, ha="left", weight="bold", size=10)
-    for axis in axes:
-        axis.set_axis_off()
-    for axis, index in zip(axes, shown, strict=False):
-        axis.imshow(pictures.images[index], cmap="gray", vmin=0, vmax=255)
-        _underline(axis, readings.classes[index], pictures.labels[index], height, width)
-        read, was = (as_text(rows[index], pictures.class_names) for rows in (readings.classes, pictures.labels))
-        text = f"read {read},{' ' if wide else chr(10)}was {was}, {readings.confidence[index]:.2f}"
-        axis.set_title(text, size=7.5 if wide else 6.8, weight="normal", pad=3)
-    if not len(shown):
-        axes[0].text(0, 0.5, "No picture was read wrong.", transform=axes[0].transAxes)
-    return figure
+    """Write a PNG of at most 256 colours that carries neither a date nor the name of what drew it."""
+    drawn = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(drawn, format="png", dpi=DPI)
+    # A palette is a third of the bytes, and the report holds some hundred pictures.
+    with Image.open(drawn) as image, replacing(path) as temporary:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(temporary, "PNG", dpi=(DPI, DPI))
 
 
 @matplotlib.rc_context(STYLE)
 def sheet(readings: Readings, pictures: ImageSet, title: str, positional: bool = True) -> Figure:
-    """What is taken for what, whether the confidence can be believed, and which slots or classes are hard.
+    """What is taken for what, whether the confidence can be believed, and what is hard.
 
-    The last panel shows slots where there are several, else classes. Without positions only the middle one is drawn.
+    With positions the confusion compares slot with slot, and the last panel shows slots where there are several, else
+    classes. Without, the confusion compares digits from left to right in those pictures where as many were read as
+    there are, and the last panel shows pictures by their number of digits.
     """
-    widths = [1.25, 1, 1] if positional else [1]
-    figure = Figure(figsize=(10.8 if positional else 4.2, 4.1), layout="constrained")
+    figure = Figure(figsize=(10.8, 4.1), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
     figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
-    axes = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
-    _draw_reliability(axes[len(widths) // 2], readings.confidence, correctness(readings, pictures))
+    axes = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    several = pictures.slots > 1
     if positional:
-        _draw_confusion(axes[0], readings, pictures)
-        several = pictures.slots > 1
+        size = max(pictures.classes, readings.probabilities.shape[-1])
+        names = [*pictures.class_names, *(f"class {index}" for index in range(pictures.classes, size))]
+        _draw_confusion(axes[0], readings.classes, pictures.labels, names)
+        axes[0].set_title(f"Confusion ({'slots; ' if several else ''}errors coloured)")
         _draw_shares(axes[2], *(_by_slot if several else _by_class)(readings, pictures), "slot" if several else "class")
+    else:
+        read, was, complete = _paired(readings, pictures)
+        _draw_confusion(axes[0], read, was, [name for name in pictures.class_names if name != "blank"])
+        axes[0].set_title("Confusion (digits; errors coloured)")
+        axes[0].set_xlabel(
+            f"read, in {complete:,} of {len(pictures):,} pictures: those with as many digits read", size=8
+        )
+        _draw_shares(axes[2], *_by_number(readings, pictures), "number")
+        axes[2].set_xlabel("digits in the picture")
+    _draw_reliability(axes[1], readings.confidence, correctness(readings, pictures))
     return figure
-
-
-def save_evaluation(
-    folder: Path,
-    strategy: str,
-    suite: str,
-    readings: Mapping[str, Readings],
-    pictures: Mapping[str, ImageSet],
-    positional: bool = True,
-) -> None:
-    """Write `SUITE-sheet.png` of the test split, and `SUITE-worst.png` of valid, on which work is steered.
-
-    Args:
-        folder: where the two go.
-        strategy: who read.
-        suite: what was read.
-        readings: by split.
-        pictures: by split.
-        positional: whether slot i of a reading stands for slot i of the truth.
-    """
-    note = " (embedded stand-in)" if pictures["valid"].origin == "embedded" else ""
-    summary = sheet(readings["test"], pictures["test"], f"{strategy} on {suite}, test{note}", positional)
-    save(summary, folder / f"{suite}-sheet.png")
-    save(
-        gallery(readings["valid"], pictures["valid"], f"{strategy} on {suite}, valid{note}"),
-        folder / f"{suite}-worst.png",
-    )
 
 
 @matplotlib.rc_context(STYLE)
@@ -205,8 +152,8 @@ def curves(training: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]], ti
         training: for each strategy what `read_curves` found.
         title: what stands above it all.
     """
-    columns = min(5, max(1, len(training)))
-    bands = max(1, -(-len(training) // columns))
+    bands = max(1, -(-len(training) // 5))
+    columns = max(1, -(-len(training) // bands))
     figure = Figure(figsize=(max(5.0, 3.0 * columns), 0.7 + 3.9 * bands), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
@@ -249,10 +196,9 @@ def _draw_curves(axis: Axes, series: Mapping[str, Sequence[tuple[int, float]]], 
     axis.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _draw_confusion(axis: Axes, readings: Readings, pictures: ImageSet) -> None:
-    size = max(pictures.classes, readings.probabilities.shape[-1])
-    counts = confusion(readings.classes, pictures.labels, size)
-    names = [*pictures.class_names, *(f"class {index}" for index in range(pictures.classes, size))]
+def _draw_confusion(axis: Axes, read: np.ndarray, was: np.ndarray, names: Sequence[str]) -> None:
+    size = len(names)
+    counts = confusion(read, was, size)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # Colour goes to the errors alone: on the scale of the diagonal they would all look white.
     np.fill_diagonal(shares, 0)
@@ -268,14 +214,11 @@ def _draw_confusion(axis: Axes, readings: Readings, pictures: ImageSet) -> None:
             size=6.5,
             color=MUTED if right else INK,
         )
-    axis.set_xticks(
-        range(size), names, size=8, rotation=0 if all(len(name) < 3 for name in pictures.class_names[:10]) else 60
-    )
+    axis.set_xticks(range(size), names, size=8, rotation=0 if all(len(name) < 3 for name in names[:10]) else 60)
     axis.set_yticks(range(size), names, size=8)
     axis.tick_params(length=0)
     axis.set_xlabel("read")
     axis.set_ylabel("was")
-    axis.set_title("Confusion (slots; errors coloured)" if pictures.slots > 1 else "Confusion (errors coloured)")
     for spine in axis.spines.values():
         spine.set_visible(False)
 
@@ -305,7 +248,7 @@ def _draw_shares(axis: Axes, names: Sequence[str], right: np.ndarray, total: np.
     low = 100 * intervals[:, 0].min()
     axis.set_ylim(max(0.0, low - 0.1 * (100 - low)), 100 + 0.03 * (100 - low))
     axis.grid(axis="y")
-    axis.set_xlabel("slot, left to right" if noun == "slot" else "class")
+    axis.set_xlabel("slot, left to right" if noun == "slot" else noun)
     axis.set_ylabel(f"read right, % (the axis starts at {axis.get_ylim()[0]:.1f})")
     axis.set_title(f"Accuracy by {noun}, 95 % intervals")
 
@@ -323,12 +266,22 @@ def _by_class(readings: Readings, pictures: ImageSet) -> tuple[list[str], np.nda
     return [pictures.class_names[index] for index in present], np.diag(counts)[present], counts.sum(axis=1)[present]
 
 
-def _underline(axis: Axes, read: np.ndarray, was: np.ndarray, height: int, width: int) -> None:
-    slots = len(was)
-    if slots == 1 or len(read) != slots or width != slots * height:
-        return
-    for slot in np.flatnonzero(read != was):
-        axis.plot([slot * height + 2, (slot + 1) * height - 3], [height + 1] * 2, color=VERMILLION, lw=2, clip_on=False)
+def _by_number(readings: Readings, pictures: ImageSet) -> tuple[list[str], np.ndarray, np.ndarray]:
+    number = np.sum(pictures.labels != blank_of(pictures.class_names), axis=1)
+    total = np.bincount(number)
+    right = np.bincount(number, correctness(readings, pictures)).astype(int)
+    present = np.flatnonzero(total)
+    return [str(count) for count in present], right[present], total[present]
+
+
+def _paired(readings: Readings, pictures: ImageSet) -> tuple[np.ndarray, np.ndarray, int]:
+    """The digits read and those of the truth one by one, and in how many pictures there are as many of both."""
+    blank = blank_of(pictures.class_names)
+    slots = min(readings.classes.shape[1], pictures.slots)
+    read, was = (in_order(rows, blank) for rows in (readings.classes, pictures.labels))
+    complete = np.sum(read != blank, axis=1) == np.sum(was != blank, axis=1)
+    digits = complete[:, None] & (was[:, :slots] != blank)
+    return read[:, :slots][digits], was[:, :slots][digits], int(complete.sum())
 
 
 def _mean_valid(rows: Sequence[Score], strategy: str, suites: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 import pipeline.layers  # noqa: F401  registers the layers a saved model may name
+from pipeline import proposals
 from pipeline.errors import DataError
 from pipeline.files import replacing
 from pipeline.readings import Readings
@@ -53,9 +54,18 @@ def load(path: Path) -> keras.Model:
 
 
 def reader(model: keras.Model) -> Callable[[np.ndarray], dict[str, tf.Tensor]]:
-    """The model as one traced graph, for uint8 (n, H, W, C) of any n; `model.predict` would cost some 80 ms a call."""
-    shape = (None, *model.input_shape[1:])
-    return tf.function(lambda images: model(images, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)])
+    """The model for uint8 (n, H, W, C) of any n, as one traced graph: `model.predict` would cost some 80 ms a call.
+
+    Where the model has a second input, the regions are proposed here, picture by picture and outside the graph.
+    """
+    regions = model.inputs[1:]
+    signature = [tf.TensorSpec(given.shape, given.dtype) for given in model.inputs]
+    graph = tf.function(
+        lambda *given: model(given[0] if not regions else list(given), training=False), input_signature=signature
+    )
+    if not regions:
+        return graph
+    return lambda images: graph(images, proposals.propose(images, regions[0].shape[1]))
 
 
 def read(model: keras.Model, images: np.ndarray, *, batch: int = 256, progress: str | None = None) -> Readings:

@@ -20,6 +20,7 @@ CARRIED = (
     "budget",
     "precision",
     "settings",
+    "positional",
 )
 """What the manifest repeats of the training."""
 
@@ -31,6 +32,7 @@ def manifest(
     pictures: ImageSet,
     rows: Sequence[Score],
     parity: Mapping[str, Parity],
+    boxes: bool,
 ) -> dict[str, Any]:
     """Describe an exported model.
 
@@ -41,6 +43,7 @@ def manifest(
         pictures: some that it reads: their size, slots and class names are the model's.
         rows: its rows of the leaderboard.
         parity: how it agrees with Keras, by suite.
+        boxes: whether it says where each digit is.
     """
     height, width, channels = pictures.shape
     return {
@@ -49,6 +52,7 @@ def manifest(
         "inputs": {"height": height, "width": width, "channels": channels},
         "slots": pictures.slots,
         "class_names": list(pictures.class_names),
+        "boxes": boxes,
         "coverage": candidate["coverage"],
         "metrics": {row.suite: row.sequence_accuracy for row in rows if row.split == "test"},
         "parity": {suite: result.as_dict() for suite, result in parity.items()},

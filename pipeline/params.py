@@ -23,7 +23,7 @@ Switch = Annotated[bool, Field(strict=True)]
 Mode = Literal["none", "rescale", "samplewise", "featurewise", "zca"]
 Precision = Literal["auto", "float32", "mixed_bfloat16"]
 
-TASKS = ("strips", "mnist", "cifar10")
+TASKS = ("strips", "scenes", "mnist", "cifar10")
 STRATEGIES_FOLDER = Path(__file__).parent / "strategies"
 STRATEGY_KEYS = ("task", "train_on", "uses")
 CONTRACT_ARGUMENTS = ("normalizer", "seed", "budget")
@@ -54,32 +54,61 @@ class Compose(Section):
     seed: Whole
 
 
-class SplitSuite(Section):
+class Suite(Section):
+    """What every suite says: where its pictures come from, and whether models are scored on it.
+
+    A suite that is not `reported` is there to be trained on: no evaluation, comparison or choice looks at it.
+    """
+
+    source: str = Field(alias="from")
+    reported: Switch = True
+
+
+class SplitSuite(Suite):
     """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares."""
 
     task: Literal["mnist", "cifar10"]
-    source: str = Field(alias="from")
     train: Count
     valid: Count
     gate: Count
     test: Count
 
 
-class StripSuite(Section):
+class StripSuite(Suite):
     """A data set of strips composed from single digits, each split from its own digits only."""
 
     task: Literal["strips"]
-    source: str = Field(alias="from")
     rounds: Count
     digits: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=5)]], Field(min_length=2, max_length=2)]
     jitter: Switch
     clutter: Switch
+    vary: Switch = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> "StripSuite":
-        if self.digits[0] > self.digits[1]:
-            raise ValueError(f"digits is [fewest, most], expected fewest <= most, found {self.digits}")
+    def _consistent(self) -> "StripSuite":
+        _ordered(self.digits)
+        if self.vary and not self.jitter:
+            raise ValueError("jitter is true where vary, which gives every strip a strength of its own, is true")
         return self
+
+
+class SceneSuite(Suite):
+    """A data set of scenes composed from single digits, each split from its own digits only."""
+
+    task: Literal["scenes"]
+    rounds: Count
+    digits: Annotated[list[Annotated[int, Field(strict=True, ge=1, le=8)]], Field(min_length=2, max_length=2)]
+    clutter: Switch
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SceneSuite":
+        _ordered(self.digits)
+        return self
+
+
+def _ordered(digits: list[int]) -> None:
+    if digits[0] > digits[1]:
+        raise ValueError(f"digits is [fewest, most], expected fewest <= most, found {digits}")
 
 
 class Validation(Section):
@@ -129,7 +158,7 @@ class Params:
     fetch: Fetch
     sources: Sources
     compose: Compose
-    suites: Mapping[str, SplitSuite | StripSuite]
+    suites: Mapping[str, SplitSuite | StripSuite | SceneSuite]
     validate: Validation
     normalize: Normalization
     strategies: Mapping[str, Strategy]
@@ -144,8 +173,8 @@ class Params:
         return Named("sources", dict(self.sources))[source].origin
 
     def suites_of(self, task: str) -> list[str]:
-        """The names of a task's suites, in the order of params.yaml."""
-        return [name for name, suite in self.suites.items() if suite.task == task]
+        """The names of a task's suites that are reported, in the order of params.yaml."""
+        return [name for name, suite in self.suites.items() if suite.task == task and suite.reported]
 
 
 _SECTIONS: dict[str, Any] = {
@@ -283,20 +312,20 @@ def _strategy(name: str, entry: Any, suites: Mapping[str, Any], path: Path) -> S
     return Strategy(name=name, task=task, train_on=entry["train_on"], uses=entry["uses"], settings=values)
 
 
-def _suite(entry: Any, path: Path, where: str) -> SplitSuite | StripSuite:
+def _suite(entry: Any, path: Path, where: str) -> SplitSuite | StripSuite | SceneSuite:
     if not isinstance(entry, dict):
         raise ConfigurationError(f"{path}: {where}: expected a mapping, found {entry!r}")
     if "task" not in entry:
         raise ConfigurationError(f"{path}: {where}.task: missing; expected one of {', '.join(TASKS)}")
     task = _checked(Literal[TASKS], entry["task"], path, f"{where}.task")
-    suite = _checked(StripSuite if task == "strips" else SplitSuite, entry, path, where)
+    suite = _checked({"strips": StripSuite, "scenes": SceneSuite}.get(task, SplitSuite), entry, path, where)
     _inside_project(suite.source, path, f"{where}.from")
     return suite
 
 
 def _consistent(params: Params, path: Path) -> None:
     for name, suite in params.suites.items():
-        if isinstance(suite, StripSuite):
+        if not isinstance(suite, SplitSuite):
             continue
         source = PurePosixPath(suite.source).name
         origin = getattr(params.sources, source, None)
@@ -316,15 +345,20 @@ def _consistent(params: Params, path: Path) -> None:
             )
     for name, suite in params.suites.items():
         digits = [key for key, other in params.suites.items() if f"{other.task}/{key}" == suite.source]
-        if isinstance(suite, StripSuite) and (not digits or params.suites[digits[0]].task != "mnist"):
+        if not isinstance(suite, SplitSuite) and (not digits or params.suites[digits[0]].task != "mnist"):
             raise ConfigurationError(
-                f"{path}: suites.{name}.from: strips are composed from single digits, expected mnist/mnist, "
+                f"{path}: suites.{name}.from: {suite.task} are composed from single digits, expected mnist/mnist, "
                 f"found {suite.source!r}"
             )
     for name, strategy in params.strategies.items():
+        if not params.suites_of(strategy.task):
+            raise ConfigurationError(
+                f"{path}: strategies.{name}.task: no suite of {strategy.task} is reported; expected at least one to "
+                "score it on"
+            )
         batch = strategy.settings.get("batch", 1)
         suite = params.suites[PurePosixPath(strategy.train_on).name]
-        size = suite.train if isinstance(suite, SplitSuite) else _train_strips(params, suite)
+        size = suite.train if isinstance(suite, SplitSuite) else _fewest_composed(params, suite)
         if batch > size:
             raise ConfigurationError(
                 f"{path}: strategies.{name}.batch: {batch} is more than the {size} pictures of {strategy.train_on}'s "
@@ -332,9 +366,10 @@ def _consistent(params: Params, path: Path) -> None:
             )
 
 
-def _train_strips(params: Params, suite: StripSuite) -> int:
+def _fewest_composed(params: Params, suite: StripSuite | SceneSuite) -> int:
+    """Pictures of a composed training split; of scenes, which take as many digits as is drawn, at least."""
     digits = params.suites[PurePosixPath(suite.source).name]
-    return digits.train // 5 * suite.rounds
+    return digits.train // (5 if isinstance(suite, StripSuite) else suite.digits[1]) * suite.rounds
 
 
 def _inside_project(value: Any, path: Path, where: str) -> None:

@@ -4,6 +4,7 @@ Nothing here changes a picture's size or polarity: models trained on MNIST read 
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pipeline.errors import DataError
 from pipeline.images import lying
 
+Shape = tuple[int, int, int]
+"""Height, width and channels."""
 FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 16_000_000
 """A picture that declares more is refused before anything is decoded."""
@@ -57,14 +60,22 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-def decode(data: bytes, shape: tuple[int, int, int]) -> Picture:
-    """Decode a PNG or JPEG, told by its content alone.
+def decode(data: bytes, shape: Shape) -> Picture:
+    """Decode a PNG or JPEG of one size; see `decode_fitting`."""
+    return decode_fitting(data, {"": shape})[1]
+
+
+def decode_fitting(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Picture]:
+    """Decode a PNG or JPEG, told by its content alone, into the first of several shapes that its size fits.
 
     Colour profiles and gamma are ignored; of an animated PNG the first frame is read.
 
     Args:
         data: the file's bytes.
-        shape: height, width and channels (1 or 3) that are wanted; a strip may stand.
+        shapes: height, width and channels (1 or 3) that are wanted, by a name; a strip may stand.
+
+    Returns:
+        The name of the shape, and the picture.
 
     Raises:
         PictureError: the bytes are no picture, a damaged one, of another format, or of another size. Sizes are judged
@@ -83,9 +94,9 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> Picture:
     except Exception:
         raise _damaged() from None
     with image:
-        _expect_size(image.size, shape)
+        name = _fitting(image.size, shapes)
         try:
-            pixels, notes = convert(image, channels=shape[2])
+            pixels, notes = convert(image, channels=shapes[name][2])
         except (
             Exception
         ):  # Pillow's decoders raise whatever their parsing trips over: OSError, SyntaxError, struct.error, …
@@ -93,25 +104,28 @@ def decode(data: bytes, shape: tuple[int, int, int]) -> Picture:
     laid = lying(pixels[None])[0]
     if laid.shape != pixels.shape:
         notes.append("turned")
-    return Picture(laid, tuple(notes))
+    return name, Picture(laid, tuple(notes))
 
 
-def _expect_size(size: tuple[int, int], shape: tuple[int, int, int]) -> None:
+def _fitting(size: tuple[int, int], shapes: Mapping[str, Shape]) -> str:
     width, height = size
+    wanted = "; ".join(_named(shape) for shape in shapes.values())
     if width * height > MAX_PIXELS:
         raise PictureError(
             "too_many_pixels", f"{width}×{height} pixels declared, expected at most {MAX_PIXELS:,} in all"
         )
     if min(width, height) < 2:
-        raise PictureError("not_a_picture", f"a picture of {width}×{height} pixels found, expected {_named(shape)}")
+        raise PictureError("not_a_picture", f"a picture of {width}×{height} pixels found, expected {wanted}")
     # Lying or standing: an EXIF orientation or a standing strip may still be turned, and both keep this set.
-    if {width, height} != {shape[0], shape[1]}:
+    fitting = [name for name, shape in shapes.items() if {width, height} == {shape[0], shape[1]}]
+    if not fitting:
         raise PictureError(
-            "wrong_size", f"a picture of {width}×{height} pixels found, expected {_named(shape)}; it is not resized"
+            "wrong_size", f"a picture of {width}×{height} pixels found, expected {wanted}; it is not resized"
         )
+    return fitting[0]
 
 
-def _named(shape: tuple[int, int, int]) -> str:
+def _named(shape: Shape) -> str:
     height, width = shape[:2]
     return f"{width}×{height} (width×height)" + (f" or {height}×{width}" if height != width else "")
 

@@ -26,6 +26,6 @@ def softmax_reading(network: keras.Model) -> keras.Model:
 
 
 def sequence_reading(images: keras.KerasTensor, reading: dict[str, keras.KerasTensor]) -> keras.Model:
-    """The model from `images`, uint8 (n, H, W, C), to what a layer of `pipeline.layers` read, each output by its name."""
+    """The model from `images`, uint8 (n, H, W, C), to what a layer of `pipeline.layers` read, by its names."""
     named = {name: keras.layers.Identity(name=name, dtype=value.dtype)(value) for name, value in reading.items()}
     return keras.Model(images, named, name="reader")

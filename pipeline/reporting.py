@@ -41,7 +41,7 @@ def report(
         settings: what else the run was made with, such as seed and budget; shown as it is.
         validation: folder of `TASK/SUITE.json`, each with `success`.
         pictures: folder of `accuracy-TASK.png` and `curves.png`.
-        sheets: folder of `STRATEGY/SUITE-sheet.png` and `-worst.png`.
+        sheets: folder of `STRATEGY/SUITE-sheet.png`, `-readings.png` and, of candidates, `-worst.png`.
     """
     tasks = [
         {
@@ -105,10 +105,7 @@ def _sheets(
             "strategy": standing["strategy"],
             "is_candidate": standing is candidate,
             "suites": [
-                (
-                    suite,
-                    *(_inline(folder / standing["strategy"] / f"{suite}-{kind}.png") for kind in ("sheet", "worst")),
-                )
+                (suite, _pictures(folder / standing["strategy"], suite, standing is candidate))
                 for suite in suites
                 if suite in evaluations[standing["strategy"]]["suites"]
             ],
@@ -116,6 +113,12 @@ def _sheets(
         for standing in ranked
         if standing["strategy"] is not None
     ]
+
+
+def _pictures(folder: Path, suite: str, is_candidate: bool) -> dict[str, str]:
+    # The gallery of mistakes of every strategy would make the page twice as heavy; it lies in the folder.
+    kinds = ("readings", "sheet", "worst") if is_candidate else ("readings", "sheet")
+    return {kind: _inline(folder / f"{suite}-{kind}.png") for kind in kinds}
 
 
 def _inline(path: Path) -> str:

@@ -42,6 +42,8 @@ class Manifest:
         threshold: a reading at least this confident belongs to those that were 99.5 % right on valid; None where no
             threshold reached that.
         metrics: scores, as packaged.
+        boxes: whether it says where each digit is; False where an older manifest does not say.
+        positional: whether slot i of a reading is the i-th position; True where an older manifest does not say.
         version: the registry's, None for a model that was never registered.
     """
 
@@ -57,6 +59,8 @@ class Manifest:
     threshold: float | None
     metrics: Mapping[str, Any]
     version: str | None = None
+    boxes: bool = False
+    positional: bool = True
 
     @property
     def blank(self) -> int | None:
@@ -90,6 +94,8 @@ class Manifest:
             threshold=said.get("coverage.threshold", float, nullable=True),
             metrics=said.get("metrics", dict),
             version=said.get("version", str, default=None),
+            boxes=said.get("boxes", bool, default=False),
+            positional=said.get("positional", bool, default=True),
         )
         if not all(isinstance(name, str) for name in manifest.class_names) or len(manifest.class_names) < 2:
             raise DataError(f"{path}: class_names: expected at least two names, found {list(manifest.class_names)!r}")
@@ -189,17 +195,24 @@ def load_readers(artifacts: Path, *, threads: int = 1) -> dict[str, Reader]:
     Raises:
         DataError: nothing is packaged there, or one of the models is not what its manifest says.
     """
+    return {task: Reader.load(artifacts / task, threads=threads) for task in load_manifests(artifacts)}
+
+
+def load_manifests(artifacts: Path) -> dict[str, Manifest]:
+    """What is packaged below a folder, by task, without loading a model.
+
+    Raises:
+        DataError: nothing is packaged there, or a manifest is missing something or stands in another task's folder.
+    """
     # A folder that starts with a dot is one that a killed stage left half-written.
     folders = [file.parent for file in sorted(artifacts.glob(f"*/{MANIFEST}")) if not file.parent.name.startswith(".")]
     if not folders:
         raise DataError(f"{artifacts}: no packaged model, expected TASK/{MANIFEST} in it; run `make repro`")
-    readers = {}
-    for folder in folders:
-        reader = Reader.load(folder, threads=threads)
-        if reader.manifest.task != folder.name:
-            raise DataError(f"{folder / MANIFEST}: task: expected {folder.name!r}, found {reader.manifest.task!r}")
-        readers[folder.name] = reader
-    return readers
+    manifests = {folder.name: Manifest.load(folder / MANIFEST) for folder in folders}
+    for task, manifest in manifests.items():
+        if manifest.task != task:
+            raise DataError(f"{artifacts / task / MANIFEST}: task: expected {task!r}, found {manifest.task!r}")
+    return manifests
 
 
 @dataclass(frozen=True)
@@ -227,7 +240,14 @@ class _Document:
         return value
 
 
-_KINDS = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
+_KINDS = {
+    bool: "true or false",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 def _expect_contract(session: onnxruntime.InferenceSession, manifest: Manifest, path: Path) -> None:

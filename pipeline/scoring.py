@@ -1,4 +1,8 @@
-"""How well readings agree with the truth. NumPy and SciPy alone; docs/scores.md gives every formula and its source."""
+"""How well readings agree with the truth. NumPy and SciPy alone; docs/scores.md gives every formula and its source.
+
+Slots run from left to right, in the truth and in what is read: `readings.left_to_right` sees to it where a strategy
+knows boxes and no positions.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +19,8 @@ BINS = 15
 """Equal-width bins of the expected calibration error."""
 TARGET = 0.995
 """Share of the readings at or above the coverage threshold that must be right on valid."""
+OVERLAP = 0.5
+"""Intersection over union from which a box counts as found."""
 DIGITS = 6
 """Decimals of a stored score; the threshold is chosen on this grid, so what is stored is what was measured."""
 
@@ -29,7 +35,9 @@ class Score:
         digit_accuracy: share of the true digits that were read; None where there are none.
         slot_accuracy: share of the slots that were read right, blanks included; None without positions.
         sequence_accuracy, ci_low, ci_high: share of the pictures read whole, and its 95 % Wilson interval.
-        map50: mean average precision at an overlap of 0.5; None where the strategy does not localise.
+        sequence_if_independent: the share that would be, if each digit were read with `digit_accuracy` whatever
+            becomes of the others; None where there are no digits.
+        map50: mean average precision at an overlap of 0.5; None where strategy or pictures have no boxes.
         coverage_995, accuracy_at_coverage: share read at the threshold chosen on valid, and how many of those are
             right here; None where no threshold reaches 99.5 % on valid.
         ece: expected calibration error of the confidence.
@@ -46,6 +54,7 @@ class Score:
     sequence_accuracy: float
     ci_low: float
     ci_high: float
+    sequence_if_independent: float | None
     map50: float | None
     coverage_995: float | None
     accuracy_at_coverage: float | None
@@ -123,11 +132,22 @@ def digit_accuracy(classes: np.ndarray, labels: np.ndarray, blank: int | None, p
     reading and truth count, so that one digit too many does not cost all that follow.
     """
     classes, labels = _aligned(classes, labels, blank)
-    true = np.ones(labels.shape, bool) if blank is None else labels != blank
+    true = _true(labels, blank)
     if not true.any():
         return None
     found = np.sum((classes == labels) & true) if positional else _common(classes, labels, blank).sum()
     return float(found / true.sum())
+
+
+def sequence_if_independent(digit_accuracy: float | None, labels: np.ndarray, blank: int | None) -> float | None:
+    """Mean of `digit_accuracy` to the power of the number of digits in each picture of the truth, uint8 (n, slots).
+
+    So many pictures would be read whole if finding digits cost nothing and each were misread independently.
+    """
+    _expect_pictures(labels)
+    if digit_accuracy is None:
+        return None
+    return float(np.mean(digit_accuracy ** _true(labels, blank).sum(axis=1)))
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
@@ -189,11 +209,66 @@ def confusion(classes: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(cells, minlength=size * size).reshape(size, size)
 
 
+def found(readings: Readings, pictures: ImageSet) -> np.ndarray:
+    """Bool (n, slots): which slots of the readings found a digit of the truth, its class and its box.
+
+    As in PASCAL VOC, the slot belongs to the box of its class that it overlaps most, by at least half of their union,
+    and of several slots that belong to one box the surest found it; the others are false alarms.
+
+    Raises:
+        DataError: readings or pictures have no boxes, or a box of a reading is no number.
+    """
+    if readings.boxes is None or pictures.boxes is None:
+        raise DataError("no boxes to compare; expected some in the readings and in the pictures")
+    blank = blank_of(pictures.class_names)
+    said, true = _true(readings.classes, blank), _true(pictures.labels, blank)
+    if not np.isfinite(readings.boxes[said]).all():
+        raise DataError("boxes hold NaN or infinity; expected pixels")
+    alike = (readings.classes[:, :, None] == pictures.labels[:, None]) & said[:, :, None] & true[:, None]
+    overlap = np.where(alike, _overlap(readings.boxes[:, :, None], pictures.boxes[:, None]), 0)
+    box = np.where(overlap.max(axis=2) >= OVERLAP, overlap.argmax(axis=2), -1)
+    order = np.argsort(-scores_of_slots(readings), axis=1, kind="stable")
+    box = np.take_along_axis(box, order, axis=1)
+    taken = np.tril(box[:, :, None] == box[:, None], -1).any(axis=2)
+    first = np.empty_like(taken)
+    np.put_along_axis(first, order, (box >= 0) & ~taken, axis=1)
+    return first
+
+
+def scores_of_slots(readings: Readings) -> np.ndarray:
+    """Float32 (n, slots): the probability of the class that each slot reads."""
+    return np.take_along_axis(readings.probabilities, readings.classes[..., None].astype(int), axis=2)[..., 0]
+
+
+def map50(readings: Readings, pictures: ImageSet) -> float | None:
+    """Mean average precision at an overlap of 0.5; None where readings or pictures have no boxes, or no digits.
+
+    The average precision of a class is the area under its precision and recall curve, with the precision at a recall
+    taken as the highest at that or any greater recall (PASCAL VOC from 2010 on, Everingham et al. 2010; COCO calls the
+    mean AP50, Lin et al. 2014). The mean goes over the classes that occur in the truth. A slot that is not blank is a
+    detection with the probability of its class as its score. Equal scores count together, so that the order of the
+    pictures does not matter.
+    """
+    if readings.boxes is None or pictures.boxes is None:
+        return None
+    blank = blank_of(pictures.class_names)
+    true = pictures.labels[_true(pictures.labels, blank)]
+    if not len(true):
+        return None
+    said = _true(readings.classes, blank)
+    classes, scores, hit = readings.classes[said], scores_of_slots(readings)[said], found(readings, pictures)[said]
+    areas = [
+        _average_precision(scores[classes == name], hit[classes == name], int(np.sum(true == name)))
+        for name in np.unique(true)
+    ]
+    return float(np.mean(areas))
+
+
 def measure(readings: Readings, pictures: ImageSet, threshold: float | None, positional: bool = True) -> dict[str, Any]:
     """The columns `MEASURED` of a leaderboard row, rounded to six decimals.
 
     Args:
-        readings: what the model said of `pictures`.
+        readings: what the model said of `pictures`, from left to right.
         pictures: n pictures and their labels.
         threshold: of `coverage_threshold`, chosen on the suite's valid split; None when none was reached.
         positional: whether slot i of a reading stands for slot i of the truth.
@@ -208,15 +283,17 @@ def measure(readings: Readings, pictures: ImageSet, threshold: float | None, pos
     right, n = int(correct.sum()), len(correct)
     low, high = wilson(right, n)
     share, accuracy = coverage(readings.confidence, correct, threshold)
+    digits = digit_accuracy(readings.classes, pictures.labels, blank, positional)
     measured = {
         "origin": pictures.origin,
         "n": n,
-        "digit_accuracy": digit_accuracy(readings.classes, pictures.labels, blank, positional),
+        "digit_accuracy": digits,
         "slot_accuracy": slot_accuracy(readings.classes, pictures.labels) if positional else None,
         "sequence_accuracy": right / n,
         "ci_low": low,
         "ci_high": high,
-        "map50": None,
+        "sequence_if_independent": sequence_if_independent(digits, pictures.labels, blank),
+        "map50": map50(readings, pictures),
         "coverage_995": share,
         "accuracy_at_coverage": accuracy,
         "ece": ece(readings.confidence, correct),
@@ -232,7 +309,7 @@ def evaluation(
     """Every score of one strategy.
 
     Args:
-        readings: by suite and split; each suite has `valid`, on which its threshold is chosen.
+        readings: by suite and split, from left to right; each suite has `valid`, on which its threshold is chosen.
         pictures: what was read, by suite and split.
         positional: whether slot i of a reading stands for slot i of the truth.
 
@@ -304,6 +381,30 @@ def _common(classes: np.ndarray, labels: np.ndarray, blank: int | None) -> np.nd
             same = (classes[:, i] == labels[:, j]) & (True if blank is None else labels[:, j] != blank)
             longest[i + 1, j + 1] = np.maximum(longest[i, j] + same, np.maximum(longest[i, j + 1], longest[i + 1, j]))
     return longest[-1, -1]
+
+
+def _true(labels: np.ndarray, blank: int | None) -> np.ndarray:
+    """Bool (n, slots): which slots hold a digit."""
+    return np.ones(labels.shape, bool) if blank is None else labels != blank
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (..., 4) of x0, y0, x1, y1; 0 where both are empty."""
+    low, high = np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    areas = (np.prod(np.maximum(box[..., 2:] - box[..., :2], 0), axis=-1) for box in (first, second))
+    union = sum(areas) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _average_precision(scores: np.ndarray, hit: np.ndarray, total: int) -> float:
+    """The area under one class's curve: (detections,) scores, which of them hit, and how many are to be found."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)[: len(order)]
+    hits = np.cumsum(hit[order])[last]
+    precision = hits / (np.flatnonzero(last) + 1)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(hits, prepend=0) / total * best))
 
 
 def _expect_pictures(rows: np.ndarray) -> None:

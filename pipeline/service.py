@@ -5,6 +5,7 @@ strings as URLs, reshape arrays in silence, and take bodies of any size. `/livez
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,15 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.answers import answer, identity, reads_digits
 from pipeline.errors import PipelineError
-from pipeline.pictures import Picture, PictureError, decode
-from pipeline.readings import Readings
+from pipeline.pictures import PictureError, decode_fitting
 from pipeline.runtime import Manifest, Reader, load_readers
 
 ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
 """Names another folder of packaged models than `artifacts` beside this package."""
 MAX_BODY = 4 * 1024 * 1024
 """Bytes of a request's body; a longer one is cut off."""
-_DIGITS = 6
-"""Decimals of a probability in an answer."""
 _STATUS = {"unsupported_format": 415, "too_many_pixels": 413, "wrong_size": 422}
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_content_type"}
 
@@ -49,20 +48,16 @@ def packaged_readers() -> dict[str, Reader]:
 
 
 async def read(request: Request) -> JSONResponse:
-    """POST a strip, get its digits."""
-    reader = _reader("strips")
-    picture, readings = await _reading(request, reader)
-    manifest = reader.manifest
-    digits = "".join(manifest.class_names[index] for index in readings.classes[0] if index != manifest.blank)
-    return JSONResponse({"digits": digits, **_answer(manifest, picture, readings)})
+    """POST a strip, a scene or a single digit, get its digits; the picture's size says which of them it is."""
+    readers = {task: reader for task, reader in _readers().items() if reads_digits(reader.manifest)}
+    return await _answered(request, readers, "pictures of digits")
 
 
 async def classify(request: Request) -> JSONResponse:
     """POST a CIFAR-10 picture, get its class."""
-    reader = _reader("cifar10")
-    picture, readings = await _reading(request, reader)
-    name = reader.manifest.class_names[readings.classes[0, 0]]
-    return JSONResponse({"class": name, **_answer(reader.manifest, picture, readings)})
+    return await _answered(
+        request, {task: reader for task, reader in _readers().items() if task == "cifar10"}, "cifar10"
+    )
 
 
 async def info(request: Request) -> JSONResponse:
@@ -80,23 +75,19 @@ def _readers() -> dict[str, Reader]:
     return bentoml.get_current_service().readers
 
 
-def _reader(task: str) -> Reader:
-    readers = _readers()
-    if task not in readers:
-        packaged = ", ".join(readers)
-        raise _Refusal(404, "not_packaged", f"no model for {task} is packaged here; there is one for {packaged}")
-    return readers[task]
-
-
-async def _reading(request: Request, reader: Reader) -> tuple[Picture, Readings]:
+async def _answered(request: Request, readers: Mapping[str, Reader], wanted: str) -> JSONResponse:
+    if not readers:
+        packaged = ", ".join(_readers())
+        raise _Refusal(404, "not_packaged", f"no model for {wanted} is packaged here; there is one for {packaged}")
     data = await _posted(request)
     # Decoding and reading take milliseconds of CPU: on a thread they leave the event loop to the other requests.
-    return await anyio.to_thread.run_sync(_read, data, reader)
+    return JSONResponse(await anyio.to_thread.run_sync(_read, data, readers))
 
 
-def _read(data: bytes, reader: Reader) -> tuple[Picture, Readings]:
-    picture = decode(data, reader.manifest.shape)
-    return picture, reader.read(picture.pixels[None])
+def _read(data: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
+    task, picture = decode_fitting(data, {task: reader.manifest.shape for task, reader in readers.items()})
+    reader = readers[task]
+    return answer(reader.manifest, reader.read(picture.pixels[None]), picture.notes)
 
 
 async def _posted(request: Request) -> bytes:
@@ -126,41 +117,10 @@ async def _posted(request: Request) -> bytes:
     return await request.body()
 
 
-def _answer(manifest: Manifest, picture: Picture, readings: Readings) -> dict[str, Any]:
-    probabilities, classes = readings.probabilities[0], readings.classes[0]
-    confidence = float(readings.confidence[0])
-    slots = [
-        {
-            "class": manifest.class_names[classes[slot]],
-            "probability": _rounded(probabilities[slot, classes[slot]]),
-            "probabilities": dict(zip(manifest.class_names, map(_rounded, probabilities[slot]), strict=True)),
-            "box": None if readings.boxes is None else [_rounded(side) for side in readings.boxes[0, slot]],
-        }
-        for slot in range(manifest.slots)
-    ]
-    return {
-        "slots": slots,
-        "confidence": _rounded(confidence),
-        "accepted": None if manifest.threshold is None else confidence >= manifest.threshold,
-        "notes": list(picture.notes),
-        "model": _identity(manifest),
-    }
-
-
-def _identity(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "task": manifest.task,
-        "strategy": manifest.strategy,
-        "sha256": manifest.sha256,
-        "version": manifest.version,
-        "origin": manifest.origin,
-    }
-
-
 def _described(manifest: Manifest) -> dict[str, Any]:
     height, width, channels = manifest.shape
     return {
-        **_identity(manifest),
+        **identity(manifest),
         "bytes": manifest.size,
         "inputs": {"height": height, "width": width, "channels": channels, "dtype": "uint8"},
         "slots": manifest.slots,
@@ -168,10 +128,6 @@ def _described(manifest: Manifest) -> dict[str, Any]:
         "threshold": manifest.threshold,
         "metrics": dict(manifest.metrics),
     }
-
-
-def _rounded(value: Any) -> float:
-    return round(float(value), _DIGITS)
 
 
 class _Refusal(HTTPException):

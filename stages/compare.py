@@ -29,7 +29,7 @@ def main(
     tasks = [task for task in params.TASKS if task in {strategy.task for strategy in run.strategies.values()}]
     suites_of = {task: run.suites_of(task) for task in tasks}
     evaluations = board.evaluations(evaluation, list(run.strategies))
-    rows = board.scores(evaluations, list(run.suites))
+    rows = board.scores(evaluations, [suite for suites in suites_of.values() for suite in suites])
     chosen = board.candidates(evaluations, suites_of)
 
     write_text(leaderboard, board.table(rows))

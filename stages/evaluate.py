@@ -4,10 +4,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import command, figures, models, scoring
+from pipeline import command, galleries, models, params, scoring
 from pipeline.errors import DataError
 from pipeline.files import read_json, replacing, write_json
 from pipeline.images import ImageSet
+from pipeline.readings import Readings, left_to_right
 
 SPLITS = ("valid", "gate", "test")
 CARRIED = ("task", "origin", "precision", "parameters", "deployable", "pretrained")
@@ -17,13 +18,15 @@ CARRIED = ("task", "origin", "precision", "parameters", "deployable", "pretraine
 def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, pictures: Path, timings: Path) -> None:
     """Read valid, gate and test of each suite below `data` that the strategy can read.
 
-    Writes the readings as `SUITE-SPLIT.npz`, their scores, the time they took, and per suite two pictures: a sheet of
-    what is confused, calibrated and hard (test), and a gallery of the worst readings (valid, on which work is steered).
+    Writes the readings from left to right as `SUITE-SPLIT.npz`, their scores, the time they took, and per suite three
+    pictures: right and wrong readings and the worst readings (of valid, on which work is steered), and a sheet of what
+    is confused, calibrated and hard (test).
     """
     training = read_json(model / "training.json")
-    positional = training.get("positional", True)
+    positional = training["positional"]
     network = models.load(model / "model.keras")
-    suites = [suite for suite in training["suites"] if (data / suite).is_dir()]
+    reported = params.load(Path("params.yaml")).suites_of(training["task"])
+    suites = [suite for suite in training["suites"] if suite in reported and (data / suite).is_dir()]
     if not suites:
         raise DataError(f"{data}: none of the suites that {strategy} can read: {', '.join(training['suites'])}")
     truth = {suite: {split: _pictures(data / suite / f"{split}.npz", training) for split in SPLITS} for suite in suites}
@@ -34,6 +37,8 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
             split: models.read(network, images.images, progress=f"{suite} {split}") for split, images in splits.items()
         }
         seconds[suite] = round(time.perf_counter() - started, 3)
+        if not positional:
+            said[suite] = {split: _ordered(read, splits[split]) for split, read in said[suite].items()}
 
     scores = scoring.evaluation(said, truth, positional)
     with replacing(predictions) as folder:
@@ -42,7 +47,7 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
                 said[suite][split].save(folder / f"{suite}-{split}.npz")
     with replacing(pictures) as folder:
         for suite in suites:
-            figures.save_evaluation(folder, strategy, suite, said[suite], truth[suite], positional)
+            galleries.save_evaluation(folder, strategy, suite, said[suite], truth[suite], positional)
     write_json(out, {"strategy": strategy, **{key: training[key] for key in CARRIED}, **scores})
     some = truth[suites[0]]["valid"].images
     clock = {
@@ -52,6 +57,10 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
         "ms_per_picture_batch_256": models.milliseconds(network, some[:256], times=5),
     }
     write_json(timings, clock)
+
+
+def _ordered(read: Readings, pictures: ImageSet) -> Readings:
+    return left_to_right(read, scoring.blank_of(pictures.class_names))
 
 
 def _pictures(path: Path, training: dict) -> ImageSet:

@@ -28,14 +28,14 @@ def main(
     training = read_json(model_folder / strategy / "training.json")
     export.to_onnx(network, model)
     parity = {}
-    for suite in training["suites"]:
+    for suite in [name for name in settings.suites_of(task) if name in training["suites"]]:
         test = ImageSet.load(data / suite / "test.npz")
         parity[suite] = export.compare(network, model, test)
         if not parity[suite].holds:
             model.unlink()
             raise DataError(f"{model}: Keras and ONNX disagree on {suite}: {parity[suite]}; nothing was packaged")
     rows = leaderboard.scores(leaderboard.evaluations(evaluation, [strategy]), settings.suites_of(task))
-    content = packaging.manifest(model, training, candidate, test, rows, parity)
+    content = packaging.manifest(model, training, candidate, test, rows, parity, boxes="boxes" in network.output)
     write_json(manifest, content)
     write_text(card, reporting.model_card(content, rows))
 

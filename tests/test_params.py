@@ -41,6 +41,8 @@ def test_the_committed_file_is_right():
     loaded = params.load(ROOT / "params.yaml")
     assert set(loaded.strategies) == set(params.strategy_names())
     assert loaded.suites_of("strips") == ["plain", "blanks", "jitter", "clutter"]
+    assert loaded.suites_of("scenes") == ["scenes"]
+    assert not loaded.suites["mixed"].reported
 
 
 @pytest.mark.parametrize(
@@ -50,13 +52,13 @@ def test_the_committed_file_is_right():
         ("    dropout: 0.3", "    droput: 0.3", r"strategies\.slice\.droput: unknown key \(did you mean 'dropout'\?\)"),
         ("  fallback: embedded", "  fallbck: embedded", r"fetch\.fallbck: unknown key \(did you mean 'fallback'\?\)"),
         ("seed: 20 ", "seed: 20\nseed: 21 ", r':\d+: found duplicate key "?seed"?'),
-        ("epochs: 6", 'epochs: "10"', r"strategies\.slice\.epochs: expected a valid number, found '10'"),
+        ("epochs: ", 'epochs: "10" # ', r"strategies\.slice\.epochs: expected a valid number, found '10'"),
         ("batch: 128", 'batch: "10"', r"strategies\.slice\.batch: expected a valid integer, found '10'"),
         ("batch: 128", "batch: 12.5", r"strategies\.slice\.batch: expected a valid integer.*found 12\.5"),
         ("seed: 20 ", "seed: true ", r"seed: expected a valid integer, found True"),
         ("dropout: 0.3", "dropout: true", r"strategies\.slice\.dropout: expected a valid number, found True"),
-        ("epochs: 6", "epochs: 0", r"strategies\.slice\.epochs: expected greater than 0, found 0"),
-        ("epochs: 6", "epochs: -3", r"strategies\.slice\.epochs: expected greater than 0, found -3"),
+        ("epochs: ", "epochs: 0 # ", r"strategies\.slice\.epochs: expected greater than 0, found 0"),
+        ("epochs: ", "epochs: -3 # ", r"strategies\.slice\.epochs: expected greater than 0, found -3"),
         ("learning_rate: 0.004", "learning_rate: 0", r"slice\.learning_rate: expected greater than 0, found 0"),
         ("learning_rate: 0.004", "learning_rate: -0.1", r"slice\.learning_rate: expected greater than 0, found -0\.1"),
         ("learning_rate: 0.004", "learning_rate: .nan", r"slice\.learning_rate: expected .*, found nan"),
@@ -70,6 +72,36 @@ def test_the_committed_file_is_right():
         ("train_on: mnist/mnist", "train_on: mnist/mnst", r"train_on: no data set .*did you mean 'mnist/mnist'"),
         ("from: mnist/mnist", "from: cifar10/cifar10", r"suites\.plain\.from: strips are composed from single digits"),
         ("digits: [5, 5]", "digits: [5, 4]", r"suites\.plain: expected digits is \[fewest, most\]"),
+        (
+            "digits: [1, 8]",
+            "digits: [5, 4]",
+            r"suites\.scenes: expected digits is \[fewest, most\], expected fewest <= most",
+        ),
+        (
+            "digits: [1, 8]",
+            "digits: [0, 8]",
+            r"suites\.scenes\.digits\.0: expected greater than or equal to 1, found 0",
+        ),
+        ("digits: [1, 8]", "digits: [1, 9]", r"suites\.scenes\.digits\.1: expected less than or equal to 8, found 9"),
+        (
+            "digits: [1, 8], clutter",
+            "digits: [1, 8], cluter",
+            r"suites\.scenes\.cluter: unknown key \(did you mean 'clutter'",
+        ),
+        ("digits: [1, 8]", "jitter: true, digits: [1, 8]", r"suites\.scenes\.jitter: unknown key"),
+        (
+            "task: scenes, from: mnist/mnist",
+            "task: scenes, from: raw/mnist",
+            r"suites\.scenes\.from: scenes are composed",
+        ),
+        (
+            "jitter: true, clutter: true, vary",
+            "jitter: false, clutter: true, vary",
+            r"suites\.mixed: expected jitter is true",
+        ),
+        ("reported: false}", "reported: 0}", r"suites\.mixed\.reported: expected a valid boolean, found 0"),
+        ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
+        ("test: 10000}", "test: 10000, reported: false}", r"strategies\.\w+\.task: no suite of mnist is reported"),
         ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected 'none', 'rescale'"),
         ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
         ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
@@ -111,6 +143,21 @@ def test_a_name_that_is_not_there_is_told_which_there_are():
 
 def test_a_missing_file(tmp_path):
     assert "no such file" in complaint(tmp_path / "params.yaml")
+
+
+def test_a_batch_larger_than_the_fewest_scenes_there_can_be(project):
+    path = changed(
+        project, "    task: cifar10\n    train_on: cifar10/cifar10", "    task: cifar10\n    train_on: scenes/scenes"
+    )
+    text = path.read_text()
+    batch = next(line for line in text.partition("  cnn:")[2].splitlines() if "batch:" in line)
+    path.write_text(
+        text.replace(
+            f"  cnn:{text.partition('  cnn:')[2]}",
+            f"  cnn:{text.partition('  cnn:')[2].replace(batch, '    batch: 12501', 1)}",
+        )
+    )
+    assert "strategies.cnn.batch: 12501 is more than the 12500 pictures of scenes/scenes" in complaint(path)
 
 
 def test_settings_are_the_keyword_arguments(project):

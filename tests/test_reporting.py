@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import figures, leaderboard, params, reporting
+from pipeline import figures, galleries, leaderboard, params, reporting
 from pipeline.errors import DataError
 from pipeline.files import read_json, write_json
 from pipeline.images import BLANK, DIGIT_NAMES, STRIP_NAMES, ImageSet
-from pipeline.readings import Readings
-from pipeline.scoring import COLUMNS, evaluation
+from pipeline.readings import Readings, left_to_right
+from pipeline.scoring import COLUMNS, evaluation, found
 from stages import compare, evaluate
 
 ROOT = Path(__file__).parents[1]
@@ -154,8 +155,9 @@ def test_figures_are_drawn_and_carry_neither_date_nor_program(tmp_path, names):
     pictures = strips(40) if names is STRIP_NAMES else singles(40, names)
     said = said_of(pictures)
     figures.save(figures.sheet(said, pictures, "sheet"), tmp_path / "sheet.png")
-    figures.save(figures.gallery(said, pictures, "gallery"), tmp_path / "gallery.png")
-    for kind in ("sheet", "gallery"):
+    figures.save(galleries.gallery(said, pictures, "gallery"), tmp_path / "gallery.png")
+    figures.save(galleries.sheet(said, pictures, "readings"), tmp_path / "readings.png")
+    for kind in ("sheet", "gallery", "readings"):
         with Image.open(tmp_path / f"{kind}.png") as drawn:
             assert drawn.info.keys() <= {"dpi"}
             assert len(np.unique(np.asarray(drawn.convert("L")))) > 20
@@ -164,33 +166,109 @@ def test_figures_are_drawn_and_carry_neither_date_nor_program(tmp_path, names):
 def test_the_gallery_shows_confident_mistakes_first_and_says_what_was_read():
     pictures = strips(300)
     said = said_of(pictures)
-    shown = figures.worst(said, pictures)
-    assert len(shown) == figures.WORST
+    shown = galleries.worst(said, pictures)
+    assert len(shown) == galleries.WORST
     assert np.all(np.diff(said.confidence[shown]) <= 0)
-    drawn = figures.gallery(said, pictures, "slice on plain, valid")
+    drawn = galleries.gallery(said, pictures, "slice on plain, valid")
     first = shown[0]
-    read, was = (figures.as_text(of[first], STRIP_NAMES) for of in (said.classes, pictures.labels))
+    read, was = (galleries.as_text(of[first], STRIP_NAMES) for of in (said.classes, pictures.labels))
     assert drawn.axes[0].get_title("left") == f"read {read}, was {was}, {said.confidence[first]:.2f}"
     assert "slice on plain, valid" in drawn.get_suptitle()
 
 
 def test_nothing_wrong_makes_a_gallery_that_says_so(tmp_path):
     pictures = strips(10)
-    drawn = figures.gallery(said_of(pictures, wrong=0), pictures, "none")
+    drawn = galleries.gallery(said_of(pictures, wrong=0), pictures, "none")
     assert drawn.axes[0].texts[0].get_text() == "No picture was read wrong."
     figures.save(drawn, tmp_path / "none.png")
 
 
 def test_a_reading_is_written_as_people_write_it():
-    assert figures.as_text(np.array([1, BLANK, 2]), STRIP_NAMES) == "12"
-    assert figures.as_text(np.array([BLANK]), STRIP_NAMES) == "nothing"
-    assert figures.as_text(np.array([1]), CIFAR_NAMES) == "automobile"
-    assert figures.as_text(np.array([BLANK]), DIGIT_NAMES) == "class 10"
+    assert galleries.as_text(np.array([1, BLANK, 2]), STRIP_NAMES) == "12"
+    assert galleries.as_text(np.array([BLANK]), STRIP_NAMES) == "nothing"
+    assert galleries.as_text(np.array([1]), CIFAR_NAMES) == "automobile"
+    assert galleries.as_text(np.array([BLANK]), DIGIT_NAMES) == "class 10"
 
 
-def test_without_positions_only_the_reliability_is_drawn():
-    pictures = strips(20)
-    assert len(figures.sheet(said_of(pictures), pictures, "free", positional=False).axes) == 1
+def scenes(n=40, seed=3):
+    """Dark scenes with squares for digits, and readings of them by falling confidence: some wrong, some too many."""
+    rng = np.random.default_rng(seed)
+    corner = np.sort(rng.integers(0, 85, (n, 8, 2)).astype(np.float32), axis=1)
+    labels = np.where(np.arange(8) < rng.integers(1, 8, (n, 1)), rng.integers(0, 10, (n, 8)), BLANK).astype(np.uint8)
+    boxes = np.where((labels == BLANK)[..., None], 0, np.concatenate([corner, corner + 20], axis=-1))
+    images = np.full((n, 112, 112, 1), 30, np.uint8)
+    pictures = ImageSet(images, labels, STRIP_NAMES, "mnist", boxes.astype(np.float32))
+    right = said_of(pictures, wrong=0.1, seed=seed)
+    order = rng.permuted(np.tile(np.arange(8), (n, 1)), axis=1)
+    shuffled = Readings(
+        np.take_along_axis(right.probabilities, order[..., None], 1),
+        np.take_along_axis(right.classes, order, 1),
+        right.confidence,
+        np.take_along_axis(pictures.boxes, order[..., None], 1) + np.float32(1),
+    )
+    return pictures, shuffled
+
+
+def test_a_sheet_of_readings_has_the_first_right_ones_and_the_surest_wrong_ones():
+    pictures, shuffled = scenes()
+    said = left_to_right(shuffled, BLANK)
+    drawn = galleries.sheet(said, pictures, "detector on scenes", positional=False)
+    titles = [axis.get_title("left") for axis in drawn.axes]
+    right = [title for title in titles if title and ", was " not in title]
+    wrong = [title for title in titles if ", was " in title]
+    assert (len(right), len(wrong)) == (galleries.EACH, galleries.EACH)
+    correct = np.array([galleries.as_text(*pair) for pair in zip(said.classes, [STRIP_NAMES] * len(said), strict=True)])
+    was = np.array([galleries.as_text(row, STRIP_NAMES) for row in pictures.labels])
+    first = np.flatnonzero(correct == was)[: galleries.EACH]
+    assert right == [f"read {was[index]}, {said.confidence[index]:.2f}" for index in first]
+    assert wrong == [
+        f"read {correct[index]}, was {was[index]}, {said.confidence[index]:.2f}"
+        for index in galleries.worst(said, pictures, galleries.EACH)
+    ]
+
+
+def test_boxes_are_drawn_where_the_pixels_are_and_coloured_by_whether_the_digit_is_there():
+    pictures, shuffled = scenes()
+    said = left_to_right(shuffled, BLANK)
+    drawn = galleries.gallery(said, pictures, "detector on scenes", positional=False)
+    index = galleries.worst(said, pictures)[0]
+    true, read = pictures.labels[index] != BLANK, said.classes[index] != BLANK
+    patches = drawn.axes[0].patches
+    dashed, solid = ([p for p in patches if (p.get_linestyle() == "solid") is kind] for kind in (False, True))
+    assert [patch.get_xy() for patch in dashed] == [tuple(box[:2] - 0.5) for box in pictures.boxes[index][true]]
+    assert [(patch.get_width(), patch.get_height()) for patch in dashed] == [(20, 20)] * true.sum()
+    assert [patch.get_xy() for patch in solid] == [tuple(box[:2] - 0.5) for box in said.boxes[index][read]]
+    assert [text.get_text() for text in drawn.axes[0].texts] == [str(name) for name in said.classes[index][read]]
+    shown = galleries.worst(said, pictures)
+    there = found(said, pictures)
+    colours = [text.get_color() for axis in drawn.axes for text in axis.texts]
+    hits = [hit for i in shown for hit in there[i][said.classes[i] != BLANK]]
+    assert colours == [galleries.FOUND if hit else galleries.ASTRAY for hit in hits]
+    assert len(set(colours)) == 2
+
+
+def test_only_a_reading_that_knows_positions_has_slots_underlined():
+    pictures = strips(60)
+    said = said_of(pictures)
+    lines = [
+        sum(len(axis.lines) for axis in galleries.gallery(said, pictures, "", positional=positional).axes)
+        for positional in (True, False)
+    ]
+    shown = galleries.worst(said, pictures)
+    assert lines == [np.sum(said.classes[shown] != pictures.labels[shown]), 0]
+
+
+def test_without_positions_digits_are_compared_where_as_many_were_read():
+    labels = np.array([[1, 2, BLANK], [3, BLANK, BLANK], [4, 5, BLANK]], np.uint8)
+    classes = np.array([[BLANK, 1, 7], [3, 3, BLANK], [4, 5, BLANK]], np.uint8)
+    pictures = ImageSet(np.zeros((3, 28, 84, 1), np.uint8), labels, STRIP_NAMES, "mnist")
+    said = Readings(np.eye(11, dtype=np.float32)[classes], classes, np.full(3, 0.5, np.float32))
+    confusion, _, lengths = figures.sheet(said, pictures, "free", positional=False).axes
+    cells = {text.get_position(): text.get_text() for text in confusion.texts}
+    assert cells == {(1, 1): "1", (7, 2): "1", (4, 4): "1", (5, 5): "1"}
+    assert confusion.get_xlabel() == "read, in 2 of 3 pictures: those with as many digits read"
+    assert [tick.get_text() for tick in lengths.get_xticklabels()] == ["1", "2"]
+    assert lengths.lines[0].get_ydata().tolist() == [0, 50]
 
 
 def test_curves_are_what_dvclive_wrote(tmp_path):
@@ -267,6 +345,7 @@ def project(tmp_path_factory):
         "parameters": 0,
         "origin": "embedded",
         "precision": "float32",
+        "positional": True,
     }
     write_json(model / "training.json", described)
     brightness = {"task": "strips", "train_on": "strips/plain", "uses": "pipeline"}
@@ -339,7 +418,7 @@ def test_evaluate_reads_every_split_of_the_suites_that_there_are(compared):
     assert scores["suites"]["plain"]["test"]["sequence_accuracy"] == pytest.approx(1 - fours.mean(), abs=1e-6)
     assert scores["suites"]["plain"]["test"]["origin"] == "embedded"
     assert {path.name for path in Path("reports/evaluation/brightness").iterdir()} == {
-        f"{suite}-{kind}.png" for suite in SUITES for kind in ("sheet", "worst")
+        f"{suite}-{kind}.png" for suite in SUITES for kind in ("readings", "sheet", "worst")
     }
 
 
@@ -399,10 +478,9 @@ def test_the_report_says_what_was_run_and_that_it_was_the_stand_in(compared):
 
 def report_of(evaluations, folder):
     rows = leaderboard.scores(evaluations, SUITES)
-    pixel = figures.gallery(said_of(strips(1)), strips(1), "one")
-    names = [
-        f"sheets/{name}/{suite}-{kind}.png" for name in evaluations for suite in SUITES for kind in ("sheet", "worst")
-    ]
+    pixel = galleries.gallery(said_of(strips(1)), strips(1), "one")
+    kinds = ("readings", "sheet", "worst")
+    names = [f"sheets/{name}/{suite}-{kind}.png" for name in evaluations for suite in SUITES for kind in kinds]
     for name in ("pictures/accuracy-strips.png", "pictures/curves.png", *names):
         figures.save(pixel, folder / name)
     return reporting.report(
@@ -432,6 +510,28 @@ def test_the_report_names_what_reads_better_and_cannot_be_deployed(tmp_path, thr
     assert "No candidate: none of this task's strategies can be deployed." in page.text
 
 
+def test_candidates_are_open_and_the_others_behind_their_names(tmp_path, three):
+    text = report_of({name: three[name] for name in ("good", "poor")}, tmp_path)
+    opened, closed = text.index("<details open>"), text.index("<details>")
+    assert "good (candidate for strips)" in text[opened:closed]
+    assert "poor" in text[closed:]
+    assert text[opened:closed].count("<img") == 3 * len(SUITES)
+    assert text[closed:].count("<img") == 2 * len(SUITES)
+
+
+def test_the_report_shows_what_localisation_costs_and_the_boxes(tmp_path, three):
+    splits = three["good"]["suites"]["plain"]
+    boxed = three["good"] | {"suites": {"plain": {split: score | {"map50": 0.8765} for split, score in splits.items()}}}
+    page = report_of({"boxed": boxed}, tmp_path)
+    test = splits["test"]
+    shares = (f"{100 * test[name]:.2f}" for name in ("digit_accuracy", "sequence_if_independent"))
+    assert "<td>{}</td><td>{}</td>".format(*shares) in page
+    assert "<td>87.65</td>" in page
+    lines = leaderboard.markdown(leaderboard.scores({"boxed": boxed}, SUITES)).splitlines()
+    cells = [cell.strip() for cell in lines[2].split("|")]
+    assert cells[6:8] == [f"{100 * test['sequence_if_independent']:.2f}", "87.65"]
+
+
 @pytest.fixture
 def manifest(three):
     return {
@@ -447,6 +547,8 @@ def manifest(three):
         "seed": 20,
         "budget": 1.0,
         "precision": "float32",
+        "boxes": False,
+        "positional": True,
     }
 
 
@@ -463,6 +565,13 @@ def test_the_card_has_the_hash_the_numbers_and_the_threshold(three, manifest):
     assert "stand-in" not in card
     assert "{" not in card
     assert not re.search(r"\n\n\n|[ \t]\n", card)
+
+
+def test_the_card_says_what_slots_stand_for(three, manifest):
+    rows = leaderboard.scores({"good": three["good"]}, SUITES)
+    assert "no place in the picture" not in reporting.model_card(manifest, rows)
+    assert "no place in the picture" in reporting.model_card(manifest | {"positional": False}, rows)
+    assert "`boxes` (n, slots, 4)" in reporting.model_card(manifest | {"positional": False, "boxes": True}, rows)
 
 
 def test_the_card_warns_of_the_stand_in_and_of_missing_weights(three, manifest):
@@ -495,5 +604,59 @@ def test_the_markdown_table_holds_the_test_rows(three):
     lines = leaderboard.markdown(rows).splitlines()
     test = [row for row in rows if row.split == "test"]
     assert len(lines) == 2 + len(test)
-    assert {line.count("|") for line in lines} == {9}
+    assert {line.count("|") for line in lines} == {11}
     assert lines[2].startswith(f"| {test[0].suite} | good | {100 * test[0].sequence_accuracy:.2f} | ")
+
+
+def test_the_markdown_table_names_a_suite_once_and_leaves_blank_what_is_not_there(three):
+    lines = leaderboard.markdown(leaderboard.scores(three, SUITES)).splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines] == ["plain", "", "", "", "blanks", "", ""]
+    assert {line.split("|")[7].strip() for line in lines} == {""}
+
+
+def test_what_is_read_from_right_to_left_is_scored_from_left_to_right(inside, tmp_path):
+    brightness = keras.models.load_model("models/brightness/model.keras")
+    said = brightness.output
+    cells = np.stack([[28 * slot, 0, 28 * slot + 28, 28] for slot in reversed(range(5))]).astype(np.float32)
+    # Blanks come with boxes, too: they have no place in the order.
+    backwards = {name: said[name][:, ::-1] for name in ("probabilities", "classes")}
+    boxes = keras.ops.zeros_like(backwards["probabilities"][..., :4]) + cells
+    model = keras.Model(brightness.input, {**backwards, "confidence": said["confidence"], "boxes": boxes})
+    (tmp_path / "model").mkdir()
+    model.save(tmp_path / "model/model.keras")
+    training = read_json(Path("models/brightness/training.json")) | {"positional": False, "suites": ["plain"]}
+    write_json(tmp_path / "model/training.json", training)
+    for split in ("valid", "gate", "test"):
+        pictures = ImageSet.load(Path(f"data/strips/plain/{split}.npz"))
+        boxes = np.where((pictures.labels == BLANK)[..., None], 0, cells[::-1]).astype(np.float32)
+        replace(pictures, boxes=boxes).save(tmp_path / f"data/plain/{split}.npz")
+    run_evaluate(
+        tmp_path / "scores.json",
+        model=tmp_path / "model",
+        data=tmp_path / "data",
+        predictions=tmp_path / "predictions",
+        pictures=tmp_path / "pictures",
+        timings=tmp_path / "timings.json",
+    )
+    truth = ImageSet.load(tmp_path / "data/plain/test.npz")
+    whole = 1 - np.any(truth.labels == 4, axis=1).mean()
+    scores = read_json(tmp_path / "scores.json")["suites"]["plain"]["test"]
+    assert scores["sequence_accuracy"] == pytest.approx(whole, abs=1e-6)
+    assert scores["slot_accuracy"] is None
+    # Eight classes are found wherever they are; a 4 is read as a 5 throughout, which costs the fives precision.
+    fours, fives = (int(np.sum(truth.labels == name)) for name in (4, 5))
+    assert (8 + fives / (fours + fives)) / 10 - 1e-6 <= scores["map50"] <= (8 + 1) / 10
+    stored = Readings.load(tmp_path / "predictions/plain-test.npz")
+    left = np.where(stored.classes == BLANK, 1000, stored.boxes[..., 0])
+    assert np.all(np.diff(left, axis=1) >= 0)
+
+
+def test_a_suite_that_is_only_trained_on_is_not_evaluated(inside, tmp_path):
+    strips(60, "embedded", seed=5).save(tmp_path / "data/mixed/valid.npz")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.keras").write_bytes(Path("models/brightness/model.keras").read_bytes())
+    training = read_json(Path("models/brightness/training.json")) | {"suites": ["mixed"]}
+    write_json(model / "training.json", training)
+    with pytest.raises(DataError, match="none of the suites that brightness can read: mixed"):
+        run_evaluate(tmp_path / "scores.json", model=model, data=tmp_path / "data")

@@ -168,7 +168,7 @@ class Peaks(keras.layers.Layer):
         rows = ops.softmax(logits)
         digit = 1 - rows[..., -1]
         length = digit.shape[1]
-        # The log odds of a digit: near 1, neighbouring probabilities cannot be told apart. Of equal ones the first wins.
+        # The log odds of a digit: near 1, neighbouring probabilities cannot be told apart. Of equals the first wins.
         odds = log_sum_exp(logits[..., :-1]) - logits[..., -1] - 1e-4 * ops.arange(length, dtype=digit.dtype)
         highest = self._highest_within_reach(odds)
         peak = ops.cast(ops.logical_and(odds >= highest, digit > 0.5), rows.dtype)

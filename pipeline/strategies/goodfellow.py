@@ -14,6 +14,8 @@ from pipeline.readout import sequence_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
+CONTEXT = 64
+"""Channels of the convolutions along the strip."""
 MARKS = 16
 """Detectors whose running totals every column sees."""
 
@@ -56,15 +58,15 @@ def train(
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
         x = digit_net.columns(normalize(strips, normalizer, normalization), window=3)
         # Which digit is the second depends on what stands to its left: running totals of what the columns detect let
-        # every column know how much there was, and then the same weights serve all columns.
+        # every column know how much there was, and wide convolutions let it see its surroundings.
         marks = layers.Dense(MARKS, activation="sigmoid")(x)
         totals = ops.cumsum(ops.cast(marks, "float32"), axis=1) / SLOTS
-        x = layers.Concatenate(dtype="float32")([x, marks, totals])
-        x = layers.Conv1D(hidden, 1, use_bias=False)(x)
+        x = layers.Concatenate()([x, totals])
+        for dilation in (1, 3):
+            x = layers.Conv1D(CONTEXT, 9, dilation_rate=dilation, padding="same", use_bias=False)(x)
+            x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.Dense(hidden, use_bias=False)(layers.Flatten()(x))
         x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
-        x = layers.Conv1D(hidden, 1, use_bias=False)(x)
-        x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
-        x = layers.GlobalMaxPooling1D()(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         length = layers.Dense(SLOTS + 1, dtype="float32", name="length")(x)
         digits = layers.Dense(SLOTS * len(DIGIT_NAMES), dtype="float32", name="digits")(x)

@@ -1,0 +1,108 @@
+"""A new strategy is one file and one entry in params.yaml: nothing else is touched, and the DAG trains and scores it."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline import normalization
+from pipeline.files import read_json, write_json
+from pipeline.images import SPLITS
+
+ROOT = Path(__file__).parents[1]
+FILE = '''"""One dense layer over all pixels: what convolution has to beat."""
+
+import keras
+from keras import layers, ops
+
+from pipeline import training
+from pipeline.images import ImageSet
+from pipeline.layers import normalize
+from pipeline.normalization import Statistics
+from pipeline.params import Count, Mode, Positive
+from pipeline.readout import softmax_reading
+
+SUITES = ("mnist",)
+
+
+def train(
+    train: ImageSet,
+    valid: ImageSet,
+    *,
+    normalizer: Statistics,
+    seed: int,
+    budget: float,
+    normalization: Mode,
+    epochs: Positive,
+    batch: Count,
+    learning_rate: Positive,
+) -> keras.Model:
+    """Train on single digits (n, 28, 28, 1) with labels (n, 1)."""
+
+    def build() -> keras.Model:
+        digits = keras.Input(train.shape, dtype="uint8")
+        x = layers.Flatten()(normalize(digits, normalizer, normalization))
+        logits = layers.Dense(train.classes, dtype="float32")(x)
+        return keras.Model(digits, ops.reshape(logits, (-1, 1, train.classes)))
+
+    network = training.fit(
+        build,
+        train,
+        valid,
+        epochs=epochs,
+        batch=batch,
+        budget=budget,
+        seed=seed,
+        optimizer=training.adamw(learning_rate, weight_decay=0.0),
+    )
+    return softmax_reading(network)
+'''
+ENTRY = """  linear:
+    task: mnist
+    train_on: mnist/mnist
+    uses: pipeline/strategies/linear.py
+    normalization: rescale
+    epochs: 4
+    batch: 32
+    learning_rate: 0.01
+"""
+
+
+def contents(folder):
+    files = [path for part in ("pipeline", "stages") for path in sorted((folder / part).rglob("*.py"))]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_strategy_is_one_file_and_one_entry(tmp_path, embedded):
+    for part in ("pipeline", "stages"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / part, tmp_path)
+    before = contents(tmp_path)
+
+    (tmp_path / "pipeline/strategies/linear.py").write_text(FILE)
+    text = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("strategies:\n", f"strategies:\n{ENTRY}", 1))
+    assert set(contents(tmp_path)) - set(before) == {"pipeline/strategies/linear.py"}
+
+    def run(*command):
+        return subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+
+    data = tmp_path / "data/mnist/mnist"
+    for split in SPLITS:
+        embedded["mnist/mnist"][split].save(data / f"{split}.npz")
+    statistics = normalization.fit(embedded["mnist/mnist"]["train"], name="mnist/mnist", zca_epsilon=1e-6)
+    statistics.save(tmp_path / "data/statistics/mnist/mnist.npz")
+    write_json(tmp_path / "reports/validation/mnist/mnist.json", {"success": True})
+
+    run("dvc", "init", "--no-scm", "--quiet")
+    listed = run("dvc", "stage", "list", "--name-only").stdout.split()
+    assert {"train@linear", "evaluate@linear"} <= set(listed)
+    run("dvc", "repro", "--single-item", "train@linear", "evaluate@linear")
+    scores = read_json(tmp_path / "metrics/evaluation/linear.json")["suites"]["mnist"]["test"]
+    assert scores["origin"] == "embedded"
+    assert scores["sequence_accuracy"] > 0.6
+    assert {name: digest for name, digest in contents(tmp_path).items() if name in before} == before

@@ -30,6 +30,8 @@ repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare,
 pictures:  ## copy the run's pictures that the pages of docs/ show
 	@mkdir -p docs/pictures/convolution
 	@cp reports/convolution/*.png docs/pictures/convolution/
+	@cp reports/comparison/accuracy-strips.png docs/pictures/
+	@cp reports/evaluation/faster_rcnn/scenes-readings.png docs/pictures/scenes.png
 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
 	@python -m stages.repro --budget 0.1

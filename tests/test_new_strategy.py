@@ -1,4 +1,4 @@
-"""A new strategy is one file and one entry in params.yaml: nothing else is touched, and the DAG trains and scores it."""
+"""A new strategy is one file and one entry in params.yaml: nothing else is touched, and the DAG takes it up."""
 
 import hashlib
 import shutil

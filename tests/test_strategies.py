@@ -82,7 +82,7 @@ def trained(request, trainings):
 
 
 def test_the_outputs_are_those_of_the_contract(trained):
-    outputs = {name: value.numpy() for name, value in trained.model(trained.seen.images).items()}
+    outputs = {name: value.numpy() for name, value in models.reader(trained.model)(trained.seen.images).items()}
     n, slots = trained.seen.labels.shape
     assert set(outputs) - {"boxes"} == {"probabilities", "classes", "confidence"}
     assert outputs["probabilities"].shape[:2] == (n, slots)

@@ -25,6 +25,8 @@ HEIGHTS = (17, 25, 36)
 ASPECTS = (0.45, 0.75, 1.05)
 CANDIDATES = 128
 """Anchors that compete in suppression; RIVALS is the overlap at which they do."""
+BEHIND = 1000.0
+"""Log odds that an anchor which is not its cell's surest is put back by."""
 RIVALS = 0.7
 POSITIVE, NEGATIVE = 0.6, 0.4
 """Overlaps with a true box from which an anchor should be taken, and below which it should not; none in between."""
@@ -76,7 +78,7 @@ def train(
         )
         seen = maps(images)
         anchors = proposing(seen)
-        rows = ops.concatenate([proposed([anchors[..., 0], anchors[..., 1:]]), shown], axis=1)
+        rows = ops.concatenate([proposed([_one_a_cell(anchors[..., 0]), anchors[..., 1:]]), shown], axis=1)
         said = _said(seen, rows, head, context)
         return keras.Model([images, shown], {**said, "anchors": anchors}, name="faster_rcnn")
 
@@ -95,9 +97,20 @@ def train(
     images = keras.Input(SCENE_SHAPE, dtype="uint8", name="images")
     seen = network.get_layer("features")(images)
     anchors = network.get_layer("proposing")(seen)
-    proposed = network.get_layer("proposals")([anchors[..., 0], anchors[..., 1:]])
+    proposed = network.get_layer("proposals")([_one_a_cell(anchors[..., 0]), anchors[..., 1:]])
     said = _said(seen, proposed, network.get_layer("head"), context)
     return keras.Model(images, detection.reading(said), name="reader")
+
+
+def _one_a_cell(objectness: keras.KerasTensor) -> keras.KerasTensor:
+    """Objectness (n, a) with every anchor but the surest of its cell put far behind.
+
+    Else the anchors about the plainest digits leave no place for the others among those that compete.
+    """
+    shapes = len(HEIGHTS) * len(ASPECTS)
+    cells = ops.reshape(objectness, (-1, objectness.shape[1] // shapes, shapes))
+    surest = ops.max(cells, axis=-1, keepdims=True)
+    return ops.reshape(ops.where(cells >= surest, cells, cells - BEHIND), (-1, objectness.shape[1]))
 
 
 class Joint(detection.TwoPart):

@@ -15,7 +15,8 @@ from pipeline import models
 from pipeline.errors import DataError
 from pipeline.files import replacing
 from pipeline.images import ImageSet
-from pipeline.readings import Readings
+from pipeline.readings import Readings, left_to_right
+from pipeline.scoring import blank_of, scores_of_slots
 
 # ONNX Runtime reads this when it is imported, and without it writes a device id below the home folder there and then.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -38,7 +39,9 @@ class Parity:
         largest_difference: of a probability.
         same_readings: pictures whose classes are equal in every slot.
         near_ties: pictures read differently where the two best classes lie within twice the tolerance of each other.
-        largest_box_difference: in pixels, over pictures read the same; None where the model gives no boxes.
+        largest_box_difference: in pixels, over pictures read the same, box ties left out; None without boxes.
+        box_ties: pictures with other boxes and two digits whose scores lie within twice the tolerance of each other:
+            which of two regions comes first, or stays, is then a matter of rounding.
     """
 
     pictures: int
@@ -46,6 +49,7 @@ class Parity:
     same_readings: int
     near_ties: int
     largest_box_difference: float | None = None
+    box_ties: int = 0
 
     @property
     def holds(self) -> bool:
@@ -150,7 +154,7 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     graph = models.reader(model)
-    largest, same, ties, off = 0.0, 0, 0, []
+    largest, same, ties, off, box_ties = 0.0, 0, 0, [], 0
     for start in tqdm(range(0, len(pictures), _BATCH), desc="Keras against ONNX", disable=None):
         images = pictures.images[start : start + _BATCH]
         ours = Readings.of({name: value.numpy() for name, value in graph(images).items()})
@@ -160,10 +164,21 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
         best = np.sort(ours.probabilities, axis=-1)
         close = (best[..., -1] - best[..., -2]).min(axis=1) <= 2 * TOLERANCE
         if ours.boxes is not None:
-            off.append(float(np.abs(ours.boxes - theirs.boxes)[equal].max(initial=0.0)))
+            differences, tied = _box_differences(ours, theirs, blank_of(pictures.class_names))
+            off.append(float(differences[equal & ~tied].max(initial=0.0)))
+            box_ties += int((equal & tied).sum())
         same += int(equal.sum())
         ties += int((~equal & close).sum())
-    return Parity(len(pictures), largest, same, ties, max(off) if off else None)
+    return Parity(len(pictures), largest, same, ties, max(off) if off else None, box_ties)
+
+
+def _box_differences(ours: Readings, theirs: Readings, blank: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Float (n,): the largest difference of a side; bool (n,): whether a tie explains one beyond the tolerance."""
+    here, there = (left_to_right(readings, blank) for readings in (ours, theirs))
+    differences = np.abs(here.boxes - there.boxes).max(axis=(1, 2))
+    scores = np.sort(np.where(ours.classes == blank, np.nan, scores_of_slots(ours)), axis=1)
+    gaps = np.nan_to_num(np.diff(scores, axis=1), nan=1.0)
+    return differences, (differences > BOX_TOLERANCE) & (gaps.min(axis=1, initial=1.0) <= 2 * TOLERANCE)
 
 
 def sha256(path: Path) -> str:

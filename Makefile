@@ -42,7 +42,7 @@ read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1:
 serve: setup  ## serve the packaged models on port 3000
 	@bentoml serve
 
-test: setup  ## run the tests, at most 8 minutes
+test: setup  ## run the tests, a quarter of an hour
 	@python -m pytest
 
 test-full: setup  ## every test, the slow ones too

@@ -118,7 +118,7 @@ def test_a_second_time_nothing_runs(project):
     start = time.perf_counter()
     result = run(folder, "dvc", "repro")
     assert "Running stage" not in result.stdout
-    assert time.perf_counter() - start < 15
+    assert time.perf_counter() - start < 40, "a free machine takes an eighth of it"
     assert run(folder, "dvc", "status").stdout.strip() == "Data and pipelines are up to date."
 
 

@@ -106,7 +106,10 @@ def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
             names.setdefault(name, f"t{len(names)}")
     for index, node in enumerate(nodes):
         node.name = f"n{index}"
-        node.doc_string = ""
+        node.ClearField("doc_string")
+        if not node.domain:
+            # Set to nothing is written in two bytes, not set in none, and the exporter's optimizer does now this, now that.
+            node.ClearField("domain")
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
     initializers = [value for value in graph.initializer if value.name in names]

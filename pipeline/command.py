@@ -1,11 +1,12 @@
 """Turns a function with typed keyword arguments into a command with exit codes and one-line errors."""
 
 import argparse
+import contextlib
 import errno
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.errors import DataError, PipelineError
@@ -32,12 +33,23 @@ def run(main: Callable[..., None]) -> None:
             "--" + name.replace("_", "-"), type=parameter.annotation, required=required, default=default
         )
     arguments = vars(parser.parse_args())
-    try:
+    with one_line_errors(arguments.get("out")):
         main(**arguments)
+
+
+@contextlib.contextmanager
+def one_line_errors(out: Path | None = None) -> Iterator[None]:
+    """End the process with one line and the error's exit code where the block raises what a user can cause.
+
+    Args:
+        out: what the command was to make; named where the operating system does not say which file it was.
+    """
+    try:
+        yield
     except PipelineError as error:
         _fail(error)
     except OSError as error:
-        _fail(_explained(error, arguments.get("out")))
+        _fail(_explained(error, out))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -20,3 +20,10 @@ class DataError(PipelineError):
 
     exit_code = 3
     kind = "data"
+
+
+class RegistryError(PipelineError):
+    """The registry does not hold what was asked of it, or refuses to: a gate, a lock, a file that is gone."""
+
+    exit_code = 4
+    kind = "registry"

@@ -165,6 +165,8 @@ class Augmentation:
         """
         if images.dtype != tf.uint8:
             raise TypeError(f"pictures: expected uint8, found {images.dtype.name}")
+        if all(field is None for field in vars(transform).values()):
+            return images
         varied = images
         if transform.moves:
             varied = self._gathered(images, transform) if transform.whole else self._interpolated(images, transform)

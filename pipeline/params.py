@@ -154,6 +154,7 @@ class Validation(Section):
 
 class Normalization(Section):
     zca_epsilon: Positive
+    zca_center: Literal["picture", "channel"]
 
 
 class Packaging(Section):

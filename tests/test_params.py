@@ -102,7 +102,7 @@ def test_the_committed_file_is_right():
         ("reported: false}", "reported: 0}", r"suites\.mixed\.reported: expected a valid boolean, found 0"),
         ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
         ("test: 10000}", "test: 10000, reported: false}", r"strategies\.\w+\.task: no suite of mnist is reported"),
-        ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected 'none', 'rescale'"),
+        ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
         ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
         ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
         ("seed: 20 ", "seed: !!python/object/apply:os.system ['true'] ", r":\d+: could not determine a constructor"),

@@ -12,9 +12,9 @@ def main(suite: str, data: Path, out: Path, picture: Path) -> None:
     settings = params.load(Path("params.yaml"))
     train = ImageSet.load(data / "train.npz")
     name = f"{settings.suites[suite].task}/{suite}"
-    statistics = normalization.fit(train, name=name, zca_epsilon=settings.normalize.zca_epsilon)
+    statistics = normalization.fit(train, name=name, **dict(settings.normalize))
     shown = train.images[: 4 if train.shape[1] > 2 * train.shape[0] else 16]
-    modes = [mode for mode in normalization.MODES if mode != "zca" or statistics.zca_matrix is not None]
+    modes = [mode for mode in params.MODE_NAMES if mode != "zca" or statistics.whitens]
     rows = {mode: statistics.apply(shown, mode) for mode in modes}
     contact_sheet({f"{name}, {train.origin}, raw": shown, **rows}, picture)
     statistics.save(out)

@@ -15,33 +15,40 @@ PACKAGE = "digit_strips"
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Samplewise(keras.layers.Layer):
-    """Centre each picture and divide it by its own standard deviation.
+    """Centre each picture and, where it is to be scaled, divide it by its own standard deviation.
 
     float (n, H, W, C) -> the same shape. Mean and deviation go over all pixels and channels of a picture; a constant
     picture becomes zeros.
+
+    Args:
+        epsilon: the least that is divided by.
+        scale: whether to divide.
     """
 
-    def __init__(self, epsilon: float = 1e-5, **kwargs):
+    def __init__(self, epsilon: float = 1e-5, scale: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.epsilon = epsilon
+        self.scale = scale
 
     def call(self, images):
         mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
         centred = images - mean
+        if not self.scale:
+            return centred
         deviation = ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2, 3), keepdims=True))
         return centred / ops.maximum(deviation, self.epsilon)
 
     def get_config(self):
-        return {**super().get_config(), "epsilon": self.epsilon}
+        return {**super().get_config(), "epsilon": self.epsilon, "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class ZCAWhitening(keras.layers.Layer):
     """Subtract the mean picture and multiply by the whitening matrix: float (n, H, W, C) -> the same shape.
 
-    With x a flattened picture, mu the training mean and cov = U diag(s) U^T the training covariance, the layer gives
-    (x - mu) W with W = U diag(1 / sqrt(s + epsilon)) U^T (Bell and Sejnowski 1997, "The independent components of
-    natural scenes are edge filters"; Krizhevsky 2009, appendix A).
+    With x a flattened picture, m the mean and U diag(s) U^T the covariance of the training pictures about m, the layer
+    gives (x - m) W with W = U diag(1 / sqrt(s + epsilon)) U^T (Bell and Sejnowski 1997, "The independent components of
+    natural scenes are edge filters"; Krizhevsky 2009, appendix A; `pipeline.normalization` says more).
 
     Args:
         mean: float32 (H * W * C,), or None in a layer that gets its weights from a file.
@@ -78,20 +85,20 @@ def normalize(images: keras.KerasTensor, statistics: "Statistics", mode: "Mode")
     """Put the layers of `mode` on uint8 (n, H, W, C): normalized floats of the same shape.
 
     Raises:
-        ConfigurationError: there is no such mode, or no ZCA matrix for pictures of this size.
+        ConfigurationError: there is no such mode or switch, or no whitening for pictures of this size.
         DataError: the statistics are of pictures of another shape.
     """
-    statistics.require(mode, images.shape[1:])
-    if mode == "none":
-        return keras.layers.Rescaling(1.0, name="scale")(images)
+    steps = statistics.steps(mode, images.shape[1:])
+    whitens = steps.zca_epsilon is not None
     # Whitening multiplies rounding errors by the inverse of small eigenvalues: float32 whatever the policy.
-    policy = "float32" if mode == "zca" else None
-    scaled = keras.layers.Rescaling(1 / 255, dtype=policy, name="scale")(images)
-    if mode == "samplewise":
-        return Samplewise(name="samplewise")(scaled)
-    if mode == "featurewise":
-        variance = np.square(statistics.divisor)
-        return keras.layers.Normalization(mean=statistics.mean, variance=variance, name="featurewise")(scaled)
-    if mode == "zca":
-        return ZCAWhitening(statistics.zca_mean, statistics.zca_matrix, dtype=policy, name="zca")(scaled)
-    return scaled
+    policy = "float32" if whitens else None
+    x = keras.layers.Rescaling(1 / 255 if steps.rescale else 1.0, dtype=policy, name="scale")(images)
+    if steps.samplewise_center:
+        x = Samplewise(scale=steps.samplewise_std_normalization, dtype=policy, name="samplewise")(x)
+    if steps.featurewise_center:
+        scaled = steps.featurewise_std_normalization
+        variance = np.square(statistics.divisor) if scaled else np.ones_like(statistics.mean)
+        x = keras.layers.Normalization(mean=statistics.mean, variance=variance, name="featurewise")(x)
+    if whitens:
+        x = ZCAWhitening(statistics.zca_mean, statistics.zca_matrix(steps.zca_epsilon), dtype=policy, name="zca")(x)
+    return x

@@ -27,7 +27,7 @@ from pipeline.scoring import (
 )
 
 # Okabe and Ito's colours, which stay apart for every kind of colour vision.
-BLUE, VERMILLION, GREEN, INK, MUTED, GRID = "#0072B2", "#D55E00", "#009E73", "#1B1F24", "#667080", "#E3E6EA"
+BLUE, VERMILLION, INK, MUTED, GRID = "#0072B2", "#D55E00", "#1B1F24", "#667080", "#E3E6EA"
 ERRORS = LinearSegmentedColormap.from_list("errors", ["#FFFFFF", "#F6C7A3", VERMILLION])
 STYLE = {
     "font.family": ["DejaVu Sans"],

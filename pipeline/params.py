@@ -226,6 +226,35 @@ AugmentationOptions = Annotated[AugmentationSection, AfterValidator(Augmentation
 """A strategy's setting that holds them all, checked: it arrives as a plain mapping, for `Augmentation(**mapping)`."""
 
 
+class StageGate(Section):
+    """What a version may lose against the champion of a stage; shares of the gate split's pictures read whole."""
+
+    allowed_loss: Fraction
+    suite_loss: Fraction
+    slice_loss: Fraction
+
+
+class TaskGate(Section):
+    """What every version of a task must keep to, whoever is champion."""
+
+    floor: Fraction
+    ece: Fraction
+    milliseconds: Positive
+    megabytes: Positive
+
+
+class Gates(Section):
+    """The registry's policy: what a version must show before it gets to `staging` or `prod`."""
+
+    confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False)]
+    resamples: Annotated[int, Field(strict=True, ge=1000)]
+    seed: Whole
+    slice_pictures: Count
+    staging: StageGate
+    prod: StageGate
+    tasks: dict[Literal["strips", "scenes", "mnist", "cifar10"], TaskGate]
+
+
 class Named(dict):
     """A section by name; asking for a name that is not in it is the user's error, and says which there are."""
 
@@ -265,6 +294,7 @@ class Params:
     normalize: Normalization
     strategies: Mapping[str, Strategy]
     package: Mapping[str, Packaging]
+    gates: Gates
 
     def origin_of(self, source: str) -> str:
         """Where a source's pictures come from: `public`, or a folder.
@@ -288,6 +318,7 @@ _SECTIONS: dict[str, Any] = {
     "compose": Compose,
     "validate": Validation,
     "normalize": Normalization,
+    "gates": Gates,
 }
 _MAPPINGS = ("suites", "strategies", "package")
 
@@ -318,6 +349,8 @@ def load(path: Path) -> Params:
                 f"{path}: package.{task}: no strategy has this task; expected one of {', '.join(TASKS)}"
             )
         package[task] = _checked(Packaging, entry, path, f"package.{task}")
+        if task not in values["gates"].tasks:
+            raise ConfigurationError(f"{path}: gates.tasks.{task}: missing; expected what a version of {task} must keep to")
     params = Params(
         suites=Named("suites", suites), strategies=Named("strategies", strategies), package=package, **values
     )
@@ -504,7 +537,7 @@ def _explained(error: ValidationError, kind: Any, where: str) -> str:
     first = errors[0]
     location = ".".join([where, *(str(part) for part in first["loc"] if not str(part).startswith("function-"))])
     if first["type"] == "extra_forbidden":
-        section = kind if isinstance(kind, type) else get_args(kind)[0]
+        section = _section_at(kind if isinstance(kind, type) else get_args(kind)[0], first["loc"][:-1])
         keys = [field.alias or name for name, field in section.model_fields.items()]
         return f"{location}: unknown key{_nearest(str(first['loc'][-1]), keys)}; expected {', '.join(keys)}"
     if first["type"] == "missing":
@@ -513,6 +546,17 @@ def _explained(error: ValidationError, kind: Any, where: str) -> str:
         return f"{location}: expected a mapping, found {first['input']!r}"
     said = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{location}: expected {said}, found {first['input']!r}"
+
+
+def _section_at(section: Any, location: tuple[int | str, ...]) -> Any:
+    """The section that a key stands in: `section` itself, or one inside it."""
+    for part in location:
+        if hasattr(section, "model_fields") and part in section.model_fields:
+            section = section.model_fields[part].annotation
+        elif get_args(section):
+            # A mapping of sections: the entry's name leads to its values' type.
+            section = get_args(section)[-1]
+    return section
 
 
 def _known(entry: Any, required: list[str], path: Path, where: str, optional: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
     """
     training = read_json(model / "training.json")
     positional = training["positional"]
-    network = models.load(model / "model.keras")
+    graph = models.reader(models.load(model / "model.keras"))
     reported = params.load(Path("params.yaml")).suites_of(training["task"])
     suites = [suite for suite in training["suites"] if suite in reported and (data / suite).is_dir()]
     if not suites:
@@ -34,7 +34,7 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
     for suite, splits in truth.items():
         started = time.perf_counter()
         said[suite] = {
-            split: models.read(network, images.images, progress=f"{suite} {split}") for split, images in splits.items()
+            split: models.read(graph, images.images, progress=f"{suite} {split}") for split, images in splits.items()
         }
         seconds[suite] = round(time.perf_counter() - started, 3)
         if not positional:
@@ -53,8 +53,8 @@ def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, p
     clock = {
         "seconds": round(sum(seconds.values()), 3),
         "seconds_by_suite": seconds,
-        "ms_per_picture_batch_1": models.milliseconds(network, some[:1], times=30),
-        "ms_per_picture_batch_256": models.milliseconds(network, some[:256], times=5),
+        "ms_per_picture_batch_1": models.milliseconds(graph, some[:1], times=30),
+        "ms_per_picture_batch_256": models.milliseconds(graph, some[:256], times=5),
     }
     write_json(timings, clock)
 

@@ -253,7 +253,7 @@ def test_a_model_with_proposals_reads_as_its_graph_does(detectors, scenes):
     by_hand = model([scenes.images, proposals.propose(scenes.images)], training=False)
     read = models.read(model, scenes.images, batch=7)
     np.testing.assert_allclose(read.probabilities, by_hand["probabilities"], atol=1e-4)
-    assert models.milliseconds(model, scenes.images[:2], times=2) > 0
+    assert models.milliseconds(models.reader(model), scenes.images[:2], times=2) > 0
 
 
 def test_detectors_load_where_only_the_layers_were_imported(detectors, scenes, tmp_path):

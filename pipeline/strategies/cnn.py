@@ -1,4 +1,6 @@
-"""A plain convolutional network with batch normalization for 32×32 colour pictures."""
+"""A plain convolutional network for 32×32 colour pictures, with batch normalization where it is asked for."""
+
+from typing import Literal
 
 import keras
 from keras import layers, ops
@@ -9,7 +11,7 @@ from pipeline.images import ImageSet
 from pipeline.layers import normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import CrossEntropy
-from pipeline.params import Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.params import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
 from pipeline.readout import softmax_reading
 
 SUITES = ("cifar10",)
@@ -23,6 +25,10 @@ def train(
     seed: int,
     budget: float,
     normalization: Mode,
+    augmentation: AugmentationOptions,
+    batch_norm: Switch,
+    batch_norm_place: Literal["before_activation", "after_activation"],
+    batch_norm_dense: Switch,
     width: Count,
     epochs: Positive,
     batch: Count,
@@ -30,13 +36,15 @@ def train(
     weight_decay: NonNegative,
     dropout: Fraction,
     label_smoothing: Fraction,
-    horizontal_flip: Switch,
-    shift_range: NonNegative,
 ) -> keras.Model:
     """Train on pictures (n, H, W, C) with labels (n, 1) and return a classifier of them.
 
     Args:
-        normalization: the mode applied to the picture.
+        normalization: the mode applied to the picture, or the switches of it.
+        augmentation: what varies the training pictures, by the names of `pipeline.augmentation.Augmentation`.
+        batch_norm: normalize each channel over the batch (Ioffe and Szegedy 2015) at every convolution.
+        batch_norm_place: the paper's, between a convolution and its activation, or behind the activation.
+        batch_norm_dense: normalize the features before the dense layer as well.
         width: channels of the first block; the second and third have three and four times as many.
         epochs: passes over the pictures at budget 1.
         batch: pictures a step.
@@ -44,20 +52,30 @@ def train(
         weight_decay: AdamW's.
         dropout: before the last layer.
         label_smoothing: the share of a target spread over all classes.
-        horizontal_flip: mirror half of the training pictures.
-        shift_range: pixels, in x and y.
     """
+
+    def convolution(x: keras.KerasTensor, filters: int, pooled: bool = False) -> keras.KerasTensor:
+        # A batch normalization that follows at once takes the bias away again.
+        biased = not (batch_norm and batch_norm_place == "before_activation")
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=biased)(x)
+        if pooled:
+            x = layers.MaxPooling2D(2)(x)
+        if batch_norm and batch_norm_place == "before_activation":
+            x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.Activation("relu")(x)
+        if batch_norm and batch_norm_place == "after_activation":
+            x = layers.BatchNormalization(momentum=0.9)(x)
+        return x
 
     def build() -> keras.Model:
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")
-        x = normalize(pictures, normalizer, normalization)
-        x = _convolution(x, width, 3)
+        x = convolution(normalize(pictures, normalizer, normalization), width)
         for filters in (width, 3 * width, 4 * width):
-            x = layers.MaxPooling2D(2)(_convolution(x, filters, 3, pooled=True))
+            x = convolution(convolution(x, filters, pooled=True), filters)
+        x = layers.GlobalMaxPooling2D()(x)
+        if batch_norm_dense:
             x = layers.BatchNormalization(momentum=0.9)(x)
-            x = layers.Activation("relu")(x)
-            x = _convolution(x, filters, 3)
-        x = layers.Dropout(dropout, seed=seed)(layers.GlobalMaxPooling2D()(x))
+        x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="cnn")
 
@@ -71,18 +89,6 @@ def train(
         seed=seed,
         optimizer=training.adamw(learning_rate, weight_decay),
         objective=CrossEntropy(label_smoothing),
-        augment=Augmentation(
-            width_shift_range=shift_range,
-            height_shift_range=shift_range,
-            horizontal_flip=horizontal_flip,
-            fill_mode="reflect",
-        ),
+        augment=Augmentation(**augmentation),
     )
     return softmax_reading(network)
-
-
-def _convolution(x: keras.KerasTensor, filters: int, kernel: int, pooled: bool = False) -> keras.KerasTensor:
-    x = layers.Conv2D(filters, kernel, padding="same", use_bias=False)(x)
-    if pooled:
-        return x
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))

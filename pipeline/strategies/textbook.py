@@ -3,7 +3,7 @@
 from typing import Literal
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from pipeline import training
 from pipeline.images import ImageSet
@@ -63,7 +63,7 @@ def train(
         x = layers.Dense(128, activation="relu", name="dense")(layers.Flatten(data_format=data_format)(x))
         x = layers.Dropout(dense_dropout, seed=seed, name="dense_dropout")(x)
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
-        return keras.Model(pictures, layers.Reshape((1, train.classes))(logits), name="textbook")
+        return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="textbook")
 
     network = training.fit(
         build,

@@ -350,7 +350,9 @@ def load(path: Path) -> Params:
             )
         package[task] = _checked(Packaging, entry, path, f"package.{task}")
         if task not in values["gates"].tasks:
-            raise ConfigurationError(f"{path}: gates.tasks.{task}: missing; expected what a version of {task} must keep to")
+            raise ConfigurationError(
+                f"{path}: gates.tasks.{task}: missing; expected what a version of {task} must keep to"
+            )
     params = Params(
         suites=Named("suites", suites), strategies=Named("strategies", strategies), package=package, **values
     )

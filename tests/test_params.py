@@ -165,3 +165,22 @@ def test_settings_are_the_keyword_arguments(project):
     assert {"trunk", "epochs", "batch", "learning_rate", "blank_rate"} <= set(settings)
     assert not {"normalizer", "seed", "budget", "train", "valid"} & set(settings)
     assert params.load(project / "params.yaml").strategies["multihead"].settings["trunk"] == "columns"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("prod: {allowed_loss: 0.01", "prod: {allowed_los: 0.01", "gates.prod.allowed_los: unknown key"),
+        ("prod: {allowed_loss: 0.01", "prod: {allowed_loss: 1.5", "gates.prod.allowed_loss: expected less than 1"),
+        ("mnist: {floor: 0.98", "mnist: {flor: 0.98", "gates.tasks.mnist.flor: unknown key (did you mean 'floor'?)"),
+        (
+            "    scenes: {floor: 0.65, ece: 0.12, milliseconds: 250.0, megabytes: 40.0}\n",
+            "",
+            "gates.tasks.scenes: missing",
+        ),
+        ("    mnist: {floor: 0.98", "    minst: {floor: 0.98", "gates.tasks.minst"),
+        ("resamples: 10000", "resamples: 10", "gates.resamples: expected greater than or equal to 1000"),
+    ],
+)
+def test_the_policy_of_the_registry_is_checked_like_everything_else(project, old, new, expected):
+    assert expected in complaint(changed(project, old, new))

@@ -43,10 +43,10 @@ serve: setup  ## serve the packaged models on port 3000
 	@bentoml serve
 
 test: setup  ## run the tests, a quarter of an hour
-	@python -m pytest
+	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-full: setup  ## every test, the slow ones too
-	@python -m pytest -m ""
+	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m ""
 
 lint: setup  ## check style, and that dvc.yaml is a sound DAG
 	@ruff check . && ruff format --check .

@@ -19,6 +19,15 @@ SUITES = {
 }
 
 
+LONGEST = ("test_repro.py", "test_strategies.py")
+"""Started first, so that where several processes share the files none of them is left with minutes at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def embedded() -> dict[str, dict[str, dict[str, ImageSet]]]:
     """The stand-in's pictures by data set (`task/suite`) and split."""

@@ -4,12 +4,15 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import tensorflow as tf
 
 from pipeline import params
 
 _INTERPOLATION = {0: "NEAREST", 1: "BILINEAR"}
+_GEOMETRY = ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range")
+_FLIPS = ("horizontal_flip", "vertical_flip")
 
 
 @dataclass(frozen=True)
@@ -170,13 +173,51 @@ class Augmentation:
         varied = images
         if transform.moves:
             varied = self._gathered(images, transform) if transform.whole else self._interpolated(images, transform)
-        if transform.channel_shift_intensity is not None:
-            varied = _channels_shifted(tf.cast(varied, tf.float32), transform.channel_shift_intensity)
-        if transform.brightness is not None:
-            varied = _brightened(tf.cast(varied, tf.float32), transform.brightness)
+        if transform.channel_shift_intensity is not None or transform.brightness is not None:
+            varied = _recoloured(tf.cast(varied, tf.float32), transform)
         if varied.dtype != tf.uint8:
             varied = tf.cast(varied + 0.5, tf.uint8)
         return tf.ensure_shape(varied, images.shape)
+
+    def alone(self) -> dict[str, dict[str, "Augmentation"]]:
+        """Every option that is on, by itself at its value here, as `{option: {label: what shows it}}`.
+
+        What does nothing by itself is shown with what it bears on: the border and the interpolation with the geometry,
+        the two modes of channel shifts with their range. `all` is everything at once.
+        """
+        off = Augmentation()
+        on = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        on = {name: value for name, value in on.items() if value != getattr(off, name)}
+        shown = {}
+        for option in (*_GEOMETRY, *_FLIPS, "brightness_range", "channel_shift_range"):
+            if option in on:
+                shown[option] = {
+                    f"{option}: {_written(on[option])}": dataclasses.replace(
+                        off, fill_mode=self.fill_mode, cval=self.cval, **{option: on[option]}
+                    )
+                }
+        geometry = {name: on[name] for name in _GEOMETRY if name in on}
+        bent = dataclasses.replace(off, **geometry)
+        if geometry:
+            shown["fill_mode"] = {
+                f"fill_mode: {mode}": dataclasses.replace(bent, fill_mode=mode) for mode in get_args(params.FillMode)
+            }
+            shown["cval"] = {
+                f"fill_mode: constant, cval: {level:g}": dataclasses.replace(bent, fill_mode="constant", cval=level)
+                for level in sorted({0, 255, self.cval})
+            }
+            shown["interpolation_order"] = {
+                f"interpolation_order: {order}": dataclasses.replace(bent, interpolation_order=order)
+                for order in get_args(params.InterpolationOrder)
+            }
+        if "channel_shift_range" in on:
+            shown["channel_shift_mode"] = {
+                f"channel_shift_range: {_written(self.channel_shift_range)}, channel_shift_mode: {mode}": dataclasses.replace(
+                    off, channel_shift_range=self.channel_shift_range, channel_shift_mode=mode
+                )
+                for mode in get_args(params.ChannelShiftMode)
+            }
+        return {**shown, "all": {"everything at once": self}}
 
     def _gathered(self, images: tf.Tensor, transform: Transform) -> tf.Tensor:
         """Flips and whole shifts, line by line: a third of what interpolation costs."""
@@ -286,6 +327,13 @@ def _shift(draws: tf.Tensor, extent: float | Sequence[float], size: int) -> tf.T
     return draws * (extent * size if extent < 1 else extent)
 
 
+def _written(value: bool | float | Sequence[float]) -> str:
+    """As params.yaml has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else f"[{', '.join(f'{each:g}' for each in value)}]"
+
+
 def _bounds(zoom: float | Sequence[float]) -> tuple[float, float]:
     return (1 - zoom, 1 + zoom) if isinstance(zoom, int | float) else (zoom[0], zoom[1])
 
@@ -294,14 +342,17 @@ def _between(draws: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return low + (draws + 1) / 2 * (high - low)
 
 
-def _channels_shifted(images: tf.Tensor, levels: tf.Tensor) -> tf.Tensor:
-    """float32 (n, H, W, C) and (n,) or (n, C) levels -> the sum, within each picture's extremes."""
+def _recoloured(images: tf.Tensor, transform: Transform) -> tf.Tensor:
+    """float32 (n, H, W, C) -> factor * (what the channel shift makes of it), at most 255, in few passes."""
     flat = tf.reshape(images, (tf.shape(images)[0], -1, images.shape[-1]))
-    lowest, highest = (extreme(flat, axis=(1, 2), keepdims=True) for extreme in (tf.reduce_min, tf.reduce_max))
-    levels = levels[:, None, :] if levels.shape.rank == 2 else levels[:, None, None]
-    return tf.reshape(tf.clip_by_value(flat + levels, lowest, highest), tf.shape(images))
-
-
-def _brightened(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    flat = tf.reshape(images, (tf.shape(images)[0], -1))
-    return tf.reshape(tf.minimum(flat * factors[:, None], 255.0), tf.shape(images))
+    factors = tf.ones(tf.shape(images)[0]) if transform.brightness is None else transform.brightness
+    factors = factors[:, None, None]
+    lowest, highest = 0.0, 255.0
+    levels = transform.channel_shift_intensity
+    recoloured = flat * factors
+    if levels is not None:
+        levels = levels[:, None, :] if levels.shape.rank == 2 else levels[:, None, None]
+        recoloured += levels * factors
+        lowest = tf.reduce_min(flat, axis=(1, 2), keepdims=True) * factors
+        highest = tf.minimum(tf.reduce_max(flat, axis=(1, 2), keepdims=True) * factors, highest)
+    return tf.reshape(tf.maximum(tf.minimum(recoloured, highest), lowest), tf.shape(images))

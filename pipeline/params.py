@@ -255,6 +255,19 @@ class Gates(Section):
     tasks: dict[Literal["strips", "scenes", "mnist", "cifar10"], TaskGate]
 
 
+class Previews(Section):
+    """Which data sets the stage `preview` varies, by what, and how the pictures that it saves are called."""
+
+    suites: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[str, Field(min_length=1)]],
+        Field(min_length=1),
+    ]
+    pictures: Annotated[int, Field(strict=True, ge=1, le=1000)]
+    save_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
+    save_format: Literal["png", "jpeg"]
+    options: AugmentationSection
+
+
 class Named(dict):
     """A section by name; asking for a name that is not in it is the user's error, and says which there are."""
 
@@ -292,6 +305,7 @@ class Params:
     suites: Mapping[str, SplitSuite | StripSuite | SceneSuite]
     validate: Validation
     normalize: Normalization
+    previews: Previews
     strategies: Mapping[str, Strategy]
     package: Mapping[str, Packaging]
     gates: Gates
@@ -318,6 +332,7 @@ _SECTIONS: dict[str, Any] = {
     "compose": Compose,
     "validate": Validation,
     "normalize": Normalization,
+    "previews": Previews,
     "gates": Gates,
 }
 _MAPPINGS = ("suites", "strategies", "package")
@@ -430,12 +445,7 @@ def _strategy(name: str, entry: Any, suites: Mapping[str, Any], path: Path) -> S
     required = [key for key, (_, needed) in settings.items() if needed]
     _known(entry, [*STRATEGY_KEYS, *required], path, where, optional=[key for key in settings if key not in required])
     task = _checked(Literal[TASKS], entry["task"], path, f"{where}.task")
-    sets = [f"{suite.task}/{key}" for key, suite in suites.items()]
-    if entry["train_on"] not in sets:
-        raise ConfigurationError(
-            f"{path}: {where}.train_on: no data set {entry['train_on']!r}{_nearest(entry['train_on'], sets)}; "
-            f"there are {', '.join(sets)}"
-        )
+    _data_set(entry["train_on"], suites, path, f"{where}.train_on")
     _inside_project(entry["uses"], path, f"{where}.uses")
     if not Path(path).with_name("pipeline").is_dir():
         raise ConfigurationError(f"{path}: no folder pipeline/ beside it; run from the project's top folder")
@@ -487,6 +497,8 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: suites.{name}.from: {suite.task} are composed from single digits, expected mnist/mnist, "
                 f"found {suite.source!r}"
             )
+    for name, wanted in params.previews.suites.items():
+        _data_set(wanted, params.suites, path, f"previews.suites.{name}")
     for name, strategy in params.strategies.items():
         if not params.suites_of(strategy.task):
             raise ConfigurationError(
@@ -507,6 +519,14 @@ def _fewest_composed(params: Params, suite: StripSuite | SceneSuite) -> int:
     """Pictures of a composed training split; of scenes, which take as many digits as is drawn, at least."""
     digits = params.suites[PurePosixPath(suite.source).name]
     return digits.train // (5 if isinstance(suite, StripSuite) else suite.digits[1]) * suite.rounds
+
+
+def _data_set(name: Any, suites: Mapping[str, Any], path: Path, where: str) -> None:
+    sets = [f"{suite.task}/{key}" for key, suite in suites.items()]
+    if name not in sets:
+        raise ConfigurationError(
+            f"{path}: {where}: no data set {name!r}{_nearest(name, sets)}; there are {', '.join(sets)}"
+        )
 
 
 def _inside_project(value: Any, path: Path, where: str) -> None:

@@ -1,0 +1,148 @@
+"""Augmentation's pace: against the generator that Keras retired, and as a share of a training step.
+
+`python -m benchmarks.augmentation` takes the CIFAR-10 of `data/cifar10/cifar10` where it is, else random pictures of
+that shape: time does not depend on what they show. Rounds of all contenders alternate; the medians are printed.
+"""
+
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+from pipeline import command, training
+from pipeline.augmentation import Augmentation
+from pipeline.images import ImageSet
+
+GEOMETRY = {
+    "rotation_range": 15,
+    "width_shift_range": 0.1,
+    "height_shift_range": 0.1,
+    "shear_range": 10,
+    "zoom_range": 0.1,
+    "horizontal_flip": True,
+}
+COLOUR = {"brightness_range": [0.7, 1.3], "channel_shift_range": 30}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "flip, whole shifts": {"width_shift_range": 4, "height_shift_range": 4, "horizontal_flip": True},
+    "geometry": GEOMETRY,
+    "geometry, no interpolation": {**GEOMETRY, "interpolation_order": 0},
+    "colour": COLOUR,
+    "everything": {**GEOMETRY, **COLOUR, "vertical_flip": True},
+}
+"""Options of both, `fill_mode` and `channel_shift_mode` at their defaults."""
+
+
+def main(data: Path = Path("data/cifar10/cifar10"), batch: int = 64, rounds: int = 7, steps: int = 40) -> None:
+    """Print pictures a second of both, and what each set of options costs a training step."""
+    train = _pictures(data)
+    print(f"{len(train)} pictures of {train.shape}, {train.origin}; batch {batch}, {rounds} rounds")
+    _against_the_generator(train, batch, rounds)
+    _in_training(train, batch, rounds, steps)
+
+
+def _pictures(data: Path) -> ImageSet:
+    if (data / "train.npz").is_file():
+        return ImageSet.load(data / "train.npz")
+    rng = np.random.default_rng(0)
+    images, labels = (rng.integers(0, top, size, np.uint8) for top, size in ((256, (4096, 32, 32, 3)), (10, (4096, 1))))
+    return ImageSet(images, labels, tuple("0123456789"), "random")
+
+
+def _against_the_generator(train: ImageSet, batch: int, rounds: int) -> None:
+    print(f"\n{'pictures a second':28} {'ours':>9} {'generator':>10} {'ratio':>7}  of pairs")
+    for name, options in OPTIONS.items():
+        ours = _stream(train, batch, Augmentation(**options))
+        # Its images as floats, as its own documentation has it; converting is not counted.
+        images = train.images[:4096].astype(np.float32)
+        generator = ImageDataGenerator(**options).flow(images, train.labels[:4096], batch_size=batch, seed=1)
+        pace: dict[str, list[float]] = {"ours": [], "generator": []}
+        for _ in range(rounds):
+            pace["ours"].append(batch * 100 / _seconds(lambda: next(ours), 100))  # noqa: B023 - called at once
+            pace["generator"].append(batch * 8 / _seconds(lambda: next(generator), 8))  # noqa: B023
+        ratios = [one / other for one, other in zip(pace["ours"], pace["generator"], strict=True)]
+        fast, slow = (statistics.median(pace[contender]) for contender in ("ours", "generator"))
+        print(
+            f"{name:28} {fast:9,.0f} {slow:10,.0f} {statistics.median(ratios):7.1f}  "
+            f"{min(ratios):.1f} to {max(ratios):.1f}"
+        )
+
+
+def _in_training(train: ImageSet, batch: int, rounds: int, steps: int) -> None:
+    """Steps of a small net fed with and without augmentation, in turns."""
+    step = _training_step(train, batch)
+    streams = {"none": _stream(train, batch, None)}
+    streams |= {name: _stream(train, batch, Augmentation(**options)) for name, options in OPTIONS.items()}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in streams}
+    for _ in range(rounds):
+        for name, stream in streams.items():
+            waited = 0.0
+            started = time.perf_counter()
+            for _ in range(steps):
+                asked = time.perf_counter()
+                images, labels = next(stream)
+                waited += time.perf_counter() - asked
+                step(images, labels)
+            taken[name].append((time.perf_counter() - started, waited))
+    print(f"\n{'a training step':28} {'ms':>9} {'waiting':>10} {'pace lost':>10}  of pairs")
+    for name, rows in taken.items():
+        lost = [1 - none / total for (total, _), (none, _) in zip(rows, taken["none"], strict=True)]
+        print(
+            f"{name:28} {1000 * statistics.median(total for total, _ in rows) / steps:9.2f} "
+            f"{statistics.median(waited / total for total, waited in rows):10.1%} {statistics.median(lost):10.1%}  "
+            f"{min(lost):.1%} to {max(lost):.1%}"
+        )
+
+
+def _training_step(train: ImageSet, batch: int) -> Callable[[tf.Tensor, tf.Tensor], None]:
+    """A step of a net of the shape that `cnn` has, in the precision that this machine trains in."""
+    keras.utils.set_random_seed(1)
+    keras.config.set_dtype_policy(training.resolve("auto"))
+    pictures = keras.Input(train.shape, dtype="uint8")
+    x = layers.Rescaling(1 / 127.5, offset=-1)(pictures)
+    for filters in (32, 96, 128):
+        x = layers.MaxPooling2D(2)(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
+        x = layers.Activation("relu")(layers.BatchNormalization()(x))
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+    logits = layers.Dense(train.classes, dtype="float32")(layers.GlobalMaxPooling2D()(x))
+    net = keras.Model(pictures, logits)
+    optimizer = keras.optimizers.AdamW(1e-3)
+    optimizer.build(net.trainable_variables)
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tf.function
+    def step(images: tf.Tensor, labels: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            loss = loss_of(labels, net(images, training=True))
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, net.trainable_variables), net.trainable_variables, strict=True)
+        )
+
+    step(tf.constant(train.images[:batch]), tf.constant(train.labels[:batch]))
+    return step
+
+
+def _stream(train: ImageSet, batch: int, augment: training.Augment | None) -> Iterator[Any]:
+    stream = iter(training.batches(train, batch, seed=1, augment=augment))
+    next(stream)
+    return stream
+
+
+def _seconds(work: Callable[[], Any], times: int) -> float:
+    started = time.perf_counter()
+    for _ in range(times):
+        work()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    # The generator calls SciPy by a name that SciPy has given up.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message="Please (import|use) `affine_transform`")
+    command.run(main)

@@ -1,0 +1,208 @@
+"""`registry`: versions of the packaged models, promoted through dev, staging and prod on evidence; docs/registry.md."""
+
+import argparse
+import datetime
+import json
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline import command
+from pipeline.errors import ConfigurationError, RegistryError
+from pipeline.registry import deployment, registrar, telling, verification
+from pipeline.registry.journal import STAGES, Event
+from pipeline.registry.registrar import Registry, moment
+
+VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command in the clone whose top folder is the current one, and exit with its code."""
+    chosen = _parser().parse_args(arguments)
+    with command.one_line_errors():
+        told, value, code = chosen.run(Registry.open(Path(), fetch=chosen.changes), chosen)
+        print(json.dumps(value, indent=2, ensure_ascii=False) if chosen.json else told)
+        sys.exit(code)
+
+
+def _register(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    event = registrar.register(registry, chosen.name, bump=chosen.bump)
+    said = event.document
+    kept = (
+        f"its files are in the remote storage {said['remote']}"
+        if said["remote"]
+        else "no remote storage is configured, so its files are in this machine's cache only: see `dvc remote add -d`"
+    )
+    told = (
+        f"{event.tag}: {said['strategy']}, {said['sha256'][:12]}, of {event.revision[:12]}\n{kept}\n{_shared(registry)}"
+    )
+    return told, _as_json(event), 0
+
+
+def _list(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    journal = registry.journal
+    value = [
+        {
+            **_as_json(event, evidence=False),
+            "stages": journal.stages_of(name, event.version),
+            **{key: event.document.get(key) for key in ("strategy", "sha256", "origin")},
+        }
+        for name in journal.artifacts
+        for event in reversed(journal.versions(name))
+    ]
+    return telling.listed(journal), value, 0
+
+
+def _show(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    _, event = registry.find(chosen.version)
+    stages = registry.journal.stages_of(event.artifact, event.version)
+    return telling.shown(event, stages), {**_as_json(event), "stages": stages}, 0
+
+
+def _gate(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    artifact, event = registry.find(chosen.version)
+    if chosen.stage == STAGES[0]:
+        raise RegistryError(f"{chosen.stage} has no gate; expected one of {', '.join(STAGES[1:])}")
+    decision = registrar.judge(registry, artifact, event, registrar.known_stage(chosen.stage))
+    return telling.decided(decision), decision.as_dict(), 0 if decision.passed else RegistryError.exit_code
+
+
+def _promote(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    event, decision = registrar.promote(registry, chosen.version, chosen.stage)
+    replaced = f", where {event.document['replaces']} was" if event.document["replaces"] else ""
+    told = f"{event.tag}: {event.artifact}@{event.version} is in {event.stage}{replaced}\n{_shared(registry)}"
+    return (f"{telling.decided(decision)}\n{told}" if decision else told), _as_json(event), 0
+
+
+def _rollback(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    event = registrar.rollback(registry, chosen.name, chosen.stage)
+    said = event.document
+    told = (
+        f"{event.tag}: {event.artifact}@{event.version} is in {event.stage} again\n"
+        f"undone: {said['undid']['tag']}, by which {said['undid']['who']} put {said['replaces']} there at "
+        f"{moment(said['undid']['time'])} UTC\n{_shared(registry)}"
+    )
+    return told, _as_json(event), 0
+
+
+def _history(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    if chosen.name is not None:
+        _ = registry.artifacts[chosen.name]
+    events = [event for event in registry.journal.events if chosen.name in (None, event.artifact)]
+    return telling.happened(events), [_as_json(event) for event in reversed(events)], 0
+
+
+def _at(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    first, last = _moments(chosen.date)
+    journal = registry.journal
+    places = {name: {stage: journal.in_stage(name, stage, last) for stage in STAGES} for name in registry.artifacts}
+    during = [event for event in journal.events if first <= event.time <= last and event.stage]
+    told = f"at {moment(last)} UTC\n{telling.placed(places)}"
+    if first < last and during:
+        told += f"\n\nthat day\n{telling.happened(during)}"
+    return told, {"at": moment(last), "stages": places, "events": [_as_json(event) for event in during]}, 0
+
+
+def _verify(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    if chosen.version:
+        versions = [registry.find(chosen.version)[1]]
+    else:
+        versions = [event for name in registry.artifacts for event in registry.journal.versions(name)]
+    told, value, failed = [], {}, 0
+    for event in versions:
+        findings = verification.verify(registry.repository, registry.artifacts[event.artifact], event)
+        name = f"{event.artifact}@{event.version}"
+        told.append(telling.found(name, findings))
+        value[name] = [asdict(finding) for finding in findings]
+        failed += sum(not finding.holds for finding in findings)
+    summary = f"{len(versions)} versions verified, " + (f"{failed} FAILED" if failed else "everything holds")
+    return "\n\n".join([*told, summary]), value, RegistryError.exit_code if failed else 0
+
+
+def _diff(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    (artifact, first), (other, second) = (registry.find(each) for each in (chosen.first, chosen.second))
+    if artifact != other:
+        raise RegistryError(f"{artifact.name} and {other.name} are not one artifact; expected two versions of one")
+    for event in (first, second):
+        event.evidence("metrics")
+    difference = telling.differences(first, second)
+    return telling.compared(difference), difference, 0
+
+
+def _deploy(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+    out = chosen.out or Path("deploy") / chosen.stage
+    deployed = deployment.deploy(registry, chosen.stage, out)
+    told = "\n".join(f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed)
+    return told, {"out": str(out), "versions": deployed}, 0
+
+
+def _shared(registry: Registry) -> str:
+    remote = registry.repository.remote()
+    if remote:
+        return f"made in {remote} first"
+    return "made in this clone only; `git config registry.remote origin` makes tags in origin first (docs/registry.md)"
+
+
+def _as_json(event: Event, *, evidence: bool = True) -> dict[str, Any]:
+    value = {**asdict(event), "time": moment(event.time).replace(" ", "T") + "Z"}
+    document = value.pop("document")
+    return {**value, "evidence": document} if evidence else value
+
+
+def _moments(date: str) -> tuple[int, int]:
+    """The first and the last second that a date names: of a day, or of a time, which is UTC where it says no zone."""
+    try:
+        moment = datetime.datetime.fromisoformat(date)
+    except ValueError:
+        raise ConfigurationError(
+            f"{date}: expected a day or a time like 2026-11-24 or 2026-11-24T15:30, UTC where it says no zone"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    first = int(moment.timestamp())
+    whole_day = re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", date)
+    return first, first + 24 * 60 * 60 - 1 if whole_day else first
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="registry", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Any, told: str, *, changes: bool = False) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=told, description=told, allow_abbrev=False)
+        added.add_argument("--json", action="store_true", help="print JSON")
+        added.set_defaults(run=run, changes=changes)
+        return added
+
+    register = add("register", _register, "make the packaged model of HEAD a version, with its evidence", changes=True)
+    register.add_argument("name", metavar="NAME", help="an artifact of dvc.yaml, as strip-reader")
+    register.add_argument("--bump", choices=registrar.BUMPS, default="minor", help="the part of the number to raise")
+    add("list", _list, "every version, and the stages that point at it")
+    add("show", _show, "one version and everything it records").add_argument("version", metavar="VERSION", help=VERSION)
+    for name, run, told in (
+        ("gate", _gate, "whether a version would get into a stage, check by check; changes nothing"),
+        ("promote", _promote, "point a stage at a version, if it passes the gate"),
+    ):
+        added = add(name, run, told, changes=name == "promote")
+        added.add_argument("version", metavar="VERSION", help=VERSION)
+        added.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
+    rollback = add("rollback", _rollback, "point a stage at the champion before; twice goes two back", changes=True)
+    rollback.add_argument("name", metavar="NAME")
+    rollback.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
+    add("history", _history, "what happened, refusals too").add_argument("name", metavar="NAME", nargs="?")
+    add("at", _at, "what was in every stage on a day, or at a time").add_argument("date", metavar="DATE")
+    verify = add("verify", _verify, "recompute every hash, signature and metric of a version, or of all")
+    verify.add_argument("version", metavar="VERSION", nargs="?", help=VERSION)
+    diff = add("diff", _diff, "what differs between two versions")
+    diff.add_argument("first", metavar="A", help=VERSION)
+    diff.add_argument("second", metavar="B", help=VERSION)
+    deploy = add("deploy", _deploy, "write what is in a stage to a folder that the service can serve")
+    deploy.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
+    deploy.add_argument("--out", type=Path, metavar="FOLDER", help="deploy/STAGE where it is not said")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

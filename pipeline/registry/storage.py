@@ -1,0 +1,120 @@
+"""The files of a revision as DVC keeps them: in git, in its cache, or in its remote storage."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.fs import DVCFileSystem
+from dvc.repo import Repo
+
+from pipeline.errors import ConfigurationError, RegistryError
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The files of one revision.
+
+    Attributes:
+        revision: 40 hex digits.
+    """
+
+    revision: str
+    _files: DVCFileSystem
+
+    @classmethod
+    @contextlib.contextmanager
+    def at(cls, root: Path, revision: str) -> Iterator["Storage"]:
+        """Open the files of a revision; the workspace is not touched.
+
+        Raises:
+            ConfigurationError: the folder is no DVC project.
+            RegistryError: this clone has no such revision.
+        """
+        with _opened(root) as repo:
+            try:
+                with repo.switch(revision):
+                    yield cls(revision, repo.dvcfs)
+            except DvcException as error:
+                raise RegistryError(f"{revision[:12]}: {_line(error)}") from None
+
+    def md5(self, path: str) -> str:
+        """The MD5 by which DVC knows a file, without reading it.
+
+        Raises:
+            RegistryError: DVC does not keep this file at this revision, or the list of its folder is gone.
+        """
+        try:
+            return self._files.info(f"/{path}")["md5"]
+        except (FileNotFoundError, KeyError):
+            raise RegistryError(
+                f"{path}: not kept by DVC at {self.revision[:12]}, or its folder is in neither cache nor remote; "
+                "`dvc pull` or `make repro` brings it"
+            ) from None
+
+    def fetch(self, path: str, target: Path) -> Path:
+        """Copy a file from the cache, or else from the remote storage, to `target`, and hold it to its MD5.
+
+        Raises:
+            RegistryError: neither has it, or it was changed.
+        """
+        expected = self.md5(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._files.get_file(f"/{path}", str(target))
+        except (OSError, DvcException) as error:
+            raise RegistryError(
+                f"{path}: gone: neither the cache nor the remote storage has it as of {self.revision[:12]} "
+                f"(MD5 {expected}, {type(error).__name__}); `dvc pull`, or `make repro` at that revision, brings it"
+            ) from None
+        found = digest(target, "md5")
+        if found != expected:
+            raise RegistryError(
+                f"{path}: MD5 {found} found in the cache, expected {expected} as of {self.revision[:12]}; "
+                f"it was changed or damaged: remove .dvc/cache/files/md5/{expected[:2]}/{expected[2:]} and `dvc pull` "
+                "or `make repro` it again"
+            )
+        return target
+
+
+def push(root: Path, paths: Sequence[str]) -> str | None:
+    """Copy what the workspace's dvc.lock says of these files to the remote storage, so that they outlive the cache.
+
+    Returns:
+        The remote's name; None where none is configured.
+
+    Raises:
+        RegistryError: the storage cannot be written, or the cache lacks one of the files.
+    """
+    with _opened(root) as repo:
+        remote = repo.config["core"].get("remote")
+        if remote is None:
+            return None
+        try:
+            repo.push(targets=[str(root / path) for path in paths])
+        except (DvcException, OSError) as error:
+            raise RegistryError(f"dvc push to {remote}: {_line(error)}; nothing was registered") from None
+        return remote
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """Of a file's content, in hex: `sha256` is a model's identity, `md5` the name that DVC gives a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(root: Path) -> Iterator[Repo]:
+    try:
+        repo = Repo(str(root))
+    except DvcException as error:
+        raise ConfigurationError(f"{root}: no DVC project ({_line(error)}); run in a clone of the project") from None
+    with repo:
+        yield repo
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

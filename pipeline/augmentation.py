@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import tensorflow as tf
 
@@ -188,35 +188,21 @@ class Augmentation:
         off = Augmentation()
         on = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         on = {name: value for name, value in on.items() if value != getattr(off, name)}
-        shown = {}
-        for option in (*_GEOMETRY, *_FLIPS, "brightness_range", "channel_shift_range"):
-            if option in on:
-                shown[option] = {
-                    f"{option}: {_written(on[option])}": dataclasses.replace(
-                        off, fill_mode=self.fill_mode, cval=self.cval, **{option: on[option]}
-                    )
-                }
-        geometry = {name: on[name] for name in _GEOMETRY if name in on}
-        bent = dataclasses.replace(off, **geometry)
-        if geometry:
-            shown["fill_mode"] = {
-                f"fill_mode: {mode}": dataclasses.replace(bent, fill_mode=mode) for mode in get_args(params.FillMode)
-            }
-            shown["cval"] = {
-                f"fill_mode: constant, cval: {level:g}": dataclasses.replace(bent, fill_mode="constant", cval=level)
-                for level in sorted({0, 255, self.cval})
-            }
-            shown["interpolation_order"] = {
-                f"interpolation_order: {order}": dataclasses.replace(bent, interpolation_order=order)
-                for order in get_args(params.InterpolationOrder)
-            }
+
+        def ways(option: str, values: Iterable[Any], among: Augmentation) -> dict[str, Augmentation]:
+            return {f"{option}: {_written(value)}": dataclasses.replace(among, **{option: value}) for value in values}
+
+        border = dataclasses.replace(off, fill_mode=self.fill_mode, cval=self.cval)
+        alone = (*_GEOMETRY, *_FLIPS, "brightness_range", "channel_shift_range")
+        shown = {option: ways(option, [on[option]], border) for option in alone if option in on}
+        if geometry := {name: on[name] for name in _GEOMETRY if name in on}:
+            bent = dataclasses.replace(off, **geometry)
+            shown["fill_mode"] = ways("fill_mode", get_args(params.FillMode), bent)
+            shown["cval"] = ways("cval", sorted({0, 255, self.cval}), dataclasses.replace(bent, fill_mode="constant"))
+            shown["interpolation_order"] = ways("interpolation_order", get_args(params.InterpolationOrder), bent)
         if "channel_shift_range" in on:
-            shown["channel_shift_mode"] = {
-                f"channel_shift_range: {_written(self.channel_shift_range)}, channel_shift_mode: {mode}": dataclasses.replace(
-                    off, channel_shift_range=self.channel_shift_range, channel_shift_mode=mode
-                )
-                for mode in get_args(params.ChannelShiftMode)
-            }
+            shifted = dataclasses.replace(off, channel_shift_range=self.channel_shift_range)
+            shown["channel_shift_mode"] = ways("channel_shift_mode", get_args(params.ChannelShiftMode), shifted)
         return {**shown, "all": {"everything at once": self}}
 
     def _gathered(self, images: tf.Tensor, transform: Transform) -> tf.Tensor:
@@ -327,9 +313,9 @@ def _shift(draws: tf.Tensor, extent: float | Sequence[float], size: int) -> tf.T
     return draws * (extent * size if extent < 1 else extent)
 
 
-def _written(value: bool | float | Sequence[float]) -> str:
+def _written(value: Any) -> str:
     """As params.yaml has it."""
-    if isinstance(value, bool):
+    if isinstance(value, bool | str):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, int | float) else f"[{', '.join(f'{each:g}' for each in value)}]"
 

@@ -1,21 +1,28 @@
 """Augmentation against the old generator itself, picture by picture and draw by draw, and what a wrong option says."""
 
 import dataclasses
+import hashlib
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
+from PIL import Image
 from scipy.stats import ks_2samp
 
 from pipeline import params, training
 from pipeline.augmentation import Augmentation, Transform
 from pipeline.errors import ConfigurationError
 from pipeline.images import ImageSet
+from pipeline.previews import save_each
+from stages import preview
 
 # The old generator calls SciPy by a name that SciPy has given up.
 pytestmark = pytest.mark.filterwarnings("ignore:Please (import|use) `affine_transform`:DeprecationWarning")
 
+ROOT = Path(__file__).parents[1]
 SIDE = 24
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, SIDE, SIDE, 3), np.uint8)
 PARAMETERS = {
@@ -288,3 +295,82 @@ def test_an_unknown_option_names_the_nearest():
         params.checked(params.AugmentationOptions, {"rotatoin_range": 3}, "augmentation")
     with pytest.raises(ConfigurationError, match=r"^augmentation: expected a mapping, found 5"):
         params.checked(params.AugmentationOptions, 5, "augmentation")
+
+
+def test_every_option_that_is_on_is_shown_by_itself():
+    shown = Augmentation(**EVERYTHING).alone()
+    modes = {"fill_mode", "cval", "interpolation_order", "channel_shift_mode"}
+    assert set(shown) == {*EVERYTHING, *modes, "all"}
+    assert shown["rotation_range"] == {
+        "rotation_range: 20": Augmentation(rotation_range=20, fill_mode="constant", cval=128)
+    }
+    assert list(shown["fill_mode"]) == [f"fill_mode: {mode}" for mode in ("constant", "nearest", "reflect", "wrap")]
+    assert list(shown["zoom_range"]) == ["zoom_range: [0.8, 1.3]"]
+    assert list(shown["cval"]) == ["cval: 0", "cval: 128", "cval: 255"]
+    assert list(Augmentation(vertical_flip=True).alone()) == ["vertical_flip", "all"]
+
+
+@pytest.mark.parametrize(("channels", "format"), [(1, "png"), (3, "png"), (3, "jpeg")])
+def test_single_pictures_are_saved_under_their_former_names(channels, format, tmp_path):
+    images = PICTURES[..., :channels]
+    save_each(images, tmp_path / "new", "aug", format)
+    for index, image in enumerate(images):
+        name = f"aug_{index}_{hashlib.sha256(image.tobytes()).hexdigest()[:8]}.{format}"
+        with Image.open(tmp_path / "new" / name) as saved:
+            assert saved.format == format.upper()
+            assert saved.size == (SIDE, SIDE)
+            if format == "png":
+                np.testing.assert_array_equal(np.asarray(saved).reshape(image.shape), image)
+    assert len(list((tmp_path / "new").iterdir())) == len(images)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """params.yaml in a folder of its own, and the command runs there."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_stage_writes_a_sheet_an_option_and_single_pictures_the_same_each_time(project):
+    train = ImageSet(PICTURES, np.zeros((len(PICTURES), 1), np.uint8), ("a",), "embedded")
+    train.save(project / "data" / "train.npz")
+    written = []
+    for out in (project / "one", project / "two"):
+        preview.main(project / "data", out)
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        written.append({str(path.relative_to(out)): path.read_bytes() for path in files})
+    assert written[0] == written[1]
+    wanted = params.load(project / "params.yaml").previews
+    sheets = {f"{option}.png" for option in Augmentation(**wanted.options.model_dump()).alone()}
+    singles = {name for name in written[0] if name.startswith("pictures/")}
+    assert set(written[0]) - singles == sheets
+    assert len(singles) == min(wanted.pictures, len(PICTURES))
+    assert all(name.startswith(f"pictures/{wanted.save_prefix}_") for name in singles)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("save_format: png", "save_format: gif", r"previews\.save_format: expected 'png' or 'jpeg', found 'gif'"),
+        ("save_prefix: augmented", "save_prefix: ../up", r"previews\.save_prefix: .*found '\.\./up'"),
+        (
+            "cifar10: cifar10/cifar10",
+            "cifar10: cifar10/cifar",
+            r"previews\.suites\.cifar10: no data set 'cifar10/cifar'",
+        ),
+        ("  pictures: 12", "  pictures: 0", r"previews\.pictures: expected greater than or equal to 1, found 0"),
+        (
+            "    rotation_range: 20 ",
+            "    rotatoin_range: 20 ",
+            r"previews\.options\.rotatoin_range: unknown key \(did you mean 'rotation_range'\?\); expected rotation_r",
+        ),
+    ],
+)
+def test_wrong_previews_are_one_clear_line(project, old, new, expected):
+    text = (project / "params.yaml").read_text()
+    assert old in text
+    (project / "params.yaml").write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigurationError, match=expected):
+        params.load(project / "params.yaml")

@@ -10,12 +10,12 @@ export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick read pictures serve test test-full lint format locks clean
+.PHONY: help setup repro quick read pictures serve registry test test-full lint format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready  ## make .venv from the locks, if it is not there
+setup: $(VENV)/.ready $(BIN)/registry  ## make .venv from the locks, if it is not there
 
 $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: Python 3.11 to 3.13 is needed, this is %d.%d; try make PYTHON=python3.12" % v)'
@@ -23,6 +23,10 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
 	@touch $@
+
+# The project is run and not installed: this puts its one command of its own beside dvc, gto and bentoml.
+$(BIN)/registry: $(VENV)/.ready
+	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m pipeline.registry "$$@"\n' > $@ && chmod +x $@
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
 	@python -m stages.repro
@@ -39,8 +43,11 @@ quick: setup  ## the same at a tenth of the training, as a DVC experiment: see q
 read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
 	@python -m stages.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
 
-serve: setup  ## serve the packaged models on port 3000
-	@bentoml serve
+serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod
+	@$(if $(STAGE),registry deploy "$$STAGE" && READER_ARTIFACTS="$(CURDIR)/deploy/$$STAGE") bentoml serve
+
+registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
+	@registry $(ARGS)
 
 test: setup  ## run the tests, a quarter of an hour
 	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -92,3 +92,16 @@ def untracked(paths: Iterable[str] = CODE) -> list[str]:
 def modified() -> list[str]:
     """Tracked files that differ from the last commit, staged or not."""
     return git("diff", "--name-only", "HEAD").splitlines()
+
+
+def configured(key: str) -> str:
+    """A value of git's configuration, empty where it is not set."""
+    result = subprocess.run(["git", "config", "--get", key], check=False, capture_output=True, text=True)
+    return result.stdout.strip()
+
+
+def experiments_here() -> list[str]:
+    """The names of the experiments on top of the current commit."""
+    head = git("rev-parse", "--verify", "HEAD")
+    refs = git("for-each-ref", "--format=%(refname)", f"refs/exps/{head[:2]}/{head[2:]}").splitlines()
+    return [ref.rpartition("/")[2] for ref in refs]

@@ -1,0 +1,31 @@
+"""`make study`: run the experiments of a study file that are not finished, and write down what all of them found."""
+
+from pathlib import Path
+
+from pipeline import command, figures, findings, preflight, studies
+from pipeline.errors import DataError
+from pipeline.files import write_text
+
+
+def main(study: Path, report: bool = False) -> None:
+    """Write STUDY.md, STUDY.csv and STUDY.png beside the study file.
+
+    Args:
+        study: the study file, as docs/experiments.md describes it.
+        report: run nothing; write down what the finished runs found.
+    """
+    asked = studies.Study.load(study)
+    if not report:
+        preflight.expect_study(asked)
+        studies.run(asked)
+    found = findings.collect(asked)
+    if not found.rows:
+        raise DataError(f"{study}: none of its {len(found.missing)} runs is finished; run it without --report")
+    write_text(study.with_suffix(".csv"), findings.table(asked, found))
+    write_text(study.with_suffix(".md"), findings.markdown(asked, found))
+    figures.save(findings.figure(asked, found), study.with_suffix(".png"))
+    print(findings.markdown(asked, found))
+
+
+if __name__ == "__main__":
+    command.run(main)

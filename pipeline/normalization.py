@@ -42,7 +42,7 @@ EPSILON = 1e-5
 _BLOCK = 1024
 """Pictures at a time: sums over them of products of values less 128 are whole numbers that float32 holds exactly."""
 _MIDDLE = 128
-_PANEL = 512
+_PANEL = 256
 
 
 @dataclass(frozen=True)
@@ -259,9 +259,9 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _add_products(gram: np.ndarray, values: np.ndarray) -> None:
-    """Add values^T values, below and on the diagonal, a panel of columns at a time."""
+    """Add values^T values, on and above the diagonal, a panel of rows at a time."""
     for start in range(0, len(gram), _PANEL):
-        gram[start:, start : start + _PANEL] += values[:, start:].T @ values[:, start : start + _PANEL]
+        gram[start : start + _PANEL, start:] += values[:, start : start + _PANEL].T @ values[:, start:]
 
 
 def _spectrum(gram: np.ndarray, count: int, average: np.ndarray, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -271,11 +271,11 @@ def _spectrum(gram: np.ndarray, count: int, average: np.ndarray, center: np.ndar
     gram /= count
     for start in range(0, len(gram), _PANEL):
         rows = slice(start, start + _PANEL)
-        gram[start:, rows] -= np.outer(average[start:], average[rows])
-        gram[start:, rows] += np.outer(offset[start:], offset[rows])
+        gram[rows, start:] -= np.outer(average[rows], average[start:])
+        gram[rows, start:] += np.outer(offset[rows], offset[start:])
     gram /= 255**2
-    # The transpose of the lower triangle is the upper one in the order that LAPACK takes without a copy.
-    values, vectors = scipy.linalg.eigh(gram.T, lower=False, overwrite_a=True, check_finite=False, driver="evd")
+    # The transpose of the upper triangle is the lower one in the order that LAPACK takes without a copy.
+    values, vectors = scipy.linalg.eigh(gram.T, lower=True, overwrite_a=True, check_finite=False, driver="evd")
     return np.maximum(values[::-1], 0), np.ascontiguousarray(vectors[:, ::-1], np.float32)
 
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 """A proxy that nobody listens at: the stand-in is taken on machines with a network, too."""
-LEFT_OUT = ("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "fast_rcnn")
+LEFT_OUT = ("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "fast_rcnn", "resnet")
 """Strategies like one of those that stay; tests/test_strategies.py trains them all."""
 TASKS = ("strips", "scenes", "mnist", "cifar10")
 

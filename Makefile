@@ -10,7 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro quick read pictures serve registry test test-full lint format locks clean
+.PHONY: help setup doctor exp study repro quick read pictures serve registry test test-full lint format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,15 @@ pictures:  ## copy the run's pictures that the pages of docs/ show
 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
 	@python -m stages.repro --budget 0.1
+
+doctor: setup  ## look at everything a run needs, and say what is stale and why
+	@python -m stages.doctor $(if $(JSON),--json)
+
+exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2)
+	@python -m stages.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
+
+study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/cifar10.yaml (REPORT=1: only tabulate)
+	@python -m stages.study --study "$$STUDY" $(if $(REPORT),--report)
 
 read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
 	@python -m stages.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)

@@ -137,6 +137,17 @@ def test_a_wide_picture_turns_about_its_middle():
     assert np.abs(difference).max() <= 1
 
 
+def test_what_the_old_generator_did_not_do_as_it_said():
+    """Two slips of its that are not ours: shifts exchanged, and pictures that are no squares turned about elsewhere."""
+    old = ImageDataGenerator(width_shift_range=[2]).random_transform(PICTURES[0].astype(np.float32))
+    moved = [np.roll(PICTURES[0], shift, axis=0) for shift in (-2, 2)]
+    assert any((old[2:-2] == rolled[2:-2]).all() for rolled in moved), "rows moved"
+    wide = np.zeros((10, 30, 1), np.uint8)
+    wide[5, 15] = 255
+    assert formerly({"theta": 180.0}, wide[None], fill_mode="constant").max() < 1, "the middle left the picture"
+    assert varied({"theta": 180.0}, wide[None], fill_mode="constant")[0, 4, 14] == 255
+
+
 def test_each_channel_may_have_a_shift_of_its_own():
     levels = np.random.default_rng(2).uniform(-40, 40, (len(PICTURES), 3)).astype(np.float32)
     ours = Augmentation().apply(tf.constant(PICTURES), Transform(channel_shift_intensity=tf.constant(levels)))

@@ -117,7 +117,9 @@ def _verify(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, i
         told.append(telling.found(name, findings))
         value[name] = [asdict(finding) for finding in findings]
         failed += sum(not finding.holds for finding in findings)
-    summary = f"{len(versions)} versions verified, " + (f"{failed} FAILED" if failed else "everything holds")
+    summary = f"{len(versions)} version{'' if len(versions) == 1 else 's'} verified, " + (
+        f"{failed} FAILED" if failed else "everything holds"
+    )
     return "\n\n".join([*told, summary]), value, RegistryError.exit_code if failed else 0
 
 

@@ -36,7 +36,7 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
                 continue
             event = registry.journal.version(name, version)
             target = folder / artifact.task
-            outcomes.fetched_reader(registry.root, artifact, event, target)
+            outcomes.fetched_reader(registry.repository, artifact, event, target)
             signature = event.document.get("signed")
             if key is not None:
                 signing.check(target / Path(artifact.model).name, signature, key, f"{name}@{version}")

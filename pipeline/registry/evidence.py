@@ -14,12 +14,12 @@ import onnxruntime
 
 from pipeline import params
 from pipeline.errors import PipelineError, RegistryError
-from pipeline.files import read_json
+from pipeline.files import read_json, write_json
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.repository import Repository
 from pipeline.registry.storage import Storage, digest
-from pipeline.runtime import Reader
+from pipeline.runtime import MANIFEST, Reader
 
 SCHEMA = 1
 SPLITS = ("valid", "gate", "test")
@@ -62,14 +62,14 @@ def collect(repository: Repository, artifact: Artifact, revision: str) -> dict[s
         RegistryError: a file is missing, gone or changed, or the model is not what its manifest says.
     """
     manifest = _json(repository, revision, artifact.manifest)
-    strategy, suites = manifest["strategy"], {}
+    strategy = manifest["strategy"]
     evaluation = _json(repository, revision, artifacts.evaluation(strategy))
     suites = list(evaluation["suites"])
     lock, written = repository.text(revision, "dvc.lock"), repository.text(revision, "params.yaml")
     with Storage.at(repository.root, revision) as storage, tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         model = storage.fetch(artifact.model, folder / Path(artifact.model).name)
-        storage.fetch(artifact.manifest, folder / Path(artifact.manifest).name)
+        write_json(folder / MANIFEST, manifest)
         sha256 = digest(model, "sha256")
         if sha256 != manifest["model"]["sha256"]:
             raise RegistryError(

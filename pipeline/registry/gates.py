@@ -74,7 +74,13 @@ def requirements(evidence: Mapping[str, Any]) -> list[Check]:
     differing = [suite for suite, holds in evidence["parity"].items() if not holds]
     return [
         Check("origin", f"trained on {origin}", "real pictures, not the embedded stand-in", origin != "embedded", {}),
-        Check("pretrained", f"weights {pretrained}", "real weights where it has any", pretrained != "missing", {}),
+        Check(
+            "pretrained",
+            f"weights {pretrained.replace('_', ' ')}",
+            "real weights where it has any",
+            pretrained != "missing",
+            {},
+        ),
         Check(
             "validation",
             f"failed for {', '.join(invalid)}" if invalid else f"passed by {len(evidence['validation'])} data sets",

@@ -14,8 +14,9 @@ from pipeline.readings import Readings, left_to_right
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.journal import Event
+from pipeline.registry.repository import Repository
 from pipeline.registry.storage import Storage, digest
-from pipeline.runtime import Reader
+from pipeline.runtime import MANIFEST, Reader
 
 SPLIT = "gate"
 """The split that promotions are decided on: nothing trains, chooses or reports on it."""
@@ -38,7 +39,7 @@ class Outcomes:
     digests: Mapping[str, str]
 
 
-def stored(root: Path, artifact: Artifact, version: Event) -> Outcomes:
+def stored(repository: Repository, artifact: Artifact, version: Event) -> Outcomes:
     """What a version's stored readings say.
 
     Raises:
@@ -46,7 +47,7 @@ def stored(root: Path, artifact: Artifact, version: Event) -> Outcomes:
     """
     evidence = version.evidence("strategy", "metrics")
     right, confidence, pictures, digests = {}, {}, {}, {}
-    with Storage.at(root, version.revision) as storage, tempfile.TemporaryDirectory() as folder:
+    with Storage.at(repository.root, version.revision) as storage, tempfile.TemporaryDirectory() as folder:
         for suite in evidence["metrics"]:
             path = artifact.pictures(suite, SPLIT)
             truth = ImageSet.load(storage.fetch(path, Path(folder) / "pictures" / f"{suite}.npz"))
@@ -62,7 +63,7 @@ def stored(root: Path, artifact: Artifact, version: Event) -> Outcomes:
 
 
 def on_the_same_pictures(
-    root: Path, artifact: Artifact, champion: Event, challenger: Outcomes
+    repository: Repository, artifact: Artifact, champion: Event, challenger: Outcomes
 ) -> Mapping[str, np.ndarray]:
     """Bool (n,) by suite: which of the challenger's gate pictures a champion reads whole.
 
@@ -75,14 +76,14 @@ def on_the_same_pictures(
     Raises:
         RegistryError: readings, pictures or model are gone or were changed, or the model takes other pictures.
     """
-    known = stored(root, artifact, champion)
+    known = stored(repository, artifact, champion)
     right = {
         suite: known.right[suite] for suite, digest in challenger.digests.items() if known.digests.get(suite) == digest
     }
     others = [suite for suite in challenger.digests if suite in known.digests and suite not in right]
     if others:
         with tempfile.TemporaryDirectory() as folder:
-            reader = fetched_reader(root, artifact, champion, Path(folder))
+            reader = fetched_reader(repository, artifact, champion, Path(folder))
             for suite in others:
                 truth = challenger.pictures[suite]
                 try:
@@ -95,29 +96,29 @@ def on_the_same_pictures(
     return {suite: right[suite] for suite in challenger.right if suite in right}
 
 
-def fetched_reader(root: Path, artifact: Artifact, version: Event, folder: Path) -> Reader:
+def fetched_reader(repository: Repository, artifact: Artifact, version: Event, folder: Path) -> Reader:
     """A version's model, copied to `folder` with its manifest, held to its hashes and ready to read.
 
     Raises:
         RegistryError: the model is gone, was changed, or is not what manifest and evidence say.
     """
-    fetch_model(root, artifact, version, folder)
+    fetch_model(repository, artifact, version, folder)
     try:
         return Reader.load(folder)
     except PipelineError as error:
         raise RegistryError(f"{artifact.name}@{version.version}: {error}") from None
 
 
-def fetch_model(root: Path, artifact: Artifact, version: Event, folder: Path) -> None:
+def fetch_model(repository: Repository, artifact: Artifact, version: Event, folder: Path) -> None:
     """Copy a version's model and manifest to `folder`, and hold the model to the SHA-256 in the version's tag.
 
     Raises:
         RegistryError: the model is gone, or is not the one that was registered.
     """
     expected = version.evidence("sha256")["sha256"]
-    with Storage.at(root, version.revision) as storage:
-        for path in (artifact.model, artifact.manifest):
-            storage.fetch(path, folder / Path(path).name)
+    with Storage.at(repository.root, version.revision) as storage:
+        storage.fetch(artifact.model, folder / Path(artifact.model).name)
+    (folder / MANIFEST).write_text(repository.text(version.revision, artifact.manifest), encoding="utf-8")
     found = digest(folder / Path(artifact.model).name, "sha256")
     if found != expected:
         raise RegistryError(

@@ -148,10 +148,10 @@ def judge(registry: Registry, artifact: Artifact, version: Event, stage: str) ->
     said = version.evidence(*evidence.NEEDED)
     checks = gates.requirements(said)
     with tempfile.TemporaryDirectory() as folder:
-        reader = outcomes.fetched_reader(registry.root, artifact, version, Path(folder))
+        reader = outcomes.fetched_reader(registry.repository, artifact, version, Path(folder))
         _check_signature(registry, artifact, version, Path(folder))
         checks += gates.budgets(policy, artifact.task, said, evidence.milliseconds(reader))
-    read = outcomes.stored(registry.root, artifact, version)
+    read = outcomes.stored(registry.repository, artifact, version)
     checks += gates.floors(policy, artifact.task, read)
     champion_name, notes = registry.journal.in_stage(artifact.name, stage), []
     if champion_name is not None:
@@ -159,7 +159,7 @@ def judge(registry: Registry, artifact: Artifact, version: Event, stage: str) ->
         signature = gates.signature(said, champion.evidence(*evidence.NEEDED))
         checks.append(signature)
         if signature.passed:
-            theirs = outcomes.on_the_same_pictures(registry.root, artifact, champion, read)
+            theirs = outcomes.on_the_same_pictures(registry.repository, artifact, champion, read)
             lost = [suite for suite in champion.document["metrics"] if suite not in read.right]
             contested, notes = gates.contest(policy, stage, read, theirs, lost)
             checks += contested
@@ -197,7 +197,7 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
             raise RegistryError(f"{decision.complaint()}; recorded as {tag}")
     else:
         with tempfile.TemporaryDirectory() as folder:
-            outcomes.fetched_reader(registry.root, artifact, version, Path(folder))
+            outcomes.fetched_reader(registry.repository, artifact, version, Path(folder))
             _check_signature(registry, artifact, version, Path(folder))
     document = {
         "kind": "promotion",
@@ -227,7 +227,7 @@ def rollback(registry: Registry, name: str, stage: str) -> Event:
     former = journal.version(name, stack[-2])
     with tempfile.TemporaryDirectory() as folder:
         try:
-            outcomes.fetched_reader(registry.root, artifact, former, Path(folder))
+            outcomes.fetched_reader(registry.repository, artifact, former, Path(folder))
         except RegistryError as error:
             raise RegistryError(
                 f"{name}#{stage} stays at {stack[-1]}: {former.version} cannot return: {error}"

@@ -84,7 +84,7 @@ def shown(event: Event, stages: Sequence[str]) -> str:
 
 def decided(decision: Decision) -> str:
     """A decision, check by check."""
-    against = f"against {decision.champion}" if decision.champion else "as the first"
+    against = f"against {decision.champion}" if decision.champion else "into an empty stage"
     rows = [
         ("passed" if check.passed else "FAILED", check.name, check.found, check.expected) for check in decision.checks
     ]

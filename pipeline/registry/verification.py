@@ -51,7 +51,7 @@ def verify(repository: Repository, artifact: Artifact, version: Event) -> list[F
         folder = Path(place)
         for path, md5 in said["files"].items():
             findings.append(_fetched(storage, path, md5, folder / path))
-        findings += _model(repository, storage, artifact, version, folder)
+        findings += _model(repository, artifact, version, folder)
         findings += _metrics(repository, artifact, version, folder)
     return findings
 
@@ -65,16 +65,15 @@ def _fetched(storage: Storage, path: str, md5: str, target: Path) -> Finding:
     return _equal(path, digest(target, "md5"), md5)
 
 
-def _model(
-    repository: Repository, storage: Storage, artifact: Artifact, version: Event, folder: Path
-) -> Iterator[Finding]:
+def _model(repository: Repository, artifact: Artifact, version: Event, folder: Path) -> Iterator[Finding]:
     model, said = folder / artifact.model, version.document
     if not model.exists():
         return
     yield _equal(f"{artifact.model}, SHA-256", digest(model, "sha256"), said["sha256"])
     try:
-        storage.fetch(artifact.manifest, folder / artifact.manifest)
-        manifest = json.loads((folder / artifact.manifest).read_text(encoding="utf-8"))
+        text = repository.text(version.revision, artifact.manifest)
+        manifest = json.loads(text)
+        (folder / artifact.manifest).write_text(text, encoding="utf-8")
         yield _equal(artifact.manifest, manifest["model"]["sha256"], said["sha256"])
         Reader.load(model.parent)
         yield Finding("inputs and outputs", True, "as the manifest says, in ONNX Runtime")

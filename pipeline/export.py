@@ -108,7 +108,7 @@ def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
         node.name = f"n{index}"
         node.ClearField("doc_string")
         if not node.domain:
-            # Set to nothing is written in two bytes, not set in none, and the exporter's optimizer does now this, now that.
+            # Set to nothing takes two bytes, not set none, and the exporter leaves now this, now that.
             node.ClearField("domain")
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]

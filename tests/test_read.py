@@ -168,7 +168,12 @@ def test_make_passes_any_name_on(artifacts, picture, tmp_path):
     for name in ("pipeline", "stages"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    result = subprocess.run(["make", "--no-print-directory", "read", f"IMAGE={strip}", "JSON=1"], cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run(
+        ["make", "--no-print-directory", "read", f"IMAGE={strip}", "JSON=1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["digits"] == "9754"
 

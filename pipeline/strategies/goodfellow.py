@@ -83,7 +83,12 @@ def train(
         seed=seed,
         optimizer=training.adamw(learning_rate, weight_decay),
         objective=_LengthAndDigits(),
-        augment=Augmentation(width_shift_range=shift_range, height_shift_range=shift_range, shear_range=shear_range),
+        augment=Augmentation(
+            width_shift_range=shift_range,
+            height_shift_range=shift_range,
+            shear_range=shear_range,
+            fill_mode="constant",
+        ),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     logits = network(images)

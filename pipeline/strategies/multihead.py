@@ -76,6 +76,7 @@ def train(
                 width_shift_range=shift_range,
                 height_shift_range=shift_range,
                 zoom_range=zoom_range,
+                fill_mode="constant",
             ),
             slots=SLOTS,
             blank=BLANK,

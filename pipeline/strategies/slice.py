@@ -68,6 +68,7 @@ def train(
             width_shift_range=shift_range,
             height_shift_range=shift_range,
             zoom_range=zoom_range,
+            fill_mode="constant",
         ),
     )
     return softmax_reading(_over_strips(digit))

@@ -22,6 +22,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from pipeline import normalization, sources
+from pipeline.errors import PipelineError
 from pipeline.normalization import Statistics
 
 PICTURES = 40_000
@@ -65,12 +66,16 @@ def main() -> None:
 
 def _start(part: str, *options: str) -> None:
     command = [sys.executable, "-m", "benchmarks.whitening", "--run", part, *options]
-    subprocess.run(command, check=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
+    if code := subprocess.run(command, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}).returncode:
+        sys.exit(code)
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
     mirror = os.environ.get("DATASETS_MIRROR", "")
-    sets = sources.fetch("cifar10", "public", fallback="none", mirror=mirror, cache=Path(".cache/downloads"))
+    try:
+        sets = sources.fetch("cifar10", "public", fallback="none", mirror=mirror, cache=Path(".cache/downloads"))
+    except PipelineError as error:
+        sys.exit(str(error))
     edge, side = (32 - arguments.side) // 2, arguments.side
     pictures = sets["pool"].images[: arguments.pictures, edge : edge + side, edge : edge + side]
     np.save(arguments.folder / "pictures.npy", pictures)

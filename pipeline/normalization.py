@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.linalg
@@ -214,8 +215,10 @@ def fit(
         zca_center: what whitening subtracts: `picture`, the mean picture, or `channel`, the mean of each channel.
 
     Raises:
+        ConfigurationError: there is no such center.
         DataError: there are fewer than two pictures, or a block is no such array.
     """
+    checked(Literal["picture", "channel"], zca_center, "zca_center")
     blocks = _blocks([pictures.images] if isinstance(pictures, ImageSet) else pictures, name)
     first = next(blocks, np.zeros((0, 1, 1, 1), np.uint8))
     shape = first.shape[1:]

@@ -1,6 +1,9 @@
-"""What a packaged model answers to one picture, as plain values: the service sends it, `make read` prints it."""
+"""What a packaged model answers to pictures, as plain values: the service sends it, `make read` prints it."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from pipeline.images import DIGIT_NAMES
 from pipeline.readings import Readings, left_to_right
@@ -25,31 +28,49 @@ def answer(manifest: Manifest, readings: Readings, notes: tuple[str, ...]) -> di
         reaches the threshold at which 99.5 % of valid were right, None where none did; `notes`; and `model`, its
         `identity`.
     """
+    return {**answers(manifest, readings, [notes], every_class=True)[0], "model": identity(manifest)}
+
+
+def answers(
+    manifest: Manifest, readings: Readings, notes: Sequence[tuple[str, ...]], *, every_class: bool
+) -> list[dict[str, Any]]:
+    """The readings of n pictures, as `answer` gives them but without `model`.
+
+    Args:
+        manifest: of the model that read them.
+        readings: of those n pictures.
+        notes: what was done to each of them before.
+        every_class: whether each slot has the `probabilities` of all classes. They are most of an answer's bytes.
+    """
     if not manifest.positional:
         readings = left_to_right(readings, manifest.blank)
-    classes = [int(index) for index in readings.classes[0]]
-    names = [manifest.class_names[index] for index in classes]
-    slots = [
-        {
-            "class": name,
-            "probability": _rounded(row[index]),
-            "probabilities": dict(zip(manifest.class_names, map(_rounded, row), strict=True)),
-            "box": None
-            if readings.boxes is None or index == manifest.blank
-            else [_rounded(side) for side in readings.boxes[0, slot]],
-        }
-        for slot, (index, name, row) in enumerate(zip(classes, names, readings.probabilities[0], strict=True))
-    ]
-    confidence = float(readings.confidence[0])
-    said = "".join(name for index, name in zip(classes, names, strict=True) if index != manifest.blank)
-    return {
-        "digits" if reads_digits(manifest) else "class": said,
-        "slots": slots,
-        "confidence": _rounded(confidence),
-        "accepted": None if manifest.threshold is None else confidence >= manifest.threshold,
-        "notes": list(notes),
-        "model": identity(manifest),
-    }
+    names, blank, threshold = manifest.class_names, manifest.blank, manifest.threshold
+    said = "digits" if reads_digits(manifest) else "class"
+    # Whole arrays become lists at once: value by value it would take longer than the reading.
+    classes = readings.classes.tolist()
+    chosen = np.take_along_axis(readings.probabilities, readings.classes[..., None].astype(np.intp), axis=-1)[..., 0]
+    probabilities = _rounded(chosen)
+    rows = _rounded(readings.probabilities) if every_class else None
+    boxes = None if readings.boxes is None else _rounded(readings.boxes)
+    confidences = _rounded(readings.confidence)
+    found = []
+    for index, row in enumerate(classes):
+        slots = []
+        for slot, chosen_class in enumerate(row):
+            slots.append({"class": names[chosen_class], "probability": probabilities[index][slot]})
+            if rows is not None:
+                slots[-1]["probabilities"] = dict(zip(names, rows[index][slot], strict=True))
+            slots[-1]["box"] = None if boxes is None or chosen_class == blank else boxes[index][slot]
+        found.append(
+            {
+                said: "".join(names[chosen_class] for chosen_class in row if chosen_class != blank),
+                "slots": slots,
+                "confidence": confidences[index],
+                "accepted": None if threshold is None else float(readings.confidence[index]) >= threshold,
+                "notes": list(notes[index]),
+            }
+        )
+    return found
 
 
 def reads_digits(manifest: Manifest) -> bool:
@@ -68,5 +89,5 @@ def identity(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> float:
-    return round(float(value), DECIMALS)
+def _rounded(values: np.ndarray) -> list:
+    return np.round(values.astype(np.float64), DECIMALS).tolist()

@@ -1,71 +1,20 @@
 """The service as a caller sees it: `bentoml serve` in its own process, and the built bento away from the project."""
 
-import contextlib
-import io
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tarfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import httpx
 import numpy as np
 import onnx_models
 import pytest
-from PIL import Image
+from servers import CLASSES, ROOT, bentoml, encoded, environment, refused, serving
 
-ROOT = Path(__file__).parents[1]
-CLASSES = [9, 7, 5, 4, 10]
 LIMIT = 4 * 1024 * 1024
-
-
-def encoded(pixels, form="PNG"):
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, form)
-    return file.getvalue()
-
 
 STRIP = onnx_models.draw(CLASSES)
 SOUND = encoded(STRIP)
-
-
-def environment(home, **variables):
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "READER_ARTIFACTS")}
-    return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
-
-
-def bentoml(*arguments):
-    return [sys.executable, "-m", "bentoml", *arguments]
-
-
-@contextlib.contextmanager
-def serving(*arguments, cwd, env, log):
-    """Serve on a free port; yield a client of it once it says that it is ready, and stop it in the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = bentoml("serve", *arguments, "--host", "127.0.0.1", "--port", str(port))
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            end = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if client.get("/readyz").status_code == 200:
-                        break
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.05)
-            yield client
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +31,6 @@ def client(artifacts, tmp_path_factory):
     env = environment(home, READER_ARTIFACTS=str(artifacts))
     with serving(cwd=ROOT, env=env, log=home / "log.txt") as client:
         yield client
-
-
-def refused(response, status, code):
-    assert response.status_code == status, response.text
-    answer = response.json()
-    assert list(answer) == ["error"]
-    assert set(answer["error"]) == {"code", "message"}
-    assert answer["error"]["code"] == code
-    assert "\n" not in answer["error"]["message"]
-    return answer["error"]["message"]
 
 
 def test_a_strip_is_read(client, artifacts):

@@ -1,0 +1,147 @@
+"""The desk where decoded pictures wait for a model: a bounded queue, and threads that read all that wait in one run.
+
+Batches form by themselves: who comes while a thread reads is read with all others that came, and who comes alone is
+read at once. No one waits for company.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.readings import Readings
+from pipeline.runtime import Reader
+from pipeline.serving.refusals import Refusal
+
+_log = logging.getLogger("bentoml.reader")
+
+
+@dataclass(frozen=True)
+class _Job:
+    task: str
+    images: np.ndarray
+    answer: "asyncio.Future[Readings]"
+    loop: asyncio.AbstractEventLoop
+
+
+class Desk:
+    """Takes pictures from an event loop and has them read by threads of its own."""
+
+    def __init__(
+        self,
+        readers: Mapping[str, Reader],
+        *,
+        threads: int,
+        batch: int,
+        waiting: int,
+        observe: Callable[[str, int], Any] = lambda task, pictures: None,
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            readers: by task.
+            threads: that read side by side.
+            batch: pictures in one run of a model, at most.
+            waiting: pictures that may wait before `read` refuses.
+            observe: is told the task and the number of pictures of each run.
+        """
+        self._readers = readers
+        self._batch = batch
+        self._limit = waiting
+        self._observe = observe
+        self._jobs: deque[_Job] = deque()
+        self._waiting = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        for number in range(threads):
+            threading.Thread(target=self._work, name=f"reader-{number}", daemon=True).start()
+
+    async def read(self, task: str, images: np.ndarray, *, admitted: bool = False) -> Readings:
+        """Read pictures of one task.
+
+        Args:
+            task: whose model reads them.
+            images: uint8 (n, H, W, C) of the model's size, n at most `batch`.
+            admitted: part of a request that was let in already: it waits where others are refused.
+
+        Raises:
+            Refusal: `overloaded`, more pictures than may wait.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(task, images, loop.create_future(), loop)
+        with self._changed:
+            if not admitted and self._waiting + len(images) > self._limit:
+                raise Refusal("overloaded", f"{self._waiting} pictures wait, expected at most {self._limit}; try again")
+            self._waiting += len(images)
+            self._jobs.append(job)
+            self._changed.notify()
+        return await job.answer
+
+    def close(self) -> None:
+        """Let the threads end once nothing waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while jobs := self._taken():
+            try:
+                images = jobs[0].images if len(jobs) == 1 else np.concatenate([job.images for job in jobs])
+                readings, error = self._readers[jobs[0].task].read(images), None
+            except Exception as failure:  # Every job gets an answer, and the thread lives on.
+                _log.exception("a run of %s failed", jobs[0].task)
+                readings, error = None, failure
+            self._observe(jobs[0].task, sum(len(job.images) for job in jobs))
+            _delivered(jobs, readings, error)
+
+    def _taken(self) -> list[_Job]:
+        """The longest waiting job and others of its task, as many as fit one run; nothing once the desk is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if not self._jobs:
+                return []
+            taken, left, size = [], deque(), 0
+            task = self._jobs[0].task
+            for job in self._jobs:
+                # Who gave up, because the client went away or the time was up, is not read.
+                if job.answer.cancelled():
+                    self._waiting -= len(job.images)
+                elif job.task == task and (not taken or size + len(job.images) <= self._batch):
+                    taken.append(job)
+                    size += len(job.images)
+                else:
+                    left.append(job)
+            self._jobs = left
+            self._waiting -= size
+        return taken or self._taken()
+
+
+def _part(readings: Readings, start: int, stop: int) -> Readings:
+    return Readings(
+        probabilities=readings.probabilities[start:stop],
+        classes=readings.classes[start:stop],
+        confidence=readings.confidence[start:stop],
+        boxes=None if readings.boxes is None else readings.boxes[start:stop],
+    )
+
+
+def _delivered(jobs: list[_Job], readings: Readings | None, error: Exception | None) -> None:
+    def deliver() -> None:
+        start = 0
+        for job in jobs:
+            if not job.answer.done():
+                if readings is None:
+                    job.answer.set_exception(error)
+                else:
+                    job.answer.set_result(_part(readings, start, start + len(job.images)))
+            start += len(job.images)
+
+    # A closed loop raises: nobody waits any more.
+    with contextlib.suppress(RuntimeError):
+        jobs[0].loop.call_soon_threadsafe(deliver)

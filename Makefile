@@ -46,8 +46,8 @@ doctor: setup  ## look at everything a run needs, and say what is stale and why
 exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2)
 	@python -m stages.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
 
-study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/cifar10.yaml (REPORT=1: only tabulate)
-	@python -m stages.study --study "$$STUDY" $(if $(REPORT),--report)
+study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
+	@python -m stages.study --study "$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs $(JOBS))
 
 read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
 	@python -m stages.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)

@@ -37,7 +37,7 @@ def checks(changes: Sequence[str] = (), *, target: str = "", name: str = "", que
     return found
 
 
-def expect_study(study: Study) -> None:
+def expect_study(study: Study, jobs: int = 0) -> None:
     """Refuse a study whose runs would fail, or would not be those of the current commit.
 
     Raises:
@@ -53,7 +53,7 @@ def expect_study(study: Study) -> None:
         )
     runs = [each.changes for _, each in study.points()]
     valued = [check for each in runs for check in _changes(each, queue=False) if check.verdict == "problem"]
-    refuse([identity(), committed, *valued, *code(), *_pictures(), _mirror()])
+    refuse([identity(), committed, *valued, *code(), *_pictures(), _mirror(), *(_workers() if jobs else [])])
 
 
 def identity() -> Check:

@@ -111,14 +111,18 @@ class Study:
             yield point, Run(named, tuple(f"{key}={written(value)}" for key, value in changes.items()), target)
 
 
-def run(study: Study) -> None:
-    """Run what is not finished, one experiment after another, each from the current commit in a folder of its own.
+def run(study: Study, jobs: int = 0) -> None:
+    """Run what is not finished, each an experiment of the current commit in a folder of its own.
 
     What was finished stays, so a study that was interrupted goes on where it was; of a run that broke off, DVC's
     run cache gives back the stages that were done.
 
+    Args:
+        study: what is asked.
+        jobs: 0 runs one after another, here; more puts them into DVC's queue and starts so many workers.
+
     Raises:
-        Stopped: a run failed.
+        Stopped: a run failed, or could not be queued.
     """
     points = list(study.points())
     for number, (_, each) in enumerate(points, 1):
@@ -127,10 +131,13 @@ def run(study: Study) -> None:
             continue
         print(f"{number}/{len(points)} {each.name}", flush=True)
         set_params = [option for change in each.changes for option in ("--set-param", change)]
-        # An experiment of this name on this commit is there when a number outside git changed; it no longer holds.
+        # An experiment of this name on this commit may be there from other values in the study file.
         if workspace.experiment(each.name):
-            workspace.dvc("study", "exp", "remove", "--quiet", each.name)
-        workspace.dvc("study", "exp", "run", "--temp", "--name", each.name, *set_params, each.target)
+            workspace.dvc("make study", "exp", "remove", "--quiet", each.name)
+        place = "--queue" if jobs else "--temp"
+        workspace.dvc("make study", "exp", "run", place, "--name", each.name, *set_params, each.target)
+    if jobs:
+        workspace.dvc("make study", "queue", "start", "--jobs", str(jobs))
 
 
 def written(value: Any) -> str:

@@ -7,17 +7,20 @@ from pipeline.errors import DataError
 from pipeline.files import write_text
 
 
-def main(study: Path, report: bool = False) -> None:
+def main(study: Path, report: bool = False, jobs: int = 0) -> None:
     """Write STUDY.md, STUDY.csv and STUDY.png beside the study file.
 
     Args:
         study: the study file, as docs/experiments.md describes it.
+        jobs: put the runs into DVC's queue with so many workers, and write nothing yet; 0 runs them here.
         report: run nothing; write down what the finished runs found.
     """
     asked = studies.Study.load(study)
     if not report:
-        preflight.expect_study(asked)
-        studies.run(asked)
+        preflight.expect_study(asked, jobs)
+        studies.run(asked, jobs)
+        if jobs:
+            return print(f"Follow it with `dvc queue status`; then make study STUDY={study} REPORT=1")
     found = findings.collect(asked)
     if not found.rows:
         raise DataError(f"{study}: none of its {len(found.missing)} runs is finished; run it without --report")

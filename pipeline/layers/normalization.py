@@ -96,9 +96,10 @@ def normalize(images: keras.KerasTensor, statistics: "Statistics", mode: "Mode")
     if steps.samplewise_center:
         x = Samplewise(scale=steps.samplewise_std_normalization, dtype=policy, name="samplewise")(x)
     if steps.featurewise_center:
-        scaled = steps.featurewise_std_normalization
-        variance = np.square(statistics.divisor) if scaled else np.ones_like(statistics.mean)
-        x = keras.layers.Normalization(mean=statistics.mean, variance=variance, name="featurewise")(x)
+        divisor = statistics.divisor if steps.featurewise_std_normalization else np.ones_like(statistics.mean)
+        # Not keras.layers.Normalization: in a model inside a model its constants become inputs of the exported graph.
+        scale, offset = 1 / divisor, -statistics.mean / divisor
+        x = keras.layers.Rescaling(scale.tolist(), offset.tolist(), name="featurewise")(x)
     if whitens:
         x = ZCAWhitening(statistics.zca_mean, statistics.zca_matrix(steps.zca_epsilon), dtype=policy, name="zca")(x)
     return x

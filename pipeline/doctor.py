@@ -114,8 +114,8 @@ def _code() -> list[Check]:
     new, changed = workspace.untracked(), workspace.modified()
     if not new and not changed:
         return [Check("code", "ok", "all of it is committed")]
-    said = [f"{len(changed)} tracked files changed ({_some(changed)})"] if changed else []
-    said += [f"{len(new)} files of code git does not know ({_some(new)}), which no experiment gets"] if new else []
+    said = [f"tracked and changed: {_some(changed)}"] if changed else []
+    said += [f"not known to git, so no experiment gets it: {_some(new)}"] if new else []
     return [Check("code", "note", "; ".join(said))]
 
 

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,9 @@ Precision = Literal["auto", "float32", "mixed_bfloat16"]
 TASKS = ("strips", "scenes", "mnist", "cifar10")
 STRATEGIES_FOLDER = Path(__file__).parent / "strategies"
 STRATEGY_KEYS = ("task", "train_on", "uses")
-CONTRACT_ARGUMENTS = ("normalizer", "seed", "budget")
+CONTRACT_ARGUMENTS = ("normalizer", "seed", "budget", "features")
+FEATURES_FOLDER = "data/features"
+"""Where stages.features writes; a strategy whose `uses` is a folder in it trains on what it holds."""
 PUBLIC = "public"
 """The origin of a source that is fetched from its public addresses; any other is a folder."""
 PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
@@ -159,6 +162,27 @@ class Normalization(Section):
 
 class Packaging(Section):
     pass
+
+
+class Frozen(Section):
+    """What stages.features passes once through the frozen part of a strategy's network."""
+
+    source: str = Field(alias="from")
+    network: Literal["vgg16"]
+
+
+def _weights(value: Any) -> Any:
+    if value in ("imagenet", "none"):
+        return value
+    if isinstance(value, Mapping) and set(value) == {"file", "sha256"} and isinstance(value["file"], str):
+        digest = str(value["sha256"]).lower()
+        if re.fullmatch("[0-9a-f]{64}", digest):
+            return {"file": value["file"], "sha256": digest}
+    raise ValueError("imagenet, none, or {file: PATH, sha256: its 64 hexadecimal digits}")
+
+
+Weights = Annotated[Any, PlainValidator(_weights)]
+"""Where a network's first weights come from: a name, or a file and its digest; it arrives as it was written."""
 
 
 def _shift(value: Any) -> Any:
@@ -291,6 +315,11 @@ class Strategy:
     uses: str
     settings: Mapping[str, Any]
 
+    @property
+    def on_features(self) -> bool:
+        """Whether `uses` names features of the frozen part of its network."""
+        return PurePosixPath(self.uses).parent == PurePosixPath(FEATURES_FOLDER)
+
 
 @dataclass(frozen=True)
 class Params:
@@ -307,6 +336,7 @@ class Params:
     normalize: Normalization
     previews: Previews
     strategies: Mapping[str, Strategy]
+    features: Mapping[str, Frozen]
     package: Mapping[str, Packaging]
     gates: Gates
 
@@ -346,7 +376,7 @@ def load(path: Path) -> Params:
             the message names the key, what was expected, what was found, and the nearest key that exists.
     """
     document = read(path)
-    _known(document, [*_SECTIONS, *_MAPPINGS], path, "")
+    _known(document, [*_SECTIONS, *_MAPPINGS], path, "", optional=["features"])
     values = {name: _checked(kind, document[name], path, name) for name, kind in _SECTIONS.items()}
     for name in _MAPPINGS:
         if not isinstance(document[name], dict) or not document[name]:
@@ -368,8 +398,13 @@ def load(path: Path) -> Params:
             raise ConfigurationError(
                 f"{path}: gates.tasks.{task}: missing; expected what a version of {task} must keep to"
             )
+    features = _checked(dict[str, Frozen], document.get("features", {}), path, "features")
     params = Params(
-        suites=Named("suites", suites), strategies=Named("strategies", strategies), package=package, **values
+        features=Named("features", features),
+        suites=Named("suites", suites),
+        strategies=Named("strategies", strategies),
+        package=package,
+        **values,
     )
     _consistent(params, path)
     return params
@@ -449,7 +484,8 @@ def _strategy(name: str, entry: Any, suites: Mapping[str, Any], path: Path) -> S
     _inside_project(entry["uses"], path, f"{where}.uses")
     if not Path(path).with_name("pipeline").is_dir():
         raise ConfigurationError(f"{path}: no folder pipeline/ beside it; run from the project's top folder")
-    if not (Path(path).parent / entry["uses"]).exists():
+    made = PurePosixPath(entry["uses"]).parent == PurePosixPath(FEATURES_FOLDER)
+    if not made and not (Path(path).parent / entry["uses"]).exists():
         raise ConfigurationError(
             f"{path}: {where}.uses: no file or folder {entry['uses']!r}, expected one below pipeline/"
         )
@@ -499,12 +535,19 @@ def _consistent(params: Params, path: Path) -> None:
             )
     for name, wanted in params.previews.suites.items():
         _data_set(wanted, params.suites, path, f"previews.suites.{name}")
+    for name in params.features:
+        if name not in params.strategies:
+            raise ConfigurationError(
+                f"{path}: features.{name}: no strategy of this name{_nearest(name, list(params.strategies))}; "
+                f"there are {', '.join(params.strategies)}"
+            )
     for name, strategy in params.strategies.items():
         if not params.suites_of(strategy.task):
             raise ConfigurationError(
                 f"{path}: strategies.{name}.task: no suite of {strategy.task} is reported; expected at least one to "
                 "score it on"
             )
+        _consistent_features(params, strategy, path)
         batch = strategy.settings.get("batch", 1)
         suite = params.suites[PurePosixPath(strategy.train_on).name]
         size = suite.train if isinstance(suite, SplitSuite) else _fewest_composed(params, suite)
@@ -513,6 +556,20 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: strategies.{name}.batch: {batch} is more than the {size} pictures of {strategy.train_on}'s "
                 "training split; expected at most that"
             )
+
+
+def _consistent_features(params: Params, strategy: Strategy, path: Path) -> None:
+    frozen = params.features.get(strategy.name)
+    if strategy.on_features and (frozen is None or PurePosixPath(strategy.uses).name != strategy.name):
+        raise ConfigurationError(
+            f"{path}: strategies.{strategy.name}.uses: expected {FEATURES_FOLDER}/{strategy.name} and an entry "
+            f"features.{strategy.name}, found {strategy.uses!r} and {', '.join(params.features) or 'no entry'}"
+        )
+    if frozen and frozen.source != strategy.train_on:
+        raise ConfigurationError(
+            f"{path}: features.{strategy.name}.from: expected {strategy.train_on!r}, what the strategy trains on, "
+            f"found {frozen.source!r}"
+        )
 
 
 def _fewest_composed(params: Params, suite: StripSuite | SceneSuite) -> int:

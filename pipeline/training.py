@@ -35,11 +35,13 @@ class Run:
         precision: the policy the training copy of a network is built under.
         callbacks: Keras callbacks that listen to training.
         history: the metrics of each epoch, filled in by `fit`.
+        pretrained: where weights came from that training began with, filled in by `report`.
     """
 
     precision: str = "float32"
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
+    pretrained: str = "not_applicable"
 
 
 _current: ContextVar[Run | None] = ContextVar("training_run", default=None)
@@ -54,6 +56,12 @@ def running(precision: Precision = "auto", callbacks: list[keras.callbacks.Callb
         yield run
     finally:
         _current.reset(token)
+
+
+def report(*, pretrained: str) -> None:
+    """Let the record of the current run say where the weights came from that a strategy began with."""
+    if run := _current.get():
+        run.pretrained = pretrained
 
 
 def resolve(precision: Precision) -> str:

@@ -13,12 +13,15 @@ from pipeline.models import save
 from pipeline.normalization import Statistics
 
 
-def main(strategy: str, data: Path, statistics: Path, out: Path, curves: Path, timings: Path) -> None:
+def main(
+    strategy: str, data: Path, statistics: Path, out: Path, curves: Path, timings: Path, uses: Path = Path()
+) -> None:
     """Write models/<strategy>: the model and the record of its training."""
     settings = params.load(Path("params.yaml"))
     entry = settings.strategies[strategy]
     module = strategies.load(strategy)
     train, valid = ImageSet.load(data / "train.npz"), ImageSet.load(data / "valid.npz")
+    features = {"features": uses} if entry.on_features else {}
     start = time.perf_counter()
     with Live(str(curves), dvcyaml=None, report=None, save_dvc_exp=False) as live:
         with training.running(settings.precision, [DVCLiveCallback(live=live)]) as run:
@@ -28,6 +31,7 @@ def main(strategy: str, data: Path, statistics: Path, out: Path, curves: Path, t
                 normalizer=Statistics.load(statistics),
                 seed=settings.seed,
                 budget=settings.budget,
+                **features,
                 **entry.settings,
             )
     seconds = time.perf_counter() - start
@@ -39,7 +43,7 @@ def main(strategy: str, data: Path, statistics: Path, out: Path, curves: Path, t
         "origin": train.origin,
         "positional": getattr(module, "POSITIONAL", True),
         "deployable": getattr(module, "DEPLOYABLE", True),
-        "pretrained": getattr(module, "PRETRAINED", "not_applicable"),
+        "pretrained": run.pretrained,
         "parameters": training.parameters(model),
         "precision": run.precision,
         "seed": settings.seed,

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 """A proxy that nobody listens at: the stand-in is taken on machines with a network, too."""
-LEFT_OUT = ("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "fast_rcnn", "resnet")
+LEFT_OUT = ("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "fast_rcnn", "resnet", "vgg16")
 """Strategies like one of those that stay; tests/test_strategies.py trains them all."""
 TASKS = ("strips", "scenes", "mnist", "cifar10")
 
@@ -55,6 +55,7 @@ def project(tmp_path_factory):
     for name in LEFT_OUT:
         text = (folder / "params.yaml").read_text()
         edit(folder, re.search(rf"^  {name}:\n(?:    .*\n)+", text, re.MULTILINE).group(), "")
+    edit(folder, "features:\n  vgg16: {from: cifar10/cifar10, network: vgg16}\n", "features: {}\n")
     run(folder, "git", "init", "-q")
     run(folder, "git", "config", "user.name", "test")
     run(folder, "git", "config", "user.email", "test@localhost")

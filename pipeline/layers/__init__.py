@@ -3,12 +3,14 @@
 from pipeline.layers.lengths import LengthAndDigits
 from pipeline.layers.normalization import Samplewise, ZCAWhitening, normalize
 from pipeline.layers.paths import BestPath, Peaks, StringPath
+from pipeline.layers.preprocessing import CaffePreprocessing
 from pipeline.layers.readout import Confidence, MostProbable
 from pipeline.layers.regions import ByPicture, Detections, Proposals, RegionAlign
 
 __all__ = [
     "BestPath",
     "ByPicture",
+    "CaffePreprocessing",
     "Confidence",
     "Detections",
     "LengthAndDigits",

@@ -12,8 +12,11 @@ The model takes raw uint8 (n, H, W, C) and returns `probabilities` float32 (n, s
 `classes` (n, slots), `confidence` (n,) and, where it localises, `boxes` (n, slots, 4). It loads in a process that has
 imported `pipeline.layers` alone. `POSITIONAL = False` says that slot i of a reading is the i-th digit found, not the
 i-th position; `DEPLOYABLE = False` that a part of the strategy stays outside the graph: then the model has a second
-input, `regions` float32 (n, k, 4), which `pipeline.proposals` makes; `PRETRAINED` ("imagenet" or "missing") where its
-weights came from.
+input, `regions` float32 (n, k, 4), which `pipeline.proposals` makes.
+
+A strategy whose network begins with weights of another training says through `training.report` where they came from.
+One whose first layers stay frozen may take `features`, the folder that `stages.features` wrote for it: it gets it where
+its `uses` names that folder.
 """
 
 import importlib

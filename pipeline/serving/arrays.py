@@ -101,7 +101,7 @@ def _shaped(pixels: bytes, shape: Sequence[int]) -> np.ndarray:
     count = 1
     for side in shape:
         count *= side
-    if count != len(pixels):
+    if count != len(pixels) or min(shape, default=1) < 0:
         named = ",".join(map(str, shape))
         raise Refusal(
             "wrong_array", f"{len(pixels):,} bytes found for the shape {named[:60]}, expected one for each element"

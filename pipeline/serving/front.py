@@ -68,7 +68,8 @@ class Front:
                     await response(scope, receive, send)
                 status = response.status_code
         except (ClientDisconnect, OSError):
-            pass
+            # Nobody is there to get this, but BentoML's timeout waits, and a stop with it, until something is sent.
+            await Response(status_code=_GONE)(scope, receive, send)
         except TimeoutError:  # The caller takes nothing; the server closes a connection that got no whole answer.
             _log.warning("%s: the answer was not taken within %g seconds", path, self._seconds)
         finally:

@@ -138,7 +138,7 @@ async def one(scope: Scope, content: bytes, shapes: Mapping[str, Shape]) -> Foun
     shape = Headers(scope=scope).get(arrays.SHAPE_HEADER)
     if shape is not None and content_type(scope) in PLAIN:
         pixels = arrays.from_raw(content, shape)
-        return _each(pixels[None], shapes)[0]
+        return _each(pixels[None], shapes, 1)[0]
     if len(content) > _SLICE:
         # So long a file of so small a picture holds something else: it must not keep other requests waiting.
         return await asyncio.to_thread(_decoded, content, shapes)
@@ -162,9 +162,7 @@ async def many(scope: Scope, content: bytes, shapes: Mapping[str, Shape], limits
     else:
         read = arrays.from_raw, content, Headers(scope=scope).get(arrays.SHAPE_HEADER)
     pixels = await asyncio.to_thread(*read)
-    if len(pixels) > limits.pictures:
-        raise Refusal("too_many_pictures", f"{len(pixels):,} pictures found, expected at most {limits.pictures:,}")
-    return list(_each(pixels, shapes))
+    return _each(pixels, shapes, limits.pictures)
 
 
 def _decoded(content: bytes, shapes: Mapping[str, Shape]) -> Found:
@@ -178,7 +176,7 @@ def _attempt(content: bytes, shapes: Mapping[str, Shape]) -> Found | Refusal:
         return Refusal.of(error)
 
 
-def _each(pixels: np.ndarray, shapes: Mapping[str, Shape]) -> list[Found]:
+def _each(pixels: np.ndarray, shapes: Mapping[str, Shape], most: int) -> list[Found]:
     """The pictures of an array (n, H, W) or (n, H, W, C), told by their size; strips that stand are turned."""
     given = pixels.shape
     if pixels.ndim == 3:
@@ -191,6 +189,8 @@ def _each(pixels: np.ndarray, shapes: Mapping[str, Shape]) -> list[Found]:
             "wrong_array",
             f"the shape {','.join(map(str, given))} found, expected n pictures of {wanted} (height, width, channels)",
         )
+    if len(laid) > most:
+        raise Refusal("too_many_pictures", f"{len(laid):,} pictures found, expected at most {most:,}")
     notes = ("turned",) if laid.shape != pixels.shape else ()
     return [Found(task, Picture(picture, notes)) for picture in laid]
 

@@ -124,7 +124,7 @@ def run(study: Study, jobs: int = 0) -> None:
     Raises:
         Stopped: a run failed, or could not be queued.
     """
-    points = list(study.points())
+    points, queued = list(study.points()), False
     for number, (_, each) in enumerate(points, 1):
         if experiments.finished(each):
             print(f"{number}/{len(points)} {each.name}: finished before")
@@ -136,7 +136,8 @@ def run(study: Study, jobs: int = 0) -> None:
             workspace.dvc("make study", "exp", "remove", "--quiet", each.name)
         place = "--queue" if jobs else "--temp"
         workspace.dvc("make study", "exp", "run", place, "--name", each.name, *set_params, each.target)
-    if jobs:
+        queued = bool(jobs)
+    if queued:
         workspace.dvc("make study", "queue", "start", "--jobs", str(jobs))
 
 

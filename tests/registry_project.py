@@ -70,8 +70,8 @@ def compose(folder: Path, *, origin: str = "mnist", seed: int = 1) -> None:
             ImageSet(images, labels, STRIP_NAMES, origin).save(folder / f"data/strips/{suite}/{split}.npz")
 
 
-def package(folder: Path, bias: float, *, pad: int = 0, **changes: object) -> str:
-    """Make a model the candidate, as `evaluate` and `package` leave one; commit it, and return its SHA-256.
+def package(folder: Path, bias: float, *, pad: int = 0, **changes: object) -> None:
+    """Make a model the candidate, as `evaluate` and `package` leave one, and commit it.
 
     Args:
         bias: of the blank class.
@@ -107,7 +107,7 @@ def package(folder: Path, bias: float, *, pad: int = 0, **changes: object) -> st
         "metrics": {},
         "parity": {suite: {"holds": True} for suite in SUITES},
         "made_with": {"keras": "3.15.1", "tensorflow": "2.21.0"},
-    } | changes
+    }
     write_json(target / "manifest.json", manifest)
     reader = Reader.load(target)
     read = {suite: {split: reader.read(pictures.images) for split, pictures in sets[suite].items()} for suite in sets}
@@ -118,8 +118,8 @@ def package(folder: Path, bias: float, *, pad: int = 0, **changes: object) -> st
             readings.save(path)
     scores = scoring.evaluation(read, sets, True)
     write_json(folder / f"metrics/evaluation/{STRATEGY}.json", {"strategy": STRATEGY, "origin": origin, **scores})
+    write_json(target / "manifest.json", manifest | changes)
     commit(folder, f"a model with bias {bias:g}")
-    return manifest["model"]["sha256"]
 
 
 def commit(folder: Path, message: str) -> str:
@@ -136,13 +136,6 @@ def git(folder: Path, *arguments: str) -> str:
     result = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
-
-
-def cached(folder: Path, path: str) -> Path:
-    """Where DVC's cache keeps a file of the workspace's dvc.lock."""
-    with Repo(str(folder)) as repo:
-        md5 = repo.dvcfs.info(f"/{path}")["md5"]
-    return folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
 
 
 def sha256(path: Path) -> str:

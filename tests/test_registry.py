@@ -15,7 +15,7 @@ import gto.api
 import pytest
 import registry_project as made
 from dvc.repo import Repo
-from registry_project import ARTIFACT, BETTER, GOOD, WORSE, cached, git, package
+from registry_project import ARTIFACT, BETTER, GOOD, WORSE, git, package
 
 from pipeline.files import read_json, write_json
 from pipeline.images import STRIP_NAMES
@@ -181,6 +181,12 @@ def test_an_unknown_name_is_told_which_there_are(project):
     )
 
 
+def cached(project, path, version="v0.3.0"):
+    """Where DVC's cache keeps a file of a version."""
+    md5 = Registry.open(project).journal.version(ARTIFACT, version).document["files"][path]
+    return project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+
+
 def damage(path):
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
@@ -257,12 +263,12 @@ def test_of_many_processes_at_once_exactly_one_wins(project):
     def one():
         results.append(subprocess.run(command, cwd=project, capture_output=True, text=True, check=False))
 
-    threads = [threading.Thread(target=one) for _ in range(3)]
+    threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(result.returncode for result in results) == [0, 4, 4], [result.stderr for result in results]
+    assert sorted(result.returncode for result in results) == [0, 4], [result.stderr for result in results]
     for result in results:
         if result.returncode:
             assert "was faster" in result.stderr or "is in staging already" in result.stderr, result.stderr
@@ -386,20 +392,17 @@ def test_the_stand_in_goes_no_further_than_dev(tmp_path):
 def test_a_rollback_to_files_that_are_gone_is_refused(project):
     # 59
     lift(project, "v0.3.0")
-    champion = Registry.open(project).journal.version(ARTIFACT, "v0.1.0").document["md5"]
-    (project / ".dvc/cache/files/md5" / champion[:2] / champion[2:]).unlink()
+    cached(project, "artifacts/strips/model.onnx", "v0.1.0").unlink()
     err = refused(project, "rollback", ARTIFACT, "prod")
     assert "strip-reader#prod stays at v0.3.0: v0.1.0 cannot return: artifacts/strips/model.onnx: gone" in err
     assert in_stage(project) == "v0.3.0"
 
 
 def test_a_champion_whose_readings_are_gone_can_not_be_judged_against(project):
-    evidence = Registry.open(project).journal.version(ARTIFACT, "v0.1.0").document
-    md5 = evidence["files"][f"predictions/{made.STRATEGY}/plain-gate.npz"]
-    (project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+    cached(project, f"predictions/{made.STRATEGY}/plain-gate.npz", "v0.1.0").unlink()
     err = refused(project, "promote", f"{ARTIFACT}@v0.3.0", "staging")
     assert f"predictions/{made.STRATEGY}/plain-gate.npz: gone" in err
-    assert evidence["revision"][:12] in err
+    assert git(project, "rev-parse", f"{ARTIFACT}@v0.1.0^{{commit}}")[:12] in err
 
 
 def test_a_model_with_other_classes_is_refused(project):
@@ -415,6 +418,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_no_version(project):
     package(project, 6.9, slots=4)
     assert "expected (1, 4, 11) as manifest.json says" in refused(project, "register", ARTIFACT)
     package(project, 6.8, model={"file": "model.onnx", "sha256": "0" * 64, "bytes": 1995})
+    assert f"expected {'0' * 64} as its manifest says" in refused(project, "register", ARTIFACT)
     assert git(project, "tag", "-l", f"{ARTIFACT}@v0.4.0") == ""
 
 
@@ -449,20 +453,23 @@ def test_whoever_has_no_name_changes_nothing(project, monkeypatch):
     assert "git has no identity" in refused(project, "rollback", ARTIFACT, "prod", code=2)
 
 
-def test_a_version_outlives_the_cache_where_there_is_remote_storage(project, tmp_path):
-    with Repo(str(project)) as repo, repo.config.edit() as config:
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie.
+def test_a_version_outlives_the_cache_where_there_is_remote_storage(tmp_path):
+    folder = made.create(tmp_path / "project")
+    package(folder, GOOD)
+    with Repo(str(folder)) as repo, repo.config.edit() as config:
         config["remote"]["store"] = {"url": str(tmp_path / "store")}
         config["core"]["remote"] = "store"
-    git(project, "commit", "-qam", "remote storage")
-    package(project, 6.9)
-    assert "its files are in the remote storage store" in done(project, "register", ARTIFACT)
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "push", "-q", "-a", "-T"], cwd=project, check=True, capture_output=True
-    )
-    shutil.rmtree(project / ".dvc/cache")
-    done(project, "promote", f"{ARTIFACT}@v0.4.0", "dev")
-    done(project, "promote", f"{ARTIFACT}@v0.4.0", "staging")
-    assert "everything holds" in done(project, "verify", f"{ARTIFACT}@v0.4.0")
+    assert "its files are in the remote storage store" in done(folder, "register", ARTIFACT)
+    lift(folder, "v0.1.0", "staging")
+    package(folder, BETTER)
+    done(folder, "register", ARTIFACT)
+    shutil.rmtree(folder / ".dvc/cache")
+    # The first version's commit knows of no remote storage: what counts is what the workspace says.
+    lift(folder, "v0.2.0", "staging")
+    assert "everything holds" in done(folder, "verify", f"{ARTIFACT}@v0.1.0")
+    shutil.rmtree(tmp_path / "store")
+    assert "gone: neither the cache nor" in refused(folder, "promote", f"{ARTIFACT}@v0.2.0", "prod")
 
 
 def test_what_is_deployed_is_what_is_in_the_stage_with_its_version(project):
@@ -480,8 +487,7 @@ def test_what_is_deployed_is_what_is_in_the_stage_with_its_version(project):
 def test_nothing_is_deployed_where_a_model_was_changed(project):
     done(project, "deploy", "prod")
     before = (project / "deploy/prod/strips/model.onnx").read_bytes()
-    md5 = Registry.open(project).journal.version(ARTIFACT, "v0.1.0").document["md5"]
-    damage(project / ".dvc/cache/files/md5" / md5[:2] / md5[2:])
+    damage(cached(project, "artifacts/strips/model.onnx", "v0.1.0"))
     assert "MD5" in refused(project, "deploy", "prod")
     assert (project / "deploy/prod/strips/model.onnx").read_bytes() == before
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 from dvc.fs import DVCFileSystem
 from dvc.repo import Repo
+from dvc_data.index import DataIndexDirError
 
 from pipeline.errors import ConfigurationError, RegistryError
 
@@ -35,7 +36,10 @@ class Storage:
         """
         with _opened(root) as repo:
             try:
+                configured = repo.config
                 with repo.switch(revision):
+                    # The remote storage is where it is now, not where it was when the version was made.
+                    repo.config = configured
                     yield cls(revision, repo.dvcfs)
             except DvcException as error:
                 raise RegistryError(f"{revision[:12]}: {_line(error)}") from None
@@ -48,7 +52,7 @@ class Storage:
         """
         try:
             return self._files.info(f"/{path}")["md5"]
-        except (FileNotFoundError, KeyError):
+        except (FileNotFoundError, KeyError, DataIndexDirError):
             raise RegistryError(
                 f"{path}: not kept by DVC at {self.revision[:12]}, or its folder is in neither cache nor remote; "
                 "`dvc pull` or `make repro` brings it"
@@ -64,7 +68,7 @@ class Storage:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._files.get_file(f"/{path}", str(target))
-        except (OSError, DvcException) as error:
+        except (OSError, DvcException, DataIndexDirError) as error:
             raise RegistryError(
                 f"{path}: gone: neither the cache nor the remote storage has it as of {self.revision[:12]} "
                 f"(MD5 {expected}, {type(error).__name__}); `dvc pull`, or `make repro` at that revision, brings it"
@@ -93,7 +97,9 @@ def push(root: Path, paths: Sequence[str]) -> str | None:
         if remote is None:
             return None
         try:
-            repo.push(targets=[str(root / path) for path in paths])
+            # By whole outs: of a file inside a folder DVC pushes the file and not the folder's list.
+            outs = {out.fspath for path in paths for out in repo.find_outs_by_path(str(root / path), strict=False)}
+            repo.push(targets=sorted(outs))
         except (DvcException, OSError) as error:
             raise RegistryError(f"dvc push to {remote}: {_line(error)}; nothing was registered") from None
         return remote

@@ -43,8 +43,8 @@ quick: setup  ## the same at a tenth of the training, as a DVC experiment: see q
 doctor: setup  ## look at everything a run needs, and say what is stale and why
 	@python -m stages.doctor $(if $(JSON),--json)
 
-exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2)
-	@python -m stages.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
+exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2; APPLY=name)
+	@python -m stages.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" --apply "$$APPLY" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
 
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
 	@python -m stages.study --study "$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs $(JOBS))

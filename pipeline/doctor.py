@@ -53,7 +53,7 @@ def examine() -> list[Check]:
 
 def _python() -> list[Check]:
     oldest, newest = VERSIONS
-    said = f"{platform.python_version()} at {sys.executable}"
+    said = f"{platform.python_version()} at {_shown(Path(sys.executable))}"
     if not oldest <= sys.version_info[:2] <= newest:
         wanted = f"{oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}"
         return [Check("python", "problem", f"{said}; {wanted} is needed: remove .venv, make PYTHON=python3.12 setup")]
@@ -129,10 +129,13 @@ def _cache() -> list[Check]:
         works = working_links(wanted, local.fs, local.path, repo.fs, repo.root_dir)
         remotes = list(repo.config["remote"])
     size = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()) / GIB
-    shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
     link = works[0] if works else "none"
     said = [
-        Check("cache", "ok" if works else "problem", f"{shown}, {size:.1f} GiB, files reach the workspace by {link}")
+        Check(
+            "cache",
+            "ok" if works else "problem",
+            f"{_shown(folder)}, {size:.1f} GiB, files reach the workspace by {link}",
+        )
     ]
     if remotes:
         said.append(Check("remote", "ok", ", ".join(remotes)))
@@ -353,6 +356,10 @@ def _folded(names: list[str]) -> str:
     for stage, keys in stages.items():
         said.append(stage if keys == [""] else f"{stage}@{keys[0] if len(keys) == 1 else '{' + ','.join(keys) + '}'}")
     return ", ".join(said)
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _some(names: list[str]) -> str:

@@ -36,6 +36,9 @@ pictures:  ## copy the run's pictures that the pages of docs/ show
 	@cp reports/convolution/*.png docs/pictures/convolution/
 	@cp reports/comparison/accuracy-strips.png docs/pictures/
 	@cp reports/evaluation/faster_rcnn/scenes-readings.png docs/pictures/scenes.png
+	@cp reports/normalization/cifar10/before_after.png docs/pictures/normalization.png
+	@cp reports/normalization/cifar10/spectrum.png docs/pictures/whitening.png
+	@cp previews/cifar10/all.png docs/pictures/augmentation.png
 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
 	@python -m stages.repro --budget 0.1

@@ -49,7 +49,6 @@ def test_it_says_why_each_stage_is_stale_and_what_follows(project):
     params = (project / "params.yaml").read_text()
     (project / "code.txt").write_text("2")
     (project / "params.yaml").write_text(params.replace("epochs: 8", "epochs: 9", 1))
-    (project / "models/ctc").write_text("by hand")
     shutil.rmtree(project / "data/raw/cifar10")
     try:
         found = examined(project)
@@ -60,21 +59,22 @@ def test_it_says_why_each_stage_is_stale_and_what_follows(project):
     messages = [message for _, message in found["stale"]]
     assert "fetch@cifar10: data/raw/cifar10 not here but in the cache" in messages
     assert "train@slice: code.txt, params strategies.slice.epochs changed" in messages
-    assert "train@ctc: code.txt changed; models/ctc changed by hand" in messages
-    assert "compare: models/ctc changed" in messages
+    assert "train@ctc: code.txt changed" in messages
+    assert "then, if what these make changes: compare" in messages
     assert "tracked and changed: code.txt, params.yaml" in found["code"][0][1]
 
 
-def test_what_follows_a_stale_stage_is_named(project):
-    (project / "code.txt").write_text("2")
-    try:
-        found = examined(project)
-    finally:
-        (project / "code.txt").write_text("1")
-    assert [message for _, message in found["stale"]] == [
-        "train@{slice,ctc}: code.txt changed",
-        "then, if what these make changes: compare",
+def test_a_reason_is_said_in_words():
+    reasons = [
+        "changed command",
+        {"changed deps": {"a.py": "modified", "data": "deleted", "params.yaml": {"seed": "modified"}}},
+        {"changed outs": {"models/a": "not in cache", "table": "modified"}},
     ]
+    assert doctor.explained(reasons) == (
+        "its command changed; a.py, params seed changed; data missing; models/a neither here nor in the cache; "
+        "table changed by hand"
+    )
+    assert doctor.explained(["always changed"]) == "runs every time"
 
 
 def test_a_problem_is_named_and_ends_with_2(project, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,14 +19,21 @@ from pipeline.runtime import MANIFEST, Manifest, load_readers
 
 NAME = "reader"
 VERSION_LENGTH = 12
+"""Digits of the hash in a bento's version."""
+REGISTERED_LENGTH = 8
+"""The same where the models' versions stand behind it."""
+LONGEST = 63
+"""Characters of a version, at most; BentoML's rule."""
 _EPOCH = b"creation_time: '1970-01-01T00:00:00+00:00'"
 
 
 def build(bentofile: Path, artifacts: Path, out: Path) -> str:
     """Build the bento that a bentofile describes and export it.
 
-    The version says what is in it: the first digits of a SHA-256 over every file it packs. BentoML writes the moment of
-    building into `bento.yaml` and into the archive; both are set to the epoch here.
+    The version says what is in it: the first digits of a SHA-256 over every file it packs, and behind them the version
+    of every model that is registered, where BentoML's 63 characters hold them all; in any case the labels name each
+    model's hash and version. BentoML writes the moment of building into `bento.yaml` and into the archive; both are set
+    to the epoch here.
 
     Args:
         bentofile: in the folder that its paths are relative to.
@@ -47,16 +55,40 @@ def build(bentofile: Path, artifacts: Path, out: Path) -> str:
         for file in (artifacts / task / MANIFEST, artifacts / task / manifest.file):
             if file.resolve() not in included:
                 raise ConfigurationError(f"{bentofile}: include: {file} is packaged but not included; add it")
-    tag = f"{NAME}:{_version([bentofile, *packed], root)}"
+    tag = f"{NAME}:{_version([bentofile, *packed], root, manifests)}"
     with tempfile.TemporaryDirectory() as home:
         exported = Path(home) / "exported.bento"
         labels = [part for label in _labels(manifests) for part in ("--label", label)]
         version = ["--name", NAME, "--version", tag.partition(":")[2]]
-        _bentoml(home, "build", "--bentofile", str(bentofile), *version, *labels, "--output", "tag", str(root))
-        _bentoml(home, "export", tag, str(exported))
+        _bentoml(home, root, "build", "--bentofile", bentofile.name, *version, *labels, "--output", "tag", ".")
+        _bentoml(home, root, "export", tag, str(exported))
         with replacing(out) as temporary:
             canonical(exported, temporary)
     return tag
+
+
+def build_deployed(bentofile: Path, deployed: Path, out: Path) -> str:
+    """Build the bento with the models of another folder than `artifacts`, as `registry deploy` writes one.
+
+    Args:
+        bentofile: as for `build`; what it includes below `artifacts/` is left out.
+        deployed: holds a folder for each model that goes into the bento.
+        out: the `.bento` file to write.
+
+    Returns:
+        The bento's tag.
+
+    Raises:
+        ConfigurationError, DataError: as for `build`.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        shutil.copytree(deployed, root / "artifacts")
+        for file in [bentofile, *_packed(bentofile, without="artifacts")]:
+            path = file.relative_to(bentofile.parent)
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, root / path)
+        return build(root / bentofile.name, root / "artifacts", out.resolve())
 
 
 def canonical(exported: Path, out: Path) -> None:
@@ -75,8 +107,8 @@ def canonical(exported: Path, out: Path) -> None:
             made.addfile(entry, io.BytesIO(content))
 
 
-def _packed(bentofile: Path) -> list[Path]:
-    """The files that a bentofile names: what it includes, the lock and the description."""
+def _packed(bentofile: Path, *, without: str | None = None) -> list[Path]:
+    """The files that a bentofile names: what it includes, the lock and the description, but for a folder `without`."""
     content = params.read(bentofile)
     try:
         patterns = [
@@ -91,6 +123,8 @@ def _packed(bentofile: Path) -> list[Path]:
         ) from None
     files: set[Path] = set()
     for pattern in patterns:
+        if without is not None and Path(pattern).parts[0] == without:
+            continue
         found = list(bentofile.parent.glob(pattern))
         if not found:
             raise ConfigurationError(f"{bentofile}: {pattern}: no such file, expected at least one")
@@ -98,26 +132,37 @@ def _packed(bentofile: Path) -> list[Path]:
     return sorted(files)
 
 
-def _version(files: Iterable[Path], root: Path) -> str:
+def _version(files: Iterable[Path], root: Path, manifests: dict[str, Manifest]) -> str:
     digest = hashlib.sha256()
     for file in files:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(root).as_posix()} {content}\n".encode())
-    return digest.hexdigest()[:VERSION_LENGTH]
+    registered = [
+        f"-{task}-{manifest.version.removeprefix('v')}" for task, manifest in manifests.items() if manifest.version
+    ]
+    version = digest.hexdigest()[: VERSION_LENGTH if not registered else REGISTERED_LENGTH] + "".join(registered)
+    return version if len(version) <= LONGEST else digest.hexdigest()[:VERSION_LENGTH]
 
 
 def _labels(manifests: dict[str, Manifest]) -> list[str]:
     return [
         f"{task}.{key}={value}"
         for task, manifest in manifests.items()
-        for key, value in (("strategy", manifest.strategy), ("origin", manifest.origin), ("sha256", manifest.sha256))
+        for key, value in (
+            ("strategy", manifest.strategy),
+            ("origin", manifest.origin),
+            ("sha256", manifest.sha256),
+            ("version", manifest.version),
+        )
+        if value is not None
     ]
 
 
-def _bentoml(home: str, *arguments: str) -> None:
+def _bentoml(home: str, root: Path, *arguments: str) -> None:
+    # It opens no file outside the folder it runs in.
     environment = {**os.environ, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         said = (result.stderr or result.stdout).strip().splitlines()
         raise DataError(f"bentoml {arguments[0]}: {said[-1] if said else 'no word why'}")

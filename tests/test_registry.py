@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import registry_project as made
 from dvc.repo import Repo
 from registry_project import ARTIFACT, BETTER, GOOD, WORSE, git, package
+from ruamel import yaml
 
 from pipeline.files import read_json, write_json
 from pipeline.images import STRIP_NAMES
@@ -237,6 +239,8 @@ def test_a_half_written_version_is_none(project, message):
     git(project, "commit", "-q", "--allow-empty", "-m", "more")
     git(project, "tag", "-a", "-m", message, f"{ARTIFACT}@v0.4.0")
     assert "v0.4.0" in done(project, "list")
+    assert re.search(r"version\s+v0\.4\.0\s.*no evidence", done(project, "history"))
+    assert "evidence    none" in done(project, "show", f"{ARTIFACT}@v0.4.0")
     for command in (("promote", f"{ARTIFACT}@v0.4.0", "dev"), ("gate", f"{ARTIFACT}@v0.4.0", "staging")):
         err = refused(project, *command)
         assert "half-written, or made by another command" in err or "SHA-256" in err
@@ -482,6 +486,18 @@ def test_what_is_deployed_is_what_is_in_the_stage_with_its_version(project):
     assert read_json(project / "artifacts/strips/manifest.json")["model"]["sha256"] != reader.manifest.sha256
     assert "staging: no version" not in done(project, "deploy", "staging")
     assert git(project, "status", "--porcelain") == ""
+
+
+def test_a_bento_of_a_stage_names_hash_and_version(project, tmp_path):
+    for name in ("bentofile.yaml", "requirements/serve.lock", "docs/serving.md"):
+        (project / name).parent.mkdir(exist_ok=True)
+        shutil.copy(made.ROOT / name, project / name)
+    told = json.loads(done(project, "deploy", "prod", "--bento", str(tmp_path / "prod.bento"), "--json"))
+    assert re.fullmatch(r"reader:[0-9a-f]{8}-strips-0\.1\.0", told["bento"]), "this is what `bentoml list` shows"
+    with tarfile.open(tmp_path / "prod.bento") as archive:
+        labels = yaml.YAML(typ="safe").load(archive.extractfile("./bento.yaml"))["labels"]
+    assert labels["strips.version"] == "v0.1.0"
+    assert labels["strips.sha256"] == made.sha256(project / "deploy/prod/strips/model.onnx")
 
 
 def test_nothing_is_deployed_where_a_model_was_changed(project):

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline import command
+from pipeline import bento, command
 from pipeline.errors import ConfigurationError, RegistryError
 from pipeline.registry import deployment, registrar, telling, verification
 from pipeline.registry.journal import STAGES, Event
@@ -136,8 +136,12 @@ def _diff(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int
 def _deploy(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
     out = chosen.out or Path("deploy") / chosen.stage
     deployed = deployment.deploy(registry, chosen.stage, out)
-    told = "\n".join(f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed)
-    return told, {"out": str(out), "versions": deployed}, 0
+    told = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
+    value = {"out": str(out), "versions": deployed}
+    if chosen.bento is not None:
+        value["bento"] = bento.build_deployed(registry.root / "bentofile.yaml", out, chosen.bento)
+        told.append(f"{chosen.bento}: {value['bento']}")
+    return "\n".join(told), value, 0
 
 
 def _shared(registry: Registry) -> str:
@@ -202,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("second", metavar="B", help=VERSION)
     deploy = add("deploy", _deploy, "write what is in a stage to a folder that the service can serve")
     deploy.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
+    deploy.add_argument("--bento", type=Path, metavar="FILE", help="build the service with these models, too")
     deploy.add_argument("--out", type=Path, metavar="FOLDER", help="deploy/STAGE where it is not said")
     return parser
 

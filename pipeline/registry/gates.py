@@ -83,7 +83,7 @@ def requirements(evidence: Mapping[str, Any]) -> list[Check]:
         ),
         Check(
             "validation",
-            f"failed for {', '.join(invalid)}" if invalid else f"passed by {len(evidence['validation'])} data sets",
+            f"failed for {', '.join(invalid)}" if invalid else f"passed by {', '.join(evidence['validation'])}",
             "every data set valid",
             not invalid and bool(evidence["validation"]),
             {},

@@ -165,7 +165,7 @@ class Repository:
                 if "already exists" in result.stdout + result.stderr or "[rejected]" in result.stdout:
                     raise TagExists(f"{name}: made meanwhile by somebody else in {remote}")
                 raise RegistryError(f"git push {remote} {name}: {_reason(result)}; nothing was changed")
-        result = self._run("update-ref", "--create-reflog", ref, made, "0" * len(made))
+        result = self._run("update-ref", ref, made, "0" * len(made))
         if result.returncode:
             raise TagExists(f"{name}: made meanwhile by somebody else")
 

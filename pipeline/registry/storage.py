@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,9 @@ class Storage:
             ConfigurationError: the folder is no DVC project.
             RegistryError: this clone has no such revision.
         """
-        with _opened(root) as repo:
+        # DVC's index of files is shared by all processes of a machine, and whoever reads it while another fills it misses
+        # files: with a folder of its own each fills its own.
+        with tempfile.TemporaryDirectory() as index, _opened(root, site_cache_dir=index) as repo:
             try:
                 configured = repo.config
                 with repo.switch(revision):
@@ -112,9 +115,9 @@ def digest(path: Path, algorithm: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(root: Path) -> Iterator[Repo]:
+def _opened(root: Path, **core: str) -> Iterator[Repo]:
     try:
-        repo = Repo(str(root))
+        repo = Repo(str(root), config={"core": core})
     except DvcException as error:
         raise ConfigurationError(f"{root}: no DVC project ({_line(error)}); run in a clone of the project") from None
     with repo:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.registry import evidence
 from pipeline.registry.gates import Decision
 from pipeline.registry.journal import STAGES, Event, Journal
 from pipeline.registry.registrar import moment
@@ -48,7 +49,7 @@ def shown(event: Event, stages: Sequence[str]) -> str:
         ("registered", f"{moment(event.time)} UTC by {event.who}"),
         ("revision", event.revision),
     ]
-    if not said:
+    if set(evidence.NEEDED) - set(said):
         return _pairs([*lines, ("evidence", "none: made by another command than `registry register`, or half-written")])
     lines += [
         ("model", f"{said['strategy']} for {said['task']}, {said['parameters']:,} parameters, {said['bytes']:,} bytes"),
@@ -160,21 +161,18 @@ def compared(difference: Mapping[str, Any]) -> str:
 
 
 def _why(event: Event) -> str:
-    said = event.document
+    said, untold = event.document, "not by `registry`"
     if event.kind == "version":
-        return (
-            f"{said['strategy']}, {said['sha256'][:12]}"
-            if "sha256" in said
-            else "no evidence: not by `registry register`"
-        )
+        whole = not set(evidence.NEEDED) - set(said)
+        return f"{said['strategy']}, {said['sha256'][:12]}" if whole else "no evidence"
     if event.kind == "rollback":
-        return f"undid {said['undid']['tag']}, {said['replaces']}"
+        return f"undid {said['undid']['tag']}, {said['replaces']}" if "undid" in said else untold
     if event.kind == "refusal":
         failed = [check["name"] for check in said.get("decision", {}).get("checks", ()) if not check["passed"]]
         return f"failed: {', '.join(failed)}"
-    if event.kind == "promotion" and said:
-        return f"replaces {said['replaces']}" if said.get("replaces") else "the first"
-    return "not by `registry`"
+    if event.kind == "promotion" and "replaces" in said:
+        return f"replaces {said['replaces']}" if said["replaces"] else "into an empty stage"
+    return untold
 
 
 def _accuracy(event: Event) -> str:

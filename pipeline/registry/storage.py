@@ -35,8 +35,8 @@ class Storage:
             ConfigurationError: the folder is no DVC project.
             RegistryError: this clone has no such revision.
         """
-        # DVC's index of files is shared by all processes of a machine, and whoever reads it while another fills it misses
-        # files: with a folder of its own each fills its own.
+        # DVC's index of files is shared by all processes of a machine, and who reads it while another fills it misses
+        # some. With a folder of its own each fills its own.
         with tempfile.TemporaryDirectory() as index, _opened(root, site_cache_dir=index) as repo:
             try:
                 configured = repo.config

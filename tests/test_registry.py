@@ -560,6 +560,20 @@ def test_only_what_is_signed_is_promoted_where_there_is_a_key(project, tmp_path)
     assert "gone.pub: no such file" in refused(project, "deploy", "prod", code=2)
 
 
+def test_a_key_without_the_library_is_one_line(project, tmp_path, monkeypatch):
+    (tmp_path / "key.pub").write_text("a key")
+    git(project, "config", "registry.verifyingKey", str(tmp_path / "key.pub"))
+    assert "v0.3.0: not signed, but registry.verifyingKey is set" in refused(
+        project, "promote", f"{ARTIFACT}@v0.3.0", "staging"
+    )
+    git(project, "config", "--unset", "registry.verifyingKey")
+    git(project, "config", "registry.signingKey", str(tmp_path / "key.pub"))
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    package(project, 6.9)
+    assert "model-signing cannot be imported" in refused(project, "register", ARTIFACT, code=2)
+    assert git(project, "tag", "-l", f"{ARTIFACT}@v0.4.0") == ""
+
+
 def test_artifacts_and_their_tasks_are_those_that_are_packaged():
     root = Path(__file__).parents[1]
     loaded = Registry.open(root).artifacts

@@ -132,6 +132,7 @@ def test_there_is_no_circle():
         (["pipeline.service", "pipeline.runtime"], ["tensorflow", "keras", "dvc", "great_expectations", "sklearn"]),
         (["stages.fetch", "stages.compose", "stages.normalize"], ["tensorflow", "keras", "great_expectations"]),
         (["stages.compare", "stages.bento", "stages.repro"], ["tensorflow", "keras", "great_expectations"]),
+        (["pipeline.registry.__main__"], ["tensorflow", "keras", "great_expectations"]),
         (["stages.validate"], ["tensorflow", "keras"]),
         (["stages.train", "stages.evaluate", "stages.package"], ["great_expectations"]),
     ],

@@ -11,7 +11,7 @@ from pipeline.serving.refusals import Refusal
 
 SHAPE_HEADER = "X-Shape"
 """Names the shape of a body of raw pixels, as in `64,28,140`."""
-_SHAPE = re.compile(r"\d{1,9}(?:,\s?\d{1,9}){0,3}")
+_SHAPE = re.compile(r"[0-9]{1,9}(?:,[0-9]{1,9}){0,3}")
 _NUMBERS = re.compile(rb"[\[\]\d,\s]*")
 _NPY_HEADER = 1024
 """Bytes of a `.npy` header; one of uint8 pictures has 128."""
@@ -30,11 +30,20 @@ def from_raw(body: bytes, shape: str | None) -> np.ndarray:
     Raises:
         Refusal: `bad_request`, no shape; `empty`; `wrong_array`, another number of bytes.
     """
-    if shape is None or not _SHAPE.fullmatch(shape.strip()):
-        found = "no " + SHAPE_HEADER if shape is None else f"{SHAPE_HEADER}: {_quoted(shape)}"
-        raise Refusal("bad_request", f"{found} found, expected {SHAPE_HEADER}: 64,28,140 or another shape of uint8")
-    sides = tuple(int(side) for side in shape.split(","))
-    return _shaped(body, sides)
+    if shape is None:
+        raise Refusal("bad_request", f"no {SHAPE_HEADER} found, expected the shape of the pixels, as in 64,28,140")
+    expect_shape(shape)
+    return _shaped(body, tuple(int(side) for side in shape.split(",")))
+
+
+def expect_shape(shape: str) -> None:
+    """Refuse what is no shape.
+
+    Raises:
+        Refusal: `bad_request`.
+    """
+    if not _SHAPE.fullmatch(shape):
+        raise Refusal("bad_request", f"{SHAPE_HEADER}: {_quoted(shape)} found, expected a shape, as in 64,28,140")
 
 
 def from_npy(body: bytes) -> np.ndarray:
@@ -89,7 +98,7 @@ def from_json(body: bytes) -> np.ndarray:
         values = np.array(content)
     except ValueError:
         raise Refusal("wrong_array", "arrays of different lengths found, expected pictures of one size") from None
-    if values.dtype.kind not in "iu" or not values.size:
+    if values.dtype.kind not in "iuf" or not values.size:
         raise Refusal("wrong_array", "numbers too large or no numbers found, expected whole numbers from 0 to 255")
     low, high = values.min(), values.max()
     if low < 0 or high > 255:
@@ -119,13 +128,13 @@ def _depth(content: list) -> int:
 
 
 def _first_other(content: object) -> object:
-    """The first value, going down the arrays, that is no whole number from 0 to 255."""
+    """The first value, going down the arrays, that is no whole number from 0 to 255; to JSON, 7.0 is one."""
     waiting = [content]
     while waiting:
         value = waiting.pop()
         if isinstance(value, list):
             waiting.extend(reversed(value))
-        elif type(value) is not int or not 0 <= value <= 255:
+        elif type(value) not in (int, float) or not 0 <= value <= 255 or value != int(value):
             return value
     return _NONE
 

@@ -17,12 +17,13 @@ class Limits:
         body_bytes: of a request for one picture, and of a JSON body.
         many_body_bytes: of a request for many, but for JSON.
         pictures: in one request.
+        json_pictures: in one JSON array. JSON is the slow road: it takes more time to parse than to read.
         requests: in progress, their bodies being received or waiting for an answer; more are refused.
         many_requests: in progress for many pictures; more are refused.
         buffered_bytes: of the bodies that are held at one time, all requests together.
         waiting: single pictures that wait for a model; more are refused.
         batch: pictures that a model reads in one run.
-        threads: that read. 0 means one for each two cores… see `serving.desk`.
+        threads: that read side by side.
         body_seconds: for a body to arrive.
         answer_seconds: for its answer to be found, and again for it to be taken.
         stop_seconds: for requests to finish once the service is told to stop.
@@ -31,6 +32,7 @@ class Limits:
     body_bytes: int = 4 * _MIB
     many_body_bytes: int = 16 * _MIB
     pictures: int = 1024
+    json_pictures: int = 64
     requests: int = 512
     many_requests: int = 4
     buffered_bytes: int = 256 * _MIB

@@ -20,7 +20,8 @@ _ANY_POST = (
 )
 _ONE = ("empty", "not_a_picture", "damaged", "too_many_pixels", "unsupported_format", "wrong_size", "wrong_array")
 _MANY = ("empty", "damaged", "bad_json", "too_many_pictures", "wrong_array", "bad_query")
-_SOUND = {"type": "integer", "minimum": 0, "maximum": 255}
+_FILE = {"type": "string", "format": "binary"}
+_PIXEL = {"type": "integer", "minimum": 0, "maximum": 255}
 
 
 def document(manifests: Mapping[str, Manifest], limits: Limits) -> dict[str, Any]:
@@ -61,15 +62,14 @@ def document(manifests: Mapping[str, Manifest], limits: Limits) -> dict[str, Any
 def _one(summary: str, manifests: Sequence[Manifest]) -> dict[str, Any]:
     sizes = "; ".join(_size(manifest) for manifest in manifests) or "no size: no model is packaged"
     content = {
-        "image/png": {"schema": {"type": "string", "format": "png"}},
-        "image/jpeg": {"schema": {"type": "string", "format": "jpeg"}},
+        "image/png": {"schema": _FILE},
+        "image/jpeg": {"schema": _FILE},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "properties": {"picture": {"type": "string", "format": "png"}},
+                "properties": {"picture": _FILE},
                 "required": ["picture"],
-                "additionalProperties": False,
-            }
+            },
         },
     }
     description = (
@@ -92,30 +92,30 @@ def _many(summary: str, manifests: Sequence[Manifest], limits: Limits) -> dict[s
                 "properties": {
                     "pictures": {
                         "type": "array",
-                        "items": {"type": "string", "format": "png"},
+                        "items": _FILE,
                         "minItems": 1,
                         "maxItems": limits.pictures,
                     }
                 },
                 "required": ["pictures"],
-                "additionalProperties": False,
-            }
+            },
         },
-        "application/octet-stream": {"schema": {"type": "string", "format": "pixels"}},
-        "application/x-npy": {"schema": {"type": "string", "format": "npy"}},
-        _JSON: {"schema": {"anyOf": [_pictures(shape, limits.pictures) for shape in shapes] or [False]}},
+        "application/octet-stream": {"schema": _FILE},
+        "application/x-npy": {"schema": _FILE},
+        _JSON: {"schema": {"anyOf": [_pictures(shape, limits.json_pictures) for shape in shapes] or [False]}},
     }
     description = (
-        f"At most {limits.pictures:,} pictures in {limits.many_body_bytes:,} bytes ({limits.body_bytes:,} of JSON): "
-        "PNG and JPEG files of a form; raw uint8 pixels whose shape (n, height, width) or (n, height, width, channels) "
-        "X-Shape says; a .npy of uint8; or a JSON array. A file that cannot be read fails alone."
+        f"At most {limits.pictures:,} pictures in {limits.many_body_bytes:,} bytes (JSON: {limits.json_pictures} in "
+        f"{limits.body_bytes:,}): PNG and JPEG files of a form; raw uint8 pixels whose shape, (n, height, width) or "
+        "(n, height, width, channels), X-Shape says; a .npy of uint8; or a JSON array. A file that cannot be read "
+        "fails alone."
     )
     operation = _operation(summary, _found("Answers"), (*_ANY_POST, *_MANY, *_missing(manifests), "timed_out"))
     shape = {
         "name": "X-Shape",
         "in": "header",
         "description": "of raw pixels, for application/octet-stream alone, as in 64,28,140",
-        "schema": {"type": "string", "pattern": r"^\d{1,9}(,\d{1,9}){0,3}$"},
+        "schema": {"type": "string", "pattern": "^[0-9]{1,9}(,[0-9]{1,9}){0,3}$"},
     }
     probabilities = {
         "name": "probabilities",
@@ -137,16 +137,15 @@ def _size(manifest: Manifest) -> str:
 
 
 def _pictures(shape: tuple[int, int, int], most: int) -> dict[str, Any]:
-    """A JSON array (n, height, width, channels); where there is one channel, (n, height, width) does, too."""
+    """A JSON array (n, height, width, channels); where there is one channel, (n, height, width) does, too.
+
+    The sides stand in the description alone: as `minItems` they would make a validator's work of every picture.
+    """
     height, width, channels = shape
-    pixel: dict[str, Any] = _array(_SOUND, channels)
-    if channels == 1:
-        pixel = _SOUND
-    return {"type": "array", "minItems": 1, "maxItems": most, "items": _array(_array(pixel, width), height)}
-
-
-def _array(items: Mapping[str, Any], length: int) -> dict[str, Any]:
-    return {"type": "array", "minItems": length, "maxItems": length, "items": items}
+    pixel: dict[str, Any] = _PIXEL if channels == 1 else {"type": "array", "items": _PIXEL}
+    rows = {"type": "array", "items": {"type": "array", "items": pixel}}
+    sides = f"{height} rows of {width} pixels" + (f" of {channels} values" if channels > 1 else "")
+    return {"type": "array", "minItems": 1, "maxItems": most, "items": rows, "description": f"pictures of {sides}"}
 
 
 def _operation(summary: str, found: Mapping[str, Any], codes: Iterable[str]) -> dict[str, Any]:

@@ -152,6 +152,9 @@ async def many(scope: Scope, content: bytes, shapes: Mapping[str, Shape], limits
         Refusal: there is none, there are too many, or an array is not what it should be.
     """
     kind = content_type(scope)
+    shape = Headers(scope=scope).get(arrays.SHAPE_HEADER)
+    if shape is not None:
+        arrays.expect_shape(shape)
     if kind == "multipart/form-data":
         files = await _files(scope, content, limits.pictures)
         return await asyncio.to_thread(lambda: [_attempt(file, shapes) for file in files])
@@ -160,9 +163,9 @@ async def many(scope: Scope, content: bytes, shapes: Mapping[str, Shape], limits
     elif kind == "application/json":
         read = arrays.from_json, content
     else:
-        read = arrays.from_raw, content, Headers(scope=scope).get(arrays.SHAPE_HEADER)
+        read = arrays.from_raw, content, shape
     pixels = await asyncio.to_thread(*read)
-    return _each(pixels, shapes, limits.pictures)
+    return _each(pixels, shapes, limits.json_pictures if kind == "application/json" else limits.pictures)
 
 
 def _decoded(content: bytes, shapes: Mapping[str, Shape]) -> Found:

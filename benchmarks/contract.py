@@ -1,0 +1,64 @@
+"""Holds a running service to its own OpenAPI document with Schemathesis, every check on.
+
+`python -m benchmarks.contract` makes at least 2,000 cases against http://127.0.0.1:3000; `--examples 5` makes fewer.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import command
+from pipeline.errors import DataError
+
+SETTINGS = Path(__file__).with_name("contract.toml")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of Schemathesis came to.
+
+    Attributes:
+        cases: requests that it made up and checked.
+        passed: whether no check failed.
+        said: its report.
+    """
+
+    cases: int
+    passed: bool
+    said: str
+
+
+def main(url: str = "http://127.0.0.1:3000", examples: int = 200, seed: int = 1) -> None:
+    """Print Schemathesis's report; exit 3 where a check failed.
+
+    Args:
+        url: of the service.
+        examples: cases for each operation, beside those that cover its schema.
+        seed: of the cases.
+    """
+    outcome = check(url, examples, seed)
+    print(outcome.said)
+    if not outcome.passed:
+        raise DataError(f"{url}: the service is not what its OpenAPI document says; the report above names each case")
+
+
+def check(url: str, examples: int, seed: int) -> Outcome:
+    """Run every check over every operation."""
+    arguments = ["run", f"{url}/openapi.json", "--checks", "all", "--max-examples", str(examples), "--seed", str(seed)]
+    run = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "--config-file", str(SETTINGS), *arguments, "--continue-on-failure"],
+        cwd=SETTINGS.parents[1],
+        env=os.environ | {"PYTHONPATH": str(SETTINGS.parents[1]), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    counted = re.search(r"([\d,]+) generated", run.stdout)
+    return Outcome(int(counted[1].replace(",", "")) if counted else 0, run.returncode == 0, run.stdout + run.stderr)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,289 @@
+"""This service beside other ways to serve the same model: same pictures, same cores, one run.
+
+`python -m benchmarks.serving --write` times what `make repro` packaged, for half an hour, and puts the table into
+docs/performance.md; `--seconds 1 --rounds 1` is a quick look. Contenders that need packages of
+requirements/benchmarks.txt are run by the interpreter that `--rivals` names, and left out where they do not install.
+"""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks import load
+from pipeline import command
+from pipeline.files import replacing
+from pipeline.runtime import Reader
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+CALLERS = (1, 8, 32)
+MANY = 512
+"""Pictures in one request of /read_many."""
+_KINDS = {"png": "image/png", "raw": "application/octet-stream"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to serve.
+
+    Attributes:
+        name: in the table.
+        command: starts it; `PORT` stands for the port.
+        ready: the path that answers once it is ready.
+        requests: makes the request of a picture, `png` or `raw`; None where it takes no such thing.
+        environment: beside this process's.
+        needs: the module that must be there.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready: str
+    requests: Callable[[np.ndarray, str], bytes | None]
+    environment: tuple[tuple[str, str], ...] = ()
+    needs: str = "bentoml"
+
+
+def main(
+    artifacts: Path = Path("artifacts"),
+    models: Path = Path("models"),
+    task: str = "strips",
+    rivals: str = sys.executable,
+    seconds: float = 10.0,
+    rounds: int = 3,
+    only: str = "",
+    write: bool = False,
+) -> None:
+    """Print the table.
+
+    Args:
+        artifacts: the packaged models.
+        models: the trained ones; the stock recipe serves the Keras model that `artifacts` was exported from.
+        task: which of them.
+        rivals: an interpreter that has requirements/benchmarks.txt.
+        seconds: of each load.
+        rounds: of the whole; the table has the median of each figure.
+        only: a part of a contender's name; the others are left out.
+        write: put the table into docs/performance.md.
+    """
+    reader = Reader.load(artifacts / task)
+    pictures = np.random.default_rng(0).integers(0, 256, (64, *reader.manifest.shape), np.uint8)
+    keras = models / reader.manifest.strategy / "model.keras"
+    found = [one for one in contenders(artifacts, task, keras, rivals) if only in one.name]
+    measured: dict[tuple[str, str, int], list[load.Load]] = {}
+    many: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for one in found:
+            with serving(one) as port:
+                if port is None:
+                    print(f"{one.name}: not installed or it does not start, left out", file=sys.stderr)
+                    continue
+                for kind in _KINDS:
+                    requests = [one.requests(picture, kind) for picture in pictures]
+                    if requests[0] is None:
+                        continue
+                    for callers in CALLERS:
+                        got = load.run(port, requests, callers, seconds)
+                        measured.setdefault((one.name, kind, callers), []).append(got)
+                if one.name.startswith("this service"):
+                    many.setdefault(f"{one.name}, /read_many", []).append(_many(port, pictures, seconds))
+        many.setdefault("the runtime alone, in this process", []).append(alone(artifacts / task, pictures, seconds))
+    table = _table(measured, many)
+    print(table)
+    if write:
+        _write(table)
+
+
+def contenders(artifacts: Path, task: str, keras: Path, rivals: str) -> list[Contender]:
+    """All of them; those that serve two processes serve two, like the cores that this was written for."""
+    bento = (sys.executable, "-m", "bentoml", "serve")
+    at = ("--host", "127.0.0.1", "--port", "PORT")
+    here = ("READER_ARTIFACTS", str(artifacts.resolve()))
+    model = ("BENCHMARK_MODEL", str((artifacts / task).resolve()))
+    two = ("BENTOML_CONFIG_OPTIONS", "services.reader.workers=2")
+    threads = ("READER_THREADS", "2")
+    uvicorn = ("-m", "uvicorn", "benchmarks.rivals.fastapi_app:app", *at, "--workers", "2", "--log-level", "warning")
+    stock = ("BENCHMARK_KERAS", str(keras.resolve()))
+    recipe = "benchmarks.rivals.stock:Stock"
+    lit = (rivals, "-m", "benchmarks.rivals.litserve_app", "PORT")
+    server = (rivals, "-m", "mlserver", "start", "SETTINGS")
+    return [
+        Contender("this service, as it is", (*bento, *at), "/readyz", _ours, (here,)),
+        Contender("this service, 2 threads", (*bento, *at), "/readyz", _ours, (here, threads)),
+        Contender("this service, 2 workers", (*bento, *at), "/readyz", _ours, (here, two)),
+        Contender("this service, no batches", (*bento, *at), "/readyz", _ours, (here, two, ("READER_BATCH", "1"))),
+        Contender("FastAPI, ONNX Runtime", (rivals, *uvicorn), "/docs", _ours, (model,), "fastapi"),
+        Contender("BentoML's stock recipe, Keras", (*bento, recipe, *at), "/readyz", _stock, (stock,)),
+        Contender("LitServe, ONNX Runtime", lit, "/health", _lit, (model,), "litserve"),
+        Contender("MLServer, ONNX Runtime", server, "/v2/health/ready", _v2, (model,), "mlserver"),
+    ]
+
+
+@contextlib.contextmanager
+def serving(one: Contender) -> Iterator[int | None]:
+    """Start a contender; its port, or None where it does not start."""
+    if not _installed(one):
+        yield None
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as home:
+        settings = Path(home) / "settings"
+        _mlserver(settings, port)
+        arguments = [part.replace("PORT", str(port)).replace("SETTINGS", str(settings)) for part in one.command]
+        environment = {**os.environ, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": str(ROOT)}
+        # A group of its own: some of them leave children behind when they are told to stop.
+        process = subprocess.Popen(
+            arguments,
+            cwd=ROOT,
+            env=environment | dict(one.environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield port if _ready(process, port, one.ready) else None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def alone(folder: Path, pictures: np.ndarray, seconds: float) -> float:
+    """Pictures a second of the runtime without a service: two threads, the best batch of 1, 8 and 32."""
+    readers = [Reader.load(folder) for _ in range(2)]
+
+    def rate(batch: int) -> float:
+        counts = [0, 0]
+        end = time.perf_counter() + seconds / 3
+
+        def read(index: int) -> None:
+            while time.perf_counter() < end:
+                readers[index].read(pictures[:batch])
+                counts[index] += batch
+
+        threads = [threading.Thread(target=read, args=(index,)) for index in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts) / (seconds / 3)
+
+    return max(rate(batch) for batch in (1, 8, 32))
+
+
+def _many(port: int, pictures: np.ndarray, seconds: float) -> float:
+    body = np.concatenate([pictures] * (MANY // len(pictures)))
+    shape = ",".join(map(str, body.shape))
+    request = load.request("/read_many", body.tobytes(), Content_Type=_KINDS["raw"], X_Shape=shape)
+    return load.run(port, [request], 4, seconds).rate * len(body)
+
+
+def _ours(picture: np.ndarray, kind: str) -> bytes:
+    if kind == "png":
+        return load.request("/read", _png(picture), Content_Type=_KINDS[kind])
+    shape = ",".join(map(str, picture.shape))
+    return load.request("/read", picture.tobytes(), Content_Type=_KINDS[kind], X_Shape=shape)
+
+
+def _stock(picture: np.ndarray, kind: str) -> bytes | None:
+    # Arrays as JSON are what BentoML's clients send for an ndarray.
+    body = json.dumps({"images": picture[None].tolist()}).encode()
+    return load.request("/predict", body, Content_Type="application/json") if kind == "raw" else None
+
+
+def _lit(picture: np.ndarray, kind: str) -> bytes:
+    content = _png(picture) if kind == "png" else picture.tobytes()
+    body = json.dumps({"picture": b64encode(content).decode(), "raw": kind == "raw"}).encode()
+    return load.request("/predict", body, Content_Type="application/json")
+
+
+def _v2(picture: np.ndarray, kind: str) -> bytes | None:
+    tensor = {"name": "images", "shape": [1, *picture.shape], "datatype": "UINT8", "data": picture.ravel().tolist()}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    return load.request("/v2/models/strips/infer", body, Content_Type="application/json") if kind == "raw" else None
+
+
+def _png(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture.squeeze()).save(file, "PNG")
+    return file.getvalue()
+
+
+def _installed(one: Contender) -> bool:
+    if one.command[0] == sys.executable:
+        return importlib.util.find_spec(one.needs) is not None
+    return (
+        subprocess.run([one.command[0], "-c", f"import {one.needs}"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def _mlserver(folder: Path, port: int) -> None:
+    folder.mkdir()
+    settings = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2, "parallel_workers": 2}
+    model = {"name": "strips", "implementation": "benchmarks.rivals.mlserver_model.Strips"}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text(json.dumps(model))
+
+
+def _ready(process: subprocess.Popen, port: int, path: str) -> bool:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+                if answer.status == 200:
+                    return True
+        time.sleep(0.1)
+    return False
+
+
+def _table(measured: dict[tuple[str, str, int], list[load.Load]], many: dict[str, list[float]]) -> str:
+    lines = ["| served by | picture | " + " | ".join(f"{n} caller{'s' * (n > 1)}" for n in CALLERS) + " |"]
+    lines.append("| --- | --- |" + " --- |" * len(CALLERS))
+    for name, kind in dict.fromkeys((name, kind) for name, kind, _ in measured):
+        cells = [_cell(measured[name, kind, callers]) for callers in CALLERS]
+        lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
+    lines += ["", "| many at once | pictures a second |", "| --- | --- |"]
+    lines += [f"| {name} | {_median(rates):,.0f} |" for name, rates in sorted(many.items(), key=lambda item: item[0])]
+    return "\n".join(lines)
+
+
+def _cell(loads: Sequence[load.Load]) -> str:
+    said = f"{_median([one.rate for one in loads]):,.0f}/s, {_median([one.p50 for one in loads]):.1f}"
+    failed = sum(one.errors for one in loads)
+    return said + f" and {_median([one.p99 for one in loads]):.1f} ms" + (f", {failed} refused" if failed else "")
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values))
+
+
+def _write(table: str) -> None:
+    before, _, rest = PAGE.read_text().partition("<!-- serving -->")
+    after = rest.partition("<!-- /serving -->")[2]
+    with replacing(PAGE) as temporary:
+        temporary.write_text(f"{before}<!-- serving -->\n{table}\n<!-- /serving -->{after}")
+
+
+if __name__ == "__main__":
+    command.run(main)

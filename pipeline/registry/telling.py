@@ -155,7 +155,12 @@ def compared(difference: Mapping[str, Any]) -> str:
         (name, _share(pair["first"]), _share(pair["second"]), _share(pair["difference"], "+.4f"))
         for name, pair in difference["metrics"].items()
     ]
-    rest = [(key, _short(here), _short(there)) for key, (here, there) in difference["rest"].items()]
+    # Other readings follow from another model, and their hashes tell a person nothing.
+    rest = [
+        (key, _short(here), _short(there))
+        for key, (here, there) in difference["rest"].items()
+        if not key.startswith("files.predictions/")
+    ]
     told = table(("read whole", first, second, "difference"), scores)
     return told + "\n\n" + (table(("value", first, second), rest) if rest else "nothing else differs")
 

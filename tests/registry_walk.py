@@ -56,7 +56,7 @@ class Walk:
             check=False,
         )
         output = result.stdout + result.stderr
-        if program[0] == sys.executable:
+        if program[0] == sys.executable and "--json" not in command:
             self.say(output)
         if result.returncode != code:
             raise SystemExit(f"{output}\n{step}: exit {result.returncode}, expected {code}")

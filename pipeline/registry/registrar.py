@@ -257,9 +257,10 @@ def _point(registry: Registry, version: Event, stage: str, document: dict[str, A
         now = Journal.of(registry.repository.tags())
         there = now.in_stage(version.artifact, stage)
         who = next((event.who for event in now.events if event.tag == tag), "somebody")
+        wanted = there == version.version
+        left = "as was wanted" if wanted else f"and {version.version} was not held against it: run again"
         raise RegistryError(
-            f"{version.artifact}#{stage}: {who} was faster and made {tag}: {there} is in {stage} now, and "
-            f"{version.version} was not held against it; run again"
+            f"{version.artifact}#{stage}: {who} was faster and made {tag}: {there} is in {stage} now, {left}"
         ) from None
     return next(event for event in Journal.of(registry.repository.tags()).events if event.tag == tag)
 

@@ -80,4 +80,4 @@ locks: setup  ## compile requirements/*.txt to *.lock
 			$$([ $$name = bootstrap ] || [ $$name = dev ] || echo "-c dev.lock") $$name.txt -o $$name.lock || exit 1; done
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models predictions previews reports quick artifacts/*.bento artifacts/*/model.onnx
+	@rm -rf data models predictions previews reports quick deploy artifacts/*.bento artifacts/*/model.onnx

@@ -34,7 +34,7 @@ from pipeline.runtime import Reader
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 CALLERS = (1, 8, 32)
-MANY = 512
+MANY = 256
 """Pictures in one request of /read_many."""
 _KINDS = {"png": "image/png", "raw": "application/octet-stream"}
 
@@ -100,6 +100,7 @@ def main(
                         continue
                     for callers in CALLERS:
                         got = load.run(port, requests, callers, seconds)
+                        print(f"{one.name}, {kind}, {callers} callers: {got.rate:,.0f}/s", file=sys.stderr)
                         measured.setdefault((one.name, kind, callers), []).append(got)
                 if one.name.startswith("this service"):
                     many.setdefault(f"{one.name}, /read_many", []).append(_many(port, pictures, seconds))
@@ -116,8 +117,8 @@ def contenders(artifacts: Path, task: str, keras: Path, rivals: str) -> list[Con
     at = ("--host", "127.0.0.1", "--port", "PORT")
     here = ("READER_ARTIFACTS", str(artifacts.resolve()))
     model = ("BENCHMARK_MODEL", str((artifacts / task).resolve()))
-    two = ("BENTOML_CONFIG_OPTIONS", "services.reader.workers=2")
-    threads = ("READER_THREADS", "2")
+    one = ("BENTOML_CONFIG_OPTIONS", "services.reader.workers=1")
+    threads, single = ("READER_THREADS", "2"), ("READER_BATCH", "1")
     uvicorn = ("-m", "uvicorn", "benchmarks.rivals.fastapi_app:app", *at, "--workers", "2", "--log-level", "warning")
     stock = ("BENCHMARK_KERAS", str(keras.resolve()))
     recipe = "benchmarks.rivals.stock:Stock"
@@ -125,9 +126,9 @@ def contenders(artifacts: Path, task: str, keras: Path, rivals: str) -> list[Con
     server = (rivals, "-m", "mlserver", "start", "SETTINGS")
     return [
         Contender("this service, as it is", (*bento, *at), "/readyz", _ours, (here,)),
-        Contender("this service, 2 threads", (*bento, *at), "/readyz", _ours, (here, threads)),
-        Contender("this service, 2 workers", (*bento, *at), "/readyz", _ours, (here, two)),
-        Contender("this service, no batches", (*bento, *at), "/readyz", _ours, (here, two, ("READER_BATCH", "1"))),
+        Contender("this service, 1 worker, 2 threads", (*bento, *at), "/readyz", _ours, (here, one, threads)),
+        Contender("this service, 1 worker", (*bento, *at), "/readyz", _ours, (here, one)),
+        Contender("this service, no batches", (*bento, *at), "/readyz", _ours, (here, single)),
         Contender("FastAPI, ONNX Runtime", (rivals, *uvicorn), "/docs", _ours, (model,), "fastapi"),
         Contender("BentoML's stock recipe, Keras", (*bento, recipe, *at), "/readyz", _stock, (stock,)),
         Contender("LitServe, ONNX Runtime", lit, "/health", _lit, (model,), "litserve"),

@@ -53,7 +53,7 @@ def limits() -> Limits:
 
 @bentoml.service(
     name="reader",
-    workers=1,
+    workers="cpu_count",
     # The front has its own time limits; this one only has to lie beyond them.
     traffic={"timeout": 120},
     # The front counts: BentoML's labels hold the raw path, and grow with whatever callers make up.

@@ -43,9 +43,10 @@ def encoded(pixels: np.ndarray, form: str = "PNG", **options: object) -> bytes:
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """This process's, but with a BentoML folder of its own and none of the service's settings."""
+    """This process's, but with a BentoML folder of its own, one worker, and none of the service's settings."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("READER_")}
-    return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | variables
+    alone = {"BENTOML_CONFIG_OPTIONS": "services.reader.workers=1"}
+    return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | alone | variables
 
 
 def bentoml(*arguments: str) -> list[str]:

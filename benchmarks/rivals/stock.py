@@ -19,7 +19,7 @@ class Stock:
         self.model = models.load(os.environ["BENCHMARK_KERAS"])
         self.model(np.zeros((1, *self.model.input_shape[1:]), np.uint8), training=False)
 
-    @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=1000)
+    @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=10_000)
     def predict(self, images: np.ndarray) -> np.ndarray:
         """uint8 (n, H, W, C) to the classes (n, slots)."""
         return np.asarray(self.model.predict_on_batch(images.astype(np.uint8))["classes"])

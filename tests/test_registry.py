@@ -535,10 +535,6 @@ def test_it_runs_in_the_top_folder_of_a_clone_only(tmp_path, project):
     assert "artifacts: expected a mapping" in refused(project, "list", code=2)
 
 
-@pytest.mark.skipif(
-    subprocess.run([sys.executable, "-c", "import model_signing"], capture_output=True, check=False).returncode != 0,
-    reason="model-signing cannot be imported here",
-)
 def test_only_what_is_signed_is_promoted_where_there_is_a_key(project, tmp_path):
     for name in ("ours", "theirs"):
         private, public = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"

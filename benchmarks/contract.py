@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,14 +49,17 @@ def main(url: str = "http://127.0.0.1:3000", examples: int = 200, seed: int = 1)
 def check(url: str, examples: int, seed: int) -> Outcome:
     """Run every check over every operation."""
     arguments = ["run", f"{url}/openapi.json", "--checks", "all", "--max-examples", str(examples), "--seed", str(seed)]
-    run = subprocess.run(
-        [sys.executable, "-m", "schemathesis.cli", "--config-file", str(SETTINGS), *arguments, "--continue-on-failure"],
-        cwd=SETTINGS.parents[1],
-        env=os.environ | {"PYTHONPATH": str(SETTINGS.parents[1]), "COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(SETTINGS)]
+    # It keeps what failed in a folder where it runs.
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [*program, *arguments, "--continue-on-failure"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(SETTINGS.parents[1]), "COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     counted = re.search(r"([\d,]+) generated", run.stdout)
     return Outcome(int(counted[1].replace(",", "")) if counted else 0, run.returncode == 0, run.stdout + run.stderr)
 

@@ -72,9 +72,7 @@ def reader(model: keras.Model) -> Reader:
     return lambda images: graph(images, proposals.propose(images, regions[0].shape[1]))
 
 
-def read(
-    model: keras.Model | Reader, images: np.ndarray, *, batch: int = 256, progress: str | None = None
-) -> Readings:
+def read(model: keras.Model | Reader, images: np.ndarray, *, batch: int = 256, progress: str | None = None) -> Readings:
     """Read uint8 (n, H, W, C) in batches.
 
     Args:

@@ -24,6 +24,7 @@ from pipeline.images import STRIP_NAMES
 from pipeline.registry import registrar
 from pipeline.registry.__main__ import main
 from pipeline.registry.registrar import Registry
+from pipeline.registry.storage import Storage, digest
 from pipeline.runtime import load_readers
 
 
@@ -474,6 +475,16 @@ def test_a_version_outlives_the_cache_where_there_is_remote_storage(tmp_path):
     assert "everything holds" in done(folder, "verify", f"{ARTIFACT}@v0.1.0")
     shutil.rmtree(tmp_path / "store")
     assert "gone: neither the cache nor" in refused(folder, "promote", f"{ARTIFACT}@v0.2.0", "prod")
+
+
+def test_where_the_cache_is_linked_a_file_is_not_taken_for_the_one_before(project, tmp_path):
+    """DVC leaves a file that is there where it links: every fetch to one name gave the first file."""
+    with (project / ".dvc/config.local").open("a") as file:
+        file.write('[cache]\n    type = "hardlink,copy"\n')
+    with Storage.at(project, Registry.open(project).repository.revision()) as storage:
+        for suite in ("plain", "blanks"):
+            path = f"data/strips/{suite}/gate.npz"
+            assert digest(storage.fetch(path, tmp_path / "one.npz"), "md5") == storage.md5(path)
 
 
 def test_what_is_deployed_is_what_is_in_the_stage_with_its_version(project):

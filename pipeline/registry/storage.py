@@ -69,6 +69,8 @@ class Storage:
         """
         expected = self.md5(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Where the cache is linked and not copied, DVC takes a file that is there for the one that is asked for.
+        target.unlink(missing_ok=True)
         try:
             self._files.get_file(f"/{path}", str(target))
         except (OSError, DvcException, DataIndexDirError) as error:

@@ -349,7 +349,13 @@ def project(tmp_path_factory):
     }
     write_json(model / "training.json", described)
     brightness = {"task": "strips", "train_on": "strips/plain", "uses": "pipeline"}
-    changed = {"seed": 20, "budget": 0.1, "strategies": {"brightness": brightness}, "package": {"strips": {}}}
+    changed = {
+        "seed": 20,
+        "budget": 0.1,
+        "strategies": {"brightness": brightness},
+        "features": {},
+        "package": {"strips": {}},
+    }
     # JSON is YAML too; `write_json` would sort the suites, whose order counts.
     (root / "params.yaml").write_text(json.dumps(params.read(ROOT / "params.yaml") | changed))
     (root / "pipeline").mkdir()

@@ -1,6 +1,6 @@
 """What a packaged model answers to pictures, as plain values: the service sends it, `make read` prints it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,11 @@ def answers(
 def reads_digits(manifest: Manifest) -> bool:
     """Whether its classes are digits, with or without a blank."""
     return manifest.class_names[: len(DIGIT_NAMES)] == DIGIT_NAMES
+
+
+def asked(manifests: Iterable[Manifest], *, digits: bool) -> list[Manifest]:
+    """Those of the models that are asked where digits, or else where classes of CIFAR-10, are wanted."""
+    return [manifest for manifest in manifests if (reads_digits(manifest) if digits else manifest.task == "cifar10")]
 
 
 def identity(manifest: Manifest) -> dict[str, Any]:

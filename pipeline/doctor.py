@@ -23,7 +23,6 @@ from packaging.requirements import Requirement
 from pipeline import params, preflight, sources, workspace
 from pipeline.checks import Check
 from pipeline.errors import PipelineError
-from pipeline.files import read_json
 
 VERSIONS = ((3, 11), (3, 13))
 """The oldest and the newest Python that every package of the locks has wheels for."""
@@ -147,7 +146,7 @@ def _cache() -> list[Check]:
 def _mirror() -> list[Check]:
     """The mirror by the sizes of what it holds; `fetch` compares the digests."""
     value = os.environ.get(workspace.MIRROR_VARIABLE, "")
-    have = all(_fetched(source) for source in params.Sources.model_fields)
+    have = all(workspace.origin(source) for source in params.Sources.model_fields)
     if not value:
         if have:
             return [Check("mirror", "ok", "not set, and not needed: the pictures are here")]
@@ -227,22 +226,17 @@ def _answers(host: str) -> bool:
     return answered.is_set()
 
 
-def _fetched(source: str) -> dict[str, Any] | None:
-    record = Path("data/raw") / source / "source.json"
-    return read_json(record) if record.exists() else None
-
-
 def _pictures() -> list[Check]:
     found = []
     for source in params.Sources.model_fields:
-        record = _fetched(source)
-        if record is None:
+        origin = workspace.origin(source)
+        if origin is None:
             found.append(Check("pictures", "note", f"{source}: not here yet; make repro brings it"))
-        elif record["origin"] == "embedded":
+        elif origin == "embedded":
             said = "the embedded stand-in; make repro takes the real one as soon as it can be had"
             found.append(Check("pictures", "note", f"{source}: {said}"))
         else:
-            found.append(Check("pictures", "ok", f"{source}: {record['origin']}"))
+            found.append(Check("pictures", "ok", f"{source}: {origin}"))
     return found
 
 

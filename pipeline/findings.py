@@ -12,15 +12,15 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from dvc.api import DVCFileSystem
-from dvc.exceptions import DvcException
 from matplotlib.figure import Figure
 
 from pipeline import experiments, scoring
-from pipeline.errors import DataError
+from pipeline.errors import DataError, RegistryError
 from pipeline.figures import BLUE, INK, MUTED, STYLE
 from pipeline.images import ImageSet
 from pipeline.readings import Readings
+from pipeline.registry import artifacts
+from pipeline.registry.storage import Storage
 from pipeline.studies import Study, written
 
 RESAMPLES = 9_999
@@ -154,43 +154,41 @@ def _correct(
     revision: str, strategy: str, split: str, truths: dict[tuple[str, str], ImageSet]
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Suite, origin, and bool (n,) which pictures a run read whole; `truths` holds what was loaded by its digest."""
-    evaluation = experiments.document(revision, f"metrics/evaluation/{strategy}.json")
+    scored = artifacts.evaluation(strategy)
+    evaluation = experiments.document(revision, scored)
     outs = {
         out["path"]: out["md5"]
         for stage in experiments.document(revision, "dvc.lock")["stages"].values()
         for out in stage.get("outs", [])
         if "md5" in out
     }
-    files = DVCFileSystem(".", rev=revision)
-    for suite, scores in evaluation["suites"].items():
-        folder = f"data/{evaluation['task']}/{suite}"
-        key = (outs.get(folder, folder), split)
-        with tempfile.TemporaryDirectory() as copies:
+    with Storage.at(Path(), revision) as storage, tempfile.TemporaryDirectory() as copies:
+        for suite, scores in evaluation["suites"].items():
+            folder = f"data/{evaluation['task']}/{suite}"
+            key = (outs.get(folder, folder), split)
             if key not in truths:
-                truths[key] = ImageSet.load(_copied(files, f"{folder}/{split}.npz", Path(copies), revision))
-            said = f"predictions/{strategy}/{suite}-{split}.npz"
-            readings = Readings.load(_copied(files, said, Path(copies), revision))
-        correct = scoring.correctness(readings, truths[key])
-        recorded = scores[split]["sequence_accuracy"]
-        if scoring.rounded(float(correct.mean())) != recorded:
-            raise DataError(
-                f"experiment {revision[:7]}: {said} gives {correct.mean():.6f}, but "
-                f"metrics/evaluation/{strategy}.json says {recorded:.6f}; expected the same"
-            )
-        yield suite, evaluation["origin"], correct
+                truths[key] = ImageSet.load(_copied(storage, f"{folder}/{split}.npz", Path(copies)))
+            said = artifacts.predictions(strategy, suite, split)
+            readings = Readings.load(_copied(storage, said, Path(copies)))
+            correct = scoring.correctness(readings, truths[key])
+            recorded = scores[split]["sequence_accuracy"]
+            if scoring.rounded(float(correct.mean())) != recorded:
+                raise DataError(
+                    f"experiment {revision[:7]}: {said} gives {correct.mean():.6f}, but "
+                    f"{scored} says {recorded:.6f}; expected the same"
+                )
+            yield suite, evaluation["origin"], correct
 
 
-def _copied(files: DVCFileSystem, path: str, folder: Path, revision: str) -> Path:
-    """A file of an experiment, from the cache or else a remote, in `folder`."""
-    copy = folder / path.replace("/", "-")
+def _copied(storage: Storage, path: str, folder: Path) -> Path:
+    """A file of an experiment, from the cache or else a remote, below `folder`."""
     try:
-        files.get(path, str(copy))
-    except (OSError, DvcException) as error:
+        return storage.fetch(path, folder / path)
+    except RegistryError as error:
         raise DataError(
-            f"{path} of experiment {revision[:7]}: neither in DVC's cache nor in a remote ({error}); run the study "
-            "again, or pull it"
+            f"{path} of experiment {storage.revision[:7]}: neither in DVC's cache nor in a remote ({error}); run the "
+            "study again, or pull it"
         ) from None
-    return copy
 
 
 def table(study: Study, findings: Findings) -> str:

@@ -11,7 +11,6 @@ from dvc.repo import Repo
 from pipeline import experiments, params, workspace
 from pipeline.checks import Check, refuse
 from pipeline.errors import ConfigurationError
-from pipeline.files import read_json
 from pipeline.studies import Study
 
 DECIDING = (*workspace.CODE, "params.yaml", "dvc.yaml", "dvc.lock")
@@ -138,8 +137,7 @@ def _name(name: str) -> Check:
 def _pictures() -> list[Check]:
     found = []
     for source in params.Sources.model_fields:
-        record = Path("data/raw") / source / "source.json"
-        if record.exists() and read_json(record)["origin"] == "embedded":
+        if workspace.origin(source) == "embedded":
             found.append(
                 Check(
                     "pictures",

@@ -69,9 +69,7 @@ def _unsettled(settings: params.Params) -> list[str]:
     """
     unsettled = []
     for name in dict(settings.sources):
-        record = Path("data/raw") / name / "source.json"
-        embedded = record.exists() and read_json(record)["origin"] == "embedded"
-        if embedded or settings.origin_of(name) != params.PUBLIC:
+        if workspace.origin(name) == "embedded" or settings.origin_of(name) != params.PUBLIC:
             unsettled.append(name)
     return unsettled
 

@@ -11,7 +11,7 @@ from typing import Any
 import bentoml
 from bentoml.exceptions import BentoMLException
 
-from pipeline.answers import answer, identity, reads_digits
+from pipeline.answers import answer, asked, identity
 from pipeline.errors import PipelineError
 from pipeline.pictures import PictureError, Shape, decode_fitting
 from pipeline.runtime import Reader, load_readers
@@ -133,11 +133,8 @@ class ReaderService:
         return {"answers": said, "models": {task: identity(self.readers[task].manifest) for task in sorted(tasks)}}
 
     def _shapes(self, digits: bool) -> dict[str, Shape]:
-        return {
-            task: reader.manifest.shape
-            for task, reader in self.readers.items()
-            if (reads_digits(reader.manifest) if digits else task == "cifar10")
-        }
+        manifests = asked((reader.manifest for reader in self.readers.values()), digits=digits)
+        return {manifest.task: manifest.shape for manifest in manifests}
 
 
 ReaderService.add_asgi_middleware(Front)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.command import ERROR_FILE_VARIABLE
 from pipeline.errors import ConfigurationError, PipelineError
+from pipeline.files import read_json
 
 MIRROR_VARIABLE = "DATASETS_MIRROR"
 CODE = ("pipeline", "stages")
@@ -80,8 +81,7 @@ def mirror() -> dict[str, str]:
 
 def experiment(name: str) -> str:
     """The commit of the experiment of this name on top of the current commit, empty where there is none."""
-    head = git("rev-parse", "--verify", "HEAD")
-    return git("for-each-ref", "--format=%(objectname)", f"refs/exps/{head[:2]}/{head[2:]}/{name}")
+    return git("for-each-ref", "--format=%(objectname)", f"{_here()}/{name}")
 
 
 def untracked(paths: Iterable[str] = CODE) -> list[str]:
@@ -102,6 +102,17 @@ def configured(key: str) -> str:
 
 def experiments_here() -> list[str]:
     """The names of the experiments on top of the current commit."""
-    head = git("rev-parse", "--verify", "HEAD")
-    refs = git("for-each-ref", "--format=%(refname)", f"refs/exps/{head[:2]}/{head[2:]}").splitlines()
+    refs = git("for-each-ref", "--format=%(refname)", _here()).splitlines()
     return [ref.rpartition("/")[2] for ref in refs]
+
+
+def _here() -> str:
+    """Where git keeps the experiments on top of the current commit."""
+    head = git("rev-parse", "--verify", "HEAD")
+    return f"refs/exps/{head[:2]}/{head[2:]}"
+
+
+def origin(source: str) -> str | None:
+    """Where the pictures that were fetched for a source came from; None where none were fetched yet."""
+    record = Path("data/raw") / source / "source.json"
+    return read_json(record)["origin"] if record.exists() else None

@@ -37,12 +37,30 @@ def run(folder, *command, check=True, **more):
     return subprocess.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)
 
 
-def make(folder):
-    """Fill `folder` with the clone, reproduced and committed."""
+def copy_code(folder):
+    """Put the project's code and params into `folder`."""
     for name in ("pipeline", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", ".gitignore"):
         shutil.copy(ROOT / name, folder / name)
+
+
+def commit(folder, *unknown):
+    """Make `folder` a clone: reproduced, and committed but for the files that git is not to know."""
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "config", "user.name", "test")
+    run(folder, "git", "config", "user.email", "test@localhost")
+    run(folder, "dvc", "init", "-q")
+    run(folder, "dvc", "repro", "-q")
+    run(folder, "git", "add", "-A")
+    if unknown:
+        run(folder, "git", "rm", "-q", "--cached", *unknown)
+    run(folder, "git", "commit", "-qm", "a clone")
+
+
+def make(folder):
+    """Fill `folder` with the clone, reproduced and committed."""
+    copy_code(folder)
     (folder / "dvc.yaml").write_text(DVC)
     # The locks of what is installed: whether that is what the real ones say is no matter of these tests.
     (folder / "requirements").mkdir()
@@ -51,11 +69,5 @@ def make(folder):
     (folder / "code.txt").write_text("1")
     for name in ("mnist", "cifar10"):
         (folder / f"{name}.json").write_text(json.dumps({"origin": name}))
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "config", "user.name", "test")
-    run(folder, "git", "config", "user.email", "test@localhost")
-    run(folder, "dvc", "init", "-q")
-    run(folder, "dvc", "repro", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "a clone")
+    commit(folder)
     return folder

@@ -1,14 +1,10 @@
 """`make quick` on a pipeline of one stage: another budget as an experiment, and nothing in the workspace moves."""
 
-import os
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from small_clone import commit, copy_code, run
 
-ROOT = Path(__file__).parents[1]
 STAGE = """
 import json
 from pathlib import Path
@@ -43,12 +39,6 @@ stages:
 """
 
 
-def run(folder, *command, check=True):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)
-
-
 def quick(folder, budget="0.1"):
     return run(folder, sys.executable, "-m", "stages.repro", "--budget", budget, check=False)
 
@@ -57,21 +47,11 @@ def quick(folder, budget="0.1"):
 def project(tmp_path_factory):
     """A clone with a run of its own in it, a file that was changed since, and one that git does not know."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("pipeline", "stages"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
+    copy_code(folder)
     (folder / "dvc.yaml").write_text(DVC)
     (folder / "stages/all.py").write_text(STAGE.replace("extra.WORD", "'committed'").replace("extra, ", ""))
     (folder / "pipeline/extra.py").write_text("WORD = 'committed'\n")
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "config", "user.name", "test")
-    run(folder, "git", "config", "user.email", "test@localhost")
-    run(folder, "dvc", "init", "-q")
-    run(folder, "dvc", "repro", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "rm", "-q", "--cached", "pipeline/extra.py")
-    run(folder, "git", "commit", "-qm", "a clone")
+    commit(folder, "pipeline/extra.py")
     (folder / "pipeline/extra.py").write_text("WORD = 'new to git'\n")
     (folder / "stages/all.py").write_text(STAGE)
     return folder

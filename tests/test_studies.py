@@ -2,14 +2,12 @@
 
 import csv
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_clone import commit, copy_code, run
 
 from pipeline import findings, studies
 from pipeline.errors import ConfigurationError
@@ -88,12 +86,6 @@ repeat: seed
 NAMES = [f"batches-textbook-batch_{batch}-seed_{seed}" for batch in (4, 16) for seed in (1, 2)]
 
 
-def run(folder, *command, check=True, **more):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
-    return subprocess.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)
-
-
 def study(folder, *switches, path="studies/batches.yaml"):
     return run(folder, sys.executable, "-m", "stages.study", "--study", path, *switches, check=False)
 
@@ -102,21 +94,12 @@ def study(folder, *switches, path="studies/batches.yaml"):
 def project(tmp_path_factory):
     """A clone in which the study was run once, and what that printed."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("pipeline", "stages"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", ".gitignore"):
-        shutil.copy(ROOT / name, folder / name)
+    copy_code(folder)
     (folder / "dvc.yaml").write_text(DVC)
     (folder / "stages/tiny.py").write_text(STAGE)
     (folder / "studies").mkdir()
     (folder / "studies/batches.yaml").write_text(STUDY)
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "config", "user.name", "test")
-    run(folder, "git", "config", "user.email", "test@localhost")
-    run(folder, "dvc", "init", "-q")
-    run(folder, "dvc", "repro", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "commit", "-qm", "a clone")
+    commit(folder)
     return folder, study(folder)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipeline.errors import RegistryError
 from pipeline.files import read_json, replacing, write_json
-from pipeline.registry import outcomes, signing
-from pipeline.registry.registrar import Registry, known_stage
+from pipeline.registry import outcomes
+from pipeline.registry.registrar import Registry, check_signature, known_stage
 from pipeline.runtime import MANIFEST
 
 SIGNATURE = "model.sig"
@@ -27,7 +27,6 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
     """
     known_stage(stage)
     deployed = {}
-    key = signing.Keys.of(registry.repository).public
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name, artifact in registry.artifacts.items():
@@ -37,10 +36,8 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
             event = registry.journal.version(name, version)
             target = folder / artifact.task
             outcomes.fetched_reader(registry.repository, artifact, event, target)
-            signature = event.document.get("signed")
-            if key is not None:
-                signing.check(target / Path(artifact.model).name, signature, key, f"{name}@{version}")
-            if signature is not None:
+            check_signature(registry, artifact, event, target)
+            if (signature := event.document.get("signed")) is not None:
                 (target / SIGNATURE).write_text(signature, encoding="utf-8")
             write_json(target / MANIFEST, {**read_json(target / MANIFEST), "version": version})
             deployed[name] = version

@@ -149,7 +149,7 @@ def judge(registry: Registry, artifact: Artifact, version: Event, stage: str) ->
     checks = gates.requirements(said)
     with tempfile.TemporaryDirectory() as folder:
         reader = outcomes.fetched_reader(registry.repository, artifact, version, Path(folder))
-        _check_signature(registry, artifact, version, Path(folder))
+        check_signature(registry, artifact, version, Path(folder))
         checks += gates.budgets(policy, artifact.task, said, evidence.milliseconds(reader))
     read = outcomes.stored(registry.repository, artifact, version)
     checks += gates.floors(policy, artifact.task, read)
@@ -198,7 +198,7 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
     else:
         with tempfile.TemporaryDirectory() as folder:
             outcomes.fetched_reader(registry.repository, artifact, version, Path(folder))
-            _check_signature(registry, artifact, version, Path(folder))
+            check_signature(registry, artifact, version, Path(folder))
     document = {
         "kind": "promotion",
         **_subject(version, stage),
@@ -232,7 +232,7 @@ def rollback(registry: Registry, name: str, stage: str) -> Event:
             raise RegistryError(
                 f"{name}#{stage} stays at {stack[-1]}: {former.version} cannot return: {error}"
             ) from None
-        _check_signature(registry, artifact, former, Path(folder))
+        check_signature(registry, artifact, former, Path(folder))
     undone = [
         event
         for event in journal.events
@@ -293,7 +293,13 @@ def _subject(version: Event, stage: str) -> dict[str, Any]:
     }
 
 
-def _check_signature(registry: Registry, artifact: Artifact, version: Event, folder: Path) -> None:
+def check_signature(registry: Registry, artifact: Artifact, version: Event, folder: Path) -> None:
+    """Hold a version's model in `folder` to its signature; nothing where no key is configured.
+
+    Raises:
+        ConfigurationError: the key cannot be used.
+        RegistryError: there is no signature, or it does not hold.
+    """
     key = signing.Keys.of(registry.repository).public
     if key is not None:
         name = f"{artifact.name}@{version.version}"

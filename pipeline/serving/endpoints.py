@@ -10,7 +10,7 @@ import orjson
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope
 
-from pipeline.answers import answers, identity, reads_digits
+from pipeline.answers import answers, asked, identity
 from pipeline.pictures import Shape
 from pipeline.runtime import Manifest, Reader
 from pipeline.serving import openapi, uploads
@@ -83,14 +83,14 @@ class Endpoints:
         return await self._many(scope, receive, self._cifar10())
 
     def _digits(self) -> dict[str, Shape]:
-        shapes = {task: manifest.shape for task, manifest in self._manifests.items() if reads_digits(manifest)}
-        return self._packaged(shapes, "pictures of digits")
+        return self._packaged("pictures of digits", digits=True)
 
     def _cifar10(self) -> dict[str, Shape]:
-        shapes = {task: manifest.shape for task, manifest in self._manifests.items() if task == "cifar10"}
-        return self._packaged(shapes, "cifar10")
+        return self._packaged("cifar10", digits=False)
 
-    def _packaged(self, shapes: dict[str, Shape], wanted: str) -> dict[str, Shape]:
+    def _packaged(self, wanted: str, *, digits: bool) -> dict[str, Shape]:
+        manifests = asked(self._manifests.values(), digits=digits)
+        shapes = {manifest.task: manifest.shape for manifest in manifests}
         if not shapes:
             packaged = ", ".join(self._manifests)
             raise Refusal("not_packaged", f"no model for {wanted} is packaged here; there is one for {packaged}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.answers import reads_digits
+from pipeline.answers import asked
 from pipeline.runtime import Manifest
 from pipeline.serving.limits import Limits
 from pipeline.serving.refusals import KINDS
@@ -31,8 +31,7 @@ def document(manifests: Mapping[str, Manifest], limits: Limits) -> dict[str, Any
         manifests: of the models, by task.
         limits: of this process.
     """
-    digits = [manifest for manifest in manifests.values() if reads_digits(manifest)]
-    classes = [manifest for task, manifest in manifests.items() if task == "cifar10"]
+    digits, classes = (asked(manifests.values(), digits=wanted) for wanted in (True, False))
     return {
         "openapi": "3.1.0",
         "info": {

@@ -47,6 +47,7 @@ class Soak:
         self.expected = answers(reader.manifest, reader.read(self.pictures), notes, every_class=False)
         self.files = [_png(picture) for picture in self.pictures]
         self.statuses: Counter[int] = Counter()
+        self.cut_off = 0
         self.wrong: list[str] = []
 
     def call(self, seed: int, end: float) -> None:
@@ -55,8 +56,14 @@ class Soak:
         kinds: list[Callable] = [self._good, self._good, self._many, self._bad, self._broken, self._gone]
         with httpx.Client(base_url=self.url, timeout=60) as client:
             while time.monotonic() < end:
-                with contextlib.suppress(httpx.TransportError):
-                    kinds[int(random.integers(len(kinds)))](client, random)
+                kind = kinds[int(random.integers(len(kinds)))]
+                try:
+                    kind(client, random)
+                except (httpx.TransportError, OSError) as error:
+                    # A body that is refused at its head is cut off while the client still writes; nothing else may be.
+                    refused = kind == self._bad and isinstance(error, httpx.WriteError | httpx.ReadError)
+                    self.cut_off += refused
+                    self._expect(refused, f"{kind.__name__.lstrip('_')}: {error!r}")
 
     def _good(self, client: httpx.Client, random: np.random.Generator) -> None:
         index = int(random.integers(_PICTURES))
@@ -134,6 +141,7 @@ def main(artifacts: Path = Path("artifacts"), task: str = "strips", minutes: flo
     slope = float(np.polyfit(np.arange(len(sizes)) / 60, sizes, 1)[0])
     said = {
         "statuses": dict(sorted(soak.statuses.items())),
+        "cut off while they sent too much": soak.cut_off,
         "wrong": len(soak.wrong),
         "megabytes": [round(sizes[0] / 2**20, 1), round(sizes[-1] / 2**20, 1)],
         "megabytes_a_minute": round(slope / 2**20, 3),

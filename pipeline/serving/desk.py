@@ -1,7 +1,7 @@
-"""The desk where decoded pictures wait for a model: a bounded queue, and threads that read all that wait in one run.
+"""The desk where decoded pictures wait for a model: a bounded queue, and threads that read what waits in one run.
 
-Batches form by themselves: who comes while a thread reads is read with all others that came, and who comes alone is
-read at once. No one waits for company.
+Batches form by themselves: who comes while the threads read is read with the others that came, and who comes alone is
+read at once. No one waits for company, and a thread that gets free leaves the others their share.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ class Desk:
             observe: is told the task and the number of pictures of each run.
         """
         self._readers = readers
+        self._threads = threads
         self._batch = batch
         self._limit = waiting
         self._observe = observe
@@ -101,18 +102,19 @@ class Desk:
             _delivered(jobs, readings, error)
 
     def _taken(self) -> list[_Job]:
-        """The longest waiting job and others of its task, as many as fit one run; nothing once the desk is closed."""
+        """The longest waiting job and others of its task, a thread's share; nothing once the desk is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed)
             if not self._jobs:
                 return []
             taken, left, size = [], deque(), 0
+            most = min(self._batch, -(-self._waiting // self._threads))
             task = self._jobs[0].task
             for job in self._jobs:
                 # Who gave up, because the client went away or the time was up, is not read.
                 if job.answer.cancelled():
                     self._waiting -= len(job.images)
-                elif job.task == task and (not taken or size + len(job.images) <= self._batch):
+                elif job.task == task and (not taken or size + len(job.images) <= most):
                     taken.append(job)
                     size += len(job.images)
                 else:

@@ -23,7 +23,8 @@ class Limits:
         buffered_bytes: of the bodies that are held at one time, all requests together.
         waiting: single pictures that wait for a model; more are refused.
         batch: pictures that a model reads in one run.
-        threads: that read side by side.
+        threads: that read side by side. Connections are not spread evenly over worker processes: with two threads each,
+            one that got most of them still uses a second core.
         body_seconds: for a body to arrive.
         answer_seconds: for its answer to be found, and again for it to be taken.
         stop_seconds: for requests to finish once the service is told to stop.
@@ -38,7 +39,7 @@ class Limits:
     buffered_bytes: int = 256 * _MIB
     waiting: int = 128
     batch: int = 32
-    threads: int = 1
+    threads: int = 2
     body_seconds: float = 10.0
     answer_seconds: float = 30.0
     stop_seconds: float = 30.0

@@ -74,6 +74,8 @@ def _reading(runtime: str, folder: Path, threads: int) -> Callable[[np.ndarray],
 
     precision = {"float32": "f32", "bf16": "bf16"}[runtime.split()[1]]
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
+    # Else two processes keep to the same core.
+    settings["ENABLE_CPU_PINNING"] = False
     compiled = openvino.Core().compile_model(str(folder / "model.onnx"), "CPU", settings)
     request = compiled.create_infer_request()
     return lambda pictures: request.infer({0: pictures})

@@ -32,7 +32,7 @@ class Outcome:
     said: str
 
 
-def main(url: str = "http://127.0.0.1:3000", examples: int = 200, seed: int = 1) -> None:
+def main(url: str = "http://127.0.0.1:3000", examples: int = 600, seed: int = 1) -> None:
     """Print Schemathesis's report; exit 3 where a check failed.
 
     Args:

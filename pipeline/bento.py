@@ -56,12 +56,14 @@ def build(bentofile: Path, artifacts: Path, out: Path) -> str:
             if file.resolve() not in included:
                 raise ConfigurationError(f"{bentofile}: include: {file} is packaged but not included; add it")
     tag = f"{NAME}:{_version([bentofile, *packed], root, manifests)}"
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as place:
+        # BentoML builds nothing below a folder whose name begins with a dot, and DVC runs experiments in one.
+        _copied([bentofile, *packed], root, Path(place))
         exported = Path(home) / "exported.bento"
         labels = [part for label in _labels(manifests) for part in ("--label", label)]
         version = ["--name", NAME, "--version", tag.partition(":")[2]]
-        _bentoml(home, root, "build", "--bentofile", bentofile.name, *version, *labels, "--output", "tag", ".")
-        _bentoml(home, root, "export", tag, str(exported))
+        _bentoml(home, Path(place), "build", "--bentofile", bentofile.name, *version, *labels, "--output", "tag", ".")
+        _bentoml(home, Path(place), "export", tag, str(exported))
         with replacing(out) as temporary:
             canonical(exported, temporary)
     return tag
@@ -84,10 +86,7 @@ def build_deployed(bentofile: Path, deployed: Path, out: Path) -> str:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         shutil.copytree(deployed, root / "artifacts")
-        for file in [bentofile, *_packed(bentofile, without="artifacts")]:
-            path = file.relative_to(bentofile.parent)
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, root / path)
+        _copied([bentofile, *_packed(bentofile, without="artifacts")], bentofile.parent, root)
         return build(root / bentofile.name, root / "artifacts", out.resolve())
 
 
@@ -105,6 +104,13 @@ def canonical(exported: Path, out: Path) -> None:
                     content = re.sub(rb"(?m)^creation_time: .*$", _EPOCH, content)
             entry.size = len(content)
             made.addfile(entry, io.BytesIO(content))
+
+
+def _copied(files: Iterable[Path], root: Path, place: Path) -> None:
+    for file in files:
+        path = place / file.relative_to(root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, path)
 
 
 def _packed(bentofile: Path, *, without: str | None = None) -> list[Path]:

@@ -260,6 +260,15 @@ def test_a_bento_holds_what_serving_imports_and_is_the_same_when_built_again(pro
     assert "strips.origin: mnist" in description
 
 
+def test_a_bento_is_built_where_dvc_runs_experiments(project, tmp_path):
+    """Below a folder whose name begins with a dot, where BentoML itself builds nothing."""
+    copy = shutil.copytree(project, tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "copy")
+    made = build(copy, "there.bento")
+    assert made.returncode == 0, made.stderr
+    assert build(project, "here.bento").returncode == 0
+    assert (copy / "there.bento").read_bytes() == (project / "here.bento").read_bytes()
+
+
 def test_a_bento_is_not_built_of_a_damaged_model(project, tmp_path):
     copy = shutil.copytree(project, tmp_path / "copy")
     model = copy / "artifacts" / "strips" / "model.onnx"

@@ -53,7 +53,7 @@ def test_mutated_pictures_get_an_answer_that_is_no_failure(server, url):
 @pytest.mark.slow
 def test_two_thousand_cases_and_five_thousand_mutants(server, url):
     worker = max(psutil.Process(server.process.pid).children(recursive=True), key=lambda p: p.memory_info().rss)
-    outcome = contract.check(url, examples=200, seed=2)
+    outcome = contract.check(url, examples=600, seed=2)
     assert outcome.passed, outcome.said
     assert outcome.cases >= 2000
     fuzz.statuses_of(url, 500, seed=1)

@@ -8,7 +8,8 @@ from pipeline import bento, command
 def main(artifacts: Path, out: Path) -> None:
     """Write the bento that `bentofile.yaml` describes; its labels name every model's hash and origin."""
     tag = bento.build(Path("bentofile.yaml"), artifacts, out)
-    print(f"{out}: {tag}; serve it with `bentoml import {out}` and `bentoml serve {tag}`")
+    # BentoML 1.4 takes a relative path here for one that begins at the root.
+    print(f"{out}: {tag}; serve it with `bentoml import {out.resolve()}` and `bentoml serve {tag}`")
 
 
 if __name__ == "__main__":

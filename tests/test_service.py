@@ -1,5 +1,6 @@
 """The service as a caller sees it: `bentoml serve` in its own process, and the built bento away from the project."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -234,9 +235,9 @@ def build(project, out):
 def test_the_built_bento_served_anywhere_answers_the_same(client, project, tmp_path):
     made = build(project, "artifacts/reader.bento")
     assert made.returncode == 0, made.stderr
-    path = project / "artifacts" / "reader.bento"
     env = environment(tmp_path / "home")
-    subprocess.run(bentoml("import", str(path)), cwd=tmp_path, env=env, capture_output=True, check=True)
+    advised = re.search(r"`bentoml (import [^`]+)`", made.stdout)[1].split()
+    subprocess.run(bentoml(*advised), cwd=project, env=env, capture_output=True, check=True)
     with serving("reader:latest", cwd=tmp_path, env=env, log=tmp_path / "log.txt") as other:
         assert other.post("/read", content=SOUND).json() == client.post("/read", content=SOUND).json()
         message = refused(other.post("/classify", content=SOUND), 404, "not_packaged")

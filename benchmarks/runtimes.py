@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import page
 from pipeline import command
-from pipeline.files import replacing
 from pipeline.runtime import Reader, load_manifests
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BATCHES = (1, 8, 32)
 RUNTIMES = ("onnxruntime float32", "openvino float32", "openvino bf16")
 
@@ -51,10 +50,7 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
     table = "\n".join(lines)
     print(table)
     if write:
-        before, _, rest = PAGE.read_text().partition("<!-- runtimes -->")
-        after = rest.partition("<!-- /runtimes -->")[2]
-        with replacing(PAGE) as temporary:
-            temporary.write_text(f"{before}<!-- runtimes -->\n{table}\n<!-- /runtimes -->{after}")
+        page.write("runtimes", table)
 
 
 def _together(
@@ -73,9 +69,13 @@ def _reading(runtime: str, folder: Path, threads: int) -> Callable[[np.ndarray],
     import openvino
 
     precision = {"float32": "f32", "bf16": "bf16"}[runtime.split()[1]]
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
-    # Else two processes keep to the same core.
-    settings["ENABLE_CPU_PINNING"] = False
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": precision,
+        "NUM_STREAMS": 1,
+        # Else two processes keep to the same core.
+        "ENABLE_CPU_PINNING": False,
+    }
     compiled = openvino.Core().compile_model(str(folder / "model.onnx"), "CPU", settings)
     request = compiled.create_infer_request()
     return lambda pictures: request.infer({0: pictures})

@@ -27,13 +27,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import load
+from benchmarks import load, page
 from pipeline import command
-from pipeline.files import replacing
 from pipeline.runtime import Reader
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "performance.md"
 CALLERS = (1, 8, 32)
 MANY = 256
 """Pictures in one request of /read_many."""
@@ -115,7 +113,7 @@ def main(
     table = _table(measured, many)
     print(table)
     if write:
-        _write(task, table)
+        page.write(f"serving {task}", table)
 
 
 def contenders(artifacts: Path, task: str, keras: Path, rivals: str, mlserver: str) -> list[Contender]:
@@ -286,13 +284,6 @@ def _cell(loads: Sequence[load.Load]) -> str:
 
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values))
-
-
-def _write(task: str, table: str) -> None:
-    begin, end = f"<!-- serving {task} -->", f"<!-- /serving {task} -->"
-    before, _, rest = PAGE.read_text().partition(begin)
-    with replacing(PAGE) as temporary:
-        temporary.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}")
 
 
 if __name__ == "__main__":

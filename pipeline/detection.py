@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from pipeline import boxes as geometry
 from pipeline.images import BLANK, SCENE_SHAPE, STRIP_NAMES, ImageSet
-from pipeline.layers import ByPicture, Detections, normalize
+from pipeline.layers import ByPicture, Detections, activated, normalize
 from pipeline.normalization import Statistics
 from pipeline.params import Mode
 
@@ -36,14 +36,14 @@ def features(normalizer: Statistics, normalization: Mode) -> keras.Model:
 def block(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1) -> keras.KerasTensor:
     """Convolution, batch normalization, ReLU."""
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    return activated(x)
 
 
 def dense_head(shape: tuple[int, ...], units: int, dropout: float, seed: int) -> keras.Model:
     """Cut out features (m, *shape) -> float32 (m, 15): 11 logits, then 4 offsets (Girshick 2015, section 2)."""
     cut = keras.Input(shape)
     x = layers.Dense(units, use_bias=False)(layers.Flatten()(cut))
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    x = activated(x)
     return keras.Model(cut, two_outputs(layers.Dropout(dropout, seed=seed)(x)), name="head")
 
 

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from pipeline.layers import activated
+
 CHANNELS = 128
 STRIDE = 4
 """Pixels a column of the trunk's features stands for."""
@@ -27,7 +29,7 @@ def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:
     x = ops.reshape(ops.transpose(x, (0, 2, 1, 3, 4)), (-1, height, width // slots, channels))
     # One dense layer for all slots: what a digit looks like does not depend on where it stands.
     x = layers.Dense(CHANNELS, use_bias=False)(layers.Flatten()(layers.MaxPooling2D(2)(x)))
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    x = activated(x)
     return ops.reshape(x, (-1, slots, CHANNELS))
 
 
@@ -37,12 +39,11 @@ def columns(images: keras.KerasTensor, window: int) -> keras.KerasTensor:
     side = window // 2
     x = layers.ZeroPadding2D(((0, 0), (side, window - 1 - side)))(x)
     x = layers.Conv2D(CHANNELS, (x.shape[1], window), use_bias=False)(x)
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    x = activated(x)
     return ops.squeeze(x, 1)
 
 
 def block(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1) -> keras.KerasTensor:
     """Convolution, batch normalization, ReLU."""
     x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
-    return layers.Activation("relu")(x)
+    return activated(x)

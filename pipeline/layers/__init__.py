@@ -1,5 +1,6 @@
 """The Keras layers that are ours. Importing this package is all that loading a saved model needs."""
 
+from pipeline.layers.fused import FusedBatchNormalization, activated
 from pipeline.layers.lengths import LengthAndDigits
 from pipeline.layers.normalization import Samplewise, ZCAWhitening, normalize
 from pipeline.layers.paths import BestPath, Peaks, StringPath
@@ -13,6 +14,7 @@ __all__ = [
     "CaffePreprocessing",
     "Confidence",
     "Detections",
+    "FusedBatchNormalization",
     "LengthAndDigits",
     "MostProbable",
     "Peaks",
@@ -21,5 +23,6 @@ __all__ = [
     "Samplewise",
     "StringPath",
     "ZCAWhitening",
+    "activated",
     "normalize",
 ]

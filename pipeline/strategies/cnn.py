@@ -8,7 +8,8 @@ from keras import layers, ops
 from pipeline import training
 from pipeline.augmentation import Augmentation
 from pipeline.images import ImageSet
-from pipeline.layers import normalize
+from pipeline.layers import FusedBatchNormalization, normalize
+from pipeline.layers.fused import MOMENTUM
 from pipeline.normalization import Statistics
 from pipeline.objectives import CrossEntropy
 from pipeline.params import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
@@ -61,10 +62,10 @@ def train(
         if pooled:
             x = layers.MaxPooling2D(2)(x)
         if batch_norm and batch_norm_place == "before_activation":
-            x = layers.BatchNormalization(momentum=0.9)(x)
+            x = FusedBatchNormalization(momentum=MOMENTUM)(x)
         x = layers.Activation("relu")(x)
         if batch_norm and batch_norm_place == "after_activation":
-            x = layers.BatchNormalization(momentum=0.9)(x)
+            x = FusedBatchNormalization(momentum=MOMENTUM)(x)
         return x
 
     def build() -> keras.Model:
@@ -74,7 +75,7 @@ def train(
             x = convolution(convolution(x, filters, pooled=True), filters)
         x = layers.GlobalMaxPooling2D()(x)
         if batch_norm_dense:
-            x = layers.BatchNormalization(momentum=0.9)(x)
+            x = FusedBatchNormalization(momentum=MOMENTUM)(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="cnn")

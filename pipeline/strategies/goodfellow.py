@@ -6,7 +6,7 @@ from keras import layers, ops
 from pipeline import digit_net, training
 from pipeline.augmentation import Augmentation
 from pipeline.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
-from pipeline.layers import LengthAndDigits, normalize
+from pipeline.layers import LengthAndDigits, activated, normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import left_aligned
 from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
@@ -64,9 +64,9 @@ def train(
         x = layers.Concatenate()([x, totals])
         for dilation in (1, 3):
             x = layers.Conv1D(CONTEXT, 9, dilation_rate=dilation, padding="same", use_bias=False)(x)
-            x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+            x = activated(x)
         x = layers.Dense(hidden, use_bias=False)(layers.Flatten()(x))
-        x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+        x = activated(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         length = layers.Dense(SLOTS + 1, dtype="float32", name="length")(x)
         digits = layers.Dense(SLOTS * len(DIGIT_NAMES), dtype="float32", name="digits")(x)

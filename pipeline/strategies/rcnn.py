@@ -8,7 +8,7 @@ from keras import layers
 
 from pipeline import detection, proposals, training
 from pipeline.images import DIGIT, SCENE_SHAPE, ImageSet
-from pipeline.layers import RegionAlign, normalize
+from pipeline.layers import RegionAlign, activated, normalize
 from pipeline.normalization import Statistics
 from pipeline.params import Count, Fraction, Mode, NonNegative, Positive, Switch
 from pipeline.training import Examples
@@ -86,7 +86,7 @@ def _digit_net(dropout: float, seed: int) -> keras.Model:
     x = detection.block(x, 64, 3, strides=2)
     x = detection.block(x, 128, 3)
     x = layers.Dense(128, use_bias=False)(layers.Flatten()(x))
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    x = activated(x)
     return keras.Model(cut, detection.two_outputs(layers.Dropout(dropout, seed=seed)(x)), name="head")
 
 

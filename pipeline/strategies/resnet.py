@@ -7,7 +7,7 @@ from keras import layers, ops
 from pipeline import training
 from pipeline.augmentation import Augmentation
 from pipeline.images import ImageSet
-from pipeline.layers import normalize
+from pipeline.layers import activated, normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import CrossEntropy
 from pipeline.params import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
@@ -115,7 +115,7 @@ def _convolution(x: keras.KerasTensor, filters: int, pooled: bool = False) -> ke
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
     if pooled:
         x = layers.MaxPooling2D(2)(x)
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+    return activated(x)
 
 
 def _residual(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:

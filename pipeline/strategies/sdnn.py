@@ -6,7 +6,7 @@ from keras import layers, ops
 from pipeline import training
 from pipeline.augmentation import Augmentation
 from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
-from pipeline.layers import StringPath, normalize
+from pipeline.layers import StringPath, activated, normalize
 from pipeline.layers.paths import log_sum_exp, string_scores
 from pipeline.normalization import Statistics
 from pipeline.objectives import left_aligned
@@ -91,7 +91,7 @@ def train(
 
 def _convolution(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     x = layers.Conv2D(filters, 5, use_bias=False)(x)
-    return layers.Activation("tanh")(layers.BatchNormalization(momentum=0.9)(x))
+    return activated(x, "tanh")
 
 
 class _DiscriminativeForward:

@@ -1,0 +1,48 @@
+"""Batch normalization in one kernel: Keras 3 spells it out in some ten, which took a fifth of a training step."""
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from pipeline.layers.normalization import PACKAGE
+
+MOMENTUM = 0.9
+"""Of the moving statistics: a short training has too few steps for Keras's 0.99."""
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Keras's layer, which while it learns calls TensorFlow's `FusedBatchNormV3` (as Keras 2 did).
+
+    The same weights, the same outputs but for rounding; bfloat16 goes into the kernel as it is, its statistics are
+    float32. What the kernel does not do (another axis than the last, masks, renormalization, synchronized replicas)
+    Keras does, and so it is when the layer does not learn: a saved model or an exported one holds the plain operations.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        last = self.axis in (-1, len(inputs.shape) - 1)
+        plain = last and mask is None and self.scale and self.center and not (self.renorm or self.synchronized)
+        if not (plain and training and self.trainable and len(inputs.shape) <= 4):
+            return super().call(inputs, training=training, mask=mask)
+        # The kernel takes pictures; of rows and columns it makes no difference which is which.
+        shape = tf.shape(inputs)
+        pictures = tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1])) if len(inputs.shape) < 4 else inputs
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.cast(pictures, self.compute_dtype),
+            scale=self.gamma,
+            offset=self.beta,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel's variance is that of a sample; Keras's moving one is that of the batch.
+        count = tf.cast(tf.size(pictures) // tf.shape(pictures)[-1], tf.float32)
+        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance * (count - 1) / count)):
+            moving.assign(moving * self.momentum + new * (1 - self.momentum))
+        return tf.reshape(outputs, shape)
+
+
+def activated(x: keras.KerasTensor, activation: str = "relu") -> keras.KerasTensor:
+    """Batch normalization of the last axis, then the activation."""
+    return layers.Activation(activation)(FusedBatchNormalization(momentum=MOMENTUM)(x))

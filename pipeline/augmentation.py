@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import tensorflow as tf
 
-from pipeline import params
+from pipeline import settings
 
 _INTERPOLATION = {0: "NEAREST", 1: "BILINEAR"}
 _GEOMETRY = ("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range")
@@ -102,17 +102,17 @@ class Augmentation:
     zoom_range: float | Sequence[float] = 0.0
     brightness_range: Sequence[float] | None = None
     channel_shift_range: float = 0.0
-    channel_shift_mode: params.ChannelShiftMode = "joint"
+    channel_shift_mode: settings.ChannelShiftMode = "joint"
     horizontal_flip: bool = False
     vertical_flip: bool = False
-    fill_mode: params.FillMode = "nearest"
+    fill_mode: settings.FillMode = "nearest"
     cval: float = 0.0
-    interpolation_order: params.InterpolationOrder = 1
+    interpolation_order: settings.InterpolationOrder = 1
 
     def __post_init__(self) -> None:
         options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
-        params.checked(params.AugmentationSection, options, "Augmentation")
+        settings.checked(settings.AugmentationSection, options, "Augmentation")
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Vary a batch.
@@ -197,12 +197,12 @@ class Augmentation:
         shown = {option: ways(option, [on[option]], border) for option in alone if option in on}
         if geometry := {name: on[name] for name in _GEOMETRY if name in on}:
             bent = dataclasses.replace(off, **geometry)
-            shown["fill_mode"] = ways("fill_mode", get_args(params.FillMode), bent)
+            shown["fill_mode"] = ways("fill_mode", get_args(settings.FillMode), bent)
             shown["cval"] = ways("cval", sorted({0, 255, self.cval}), dataclasses.replace(bent, fill_mode="constant"))
-            shown["interpolation_order"] = ways("interpolation_order", get_args(params.InterpolationOrder), bent)
+            shown["interpolation_order"] = ways("interpolation_order", get_args(settings.InterpolationOrder), bent)
         if "channel_shift_range" in on:
             shifted = dataclasses.replace(off, channel_shift_range=self.channel_shift_range)
-            shown["channel_shift_mode"] = ways("channel_shift_mode", get_args(params.ChannelShiftMode), shifted)
+            shown["channel_shift_mode"] = ways("channel_shift_mode", get_args(settings.ChannelShiftMode), shifted)
         return {**shown, "all": {"everything at once": self}}
 
     def _gathered(self, images: tf.Tensor, transform: Transform) -> tf.Tensor:

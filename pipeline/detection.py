@@ -11,7 +11,7 @@ from pipeline import boxes as geometry
 from pipeline.images import BLANK, SCENE_SHAPE, STRIP_NAMES, ImageSet
 from pipeline.layers import ByPicture, Detections, activated, normalize
 from pipeline.normalization import Statistics
-from pipeline.params import Mode
+from pipeline.settings import Mode
 
 STRIDE = 4
 """Pixels a cell of the features stands for."""
@@ -104,9 +104,8 @@ def targets(truth, regions):
 
 
 def huber(wanted, said):
-    """(..., 4) and (..., 4) -> (...), summed over the four; quadratic up to 1, linear beyond."""
-    error = ops.abs(wanted - said)
-    return ops.sum(ops.where(error < 1, 0.5 * error**2, error - 0.5), axis=-1)
+    """(..., 4) and (..., 4) -> (...), the sum over the four, where Keras's is the mean."""
+    return 4 * keras.losses.huber(wanted, said)
 
 
 @dataclass(frozen=True)

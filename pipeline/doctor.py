@@ -20,14 +20,12 @@ from dvc.repo import Repo
 from dvc_objects.fs.generic import test_links as working_links
 from packaging.requirements import Requirement
 
-from pipeline import params, preflight, sources, workspace
+from pipeline import params, preflight, processor, sources, workspace
 from pipeline.checks import Check
 from pipeline.errors import PipelineError
 
 VERSIONS = ((3, 11), (3, 13))
 """The oldest and the newest Python that every package of the locks has wheels for."""
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
-"""As `training.resolve` asks for them; that module would import TensorFlow."""
 GIB = 1 << 30
 MEMORY = 3.0
 """GiB: a training was seen to take 1.8 at most, and what else runs needs some."""
@@ -241,16 +239,12 @@ def _pictures() -> list[Check]:
 
 
 def _processor() -> list[Check]:
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        flags = ""
-    having = [flag for flag in BFLOAT16_FLAGS if flag in flags]
+    having = processor.bfloat16()
     cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
     if having:
         return [Check("processor", "ok", f"{cores} cores, {', '.join(having)}: precision auto is mixed_bfloat16")]
-    said = f"{cores} cores, none of {', '.join(BFLOAT16_FLAGS)}: precision auto is float32, which takes twice as long"
-    return [Check("processor", "note", said + "; results differ a little from those of a machine with bfloat16")]
+    said = f"{cores} cores, none of {', '.join(processor.BFLOAT16)}: precision auto is float32, which takes twice as "
+    return [Check("processor", "note", said + "long; results differ a little from those of a machine with bfloat16")]
 
 
 def _disk() -> list[Check]:

@@ -1,13 +1,13 @@
 """The charts of evaluation and comparison. Equal input gives equal bytes; no pyplot, no display, no state."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -59,12 +59,14 @@ CURVES = ("loss", "exact_match")
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG of at most 256 colours that carries neither a date nor the name of what drew it."""
-    drawn = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(drawn, format="png", dpi=DPI)
+        figure.set_dpi(DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
     # A palette is a third of the bytes, and the report holds some hundred pictures.
-    with Image.open(drawn) as image, replacing(path) as temporary:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(temporary, "PNG", dpi=(DPI, DPI))
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    with replacing(path) as temporary:
+        image.quantize(256, dither=Image.Dither.NONE).save(temporary, "PNG", dpi=(DPI, DPI))
 
 
 @matplotlib.rc_context(STYLE)

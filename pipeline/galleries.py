@@ -145,6 +145,8 @@ def _fill(
 ) -> None:
     for axis in axes.ravel():
         axis.set_axis_off()
+        # Ticks take part in the layout even where no axis is drawn, and most of its time.
+        axis.set(xticks=[], yticks=[])
     boxes = _boxed(readings, pictures)
     hits = found(_of(readings, shown), pictures.take(shown)) if boxes else [None] * len(shown)
     for axis, index, hit in zip(axes.ravel(), shown, hits, strict=False):

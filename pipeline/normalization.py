@@ -27,7 +27,7 @@ import scipy.linalg
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.files import read_arrays, write_arrays
 from pipeline.images import ImageSet
-from pipeline.params import Mode, checked
+from pipeline.settings import Mode, checked
 
 SWITCHES = {
     "rescale": {},

@@ -1,38 +1,30 @@
 """params.yaml, typed and checked. Imports no TensorFlow: `make repro` asks it before any work."""
 
 import ast
-import difflib
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    TypeAdapter,
-    ValidationError,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
+from pipeline import settings as setting_types
 from pipeline.errors import ConfigurationError
-
-# The types of strategy settings. A strategy annotates its keyword arguments with these names.
-Count = Annotated[int, Field(strict=True, ge=1)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
-Switch = Annotated[bool, Field(strict=True)]
-Precision = Literal["auto", "float32", "mixed_bfloat16"]
+from pipeline.settings import (
+    AugmentationSection,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Precision,
+    Section,
+    Switch,
+    Whole,
+    checked,
+    nearest,
+)
 
 TASKS = ("strips", "scenes", "mnist", "cifar10")
 STRATEGIES_FOLDER = Path(__file__).parent / "strategies"
@@ -44,36 +36,6 @@ PUBLIC = "public"
 """The origin of a source that is fetched from its public addresses; any other is a folder."""
 PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 """Pictures in the official train and test files of the public sources."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
-
-
-class NormalizationSwitches(Section):
-    """The switches of normalization, all off by default; `pipeline.normalization` says what each does."""
-
-    samplewise_center: Switch = False
-    samplewise_std_normalization: Switch = False
-    featurewise_center: Switch = False
-    featurewise_std_normalization: Switch = False
-    zca_whitening: Switch = False
-    zca_epsilon: Positive | None = None
-
-
-MODE_NAMES = ("none", "rescale", "samplewise", "featurewise", "zca")
-
-
-def _mode(value: Any, checked_switches: Callable[[Any], NormalizationSwitches]) -> str | dict[str, Any]:
-    if isinstance(value, Mapping):
-        return checked_switches(dict(value)).model_dump(exclude_unset=True)
-    if isinstance(value, str) and value in MODE_NAMES:
-        return value
-    raise ValueError(f"one of {', '.join(MODE_NAMES)}, or a mapping of switches")
-
-
-Mode = Annotated[NormalizationSwitches, WrapValidator(_mode)]
-"""How pictures are normalized: a name of `MODE_NAMES`, or a mapping of the switches; it arrives as it was written."""
 
 
 class Fetch(Section):
@@ -171,85 +133,6 @@ class Frozen(Section):
     network: Literal["vgg16"]
 
 
-def _weights(value: Any) -> Any:
-    if value in ("imagenet", "none"):
-        return value
-    if isinstance(value, Mapping) and set(value) == {"file", "sha256"} and isinstance(value["file"], str):
-        digest = str(value["sha256"]).lower()
-        if re.fullmatch("[0-9a-f]{64}", digest):
-            return {"file": value["file"], "sha256": digest}
-    raise ValueError("imagenet, none, or {file: PATH, sha256: its 64 hexadecimal digits}")
-
-
-Weights = Annotated[Any, PlainValidator(_weights)]
-"""Where a network's first weights come from: a name, or a file and its digest; it arrives as it was written."""
-
-
-def _shift(value: Any) -> Any:
-    if _number(value) and value >= 0:
-        return value
-    if isinstance(value, list) and value and all(_number(each) for each in value):
-        return value
-    raise ValueError("a number from 0 up (a share below 1, pixels from 1 up) or a list of numbers to choose from")
-
-
-def _zoom(value: Any) -> Any:
-    if _number(value) and 0 <= value < 1:
-        return value
-    if _ordered_pair(value) and value[0] > 0:
-        return value
-    raise ValueError("a number from 0 to below 1, or [low, high] with 0 < low <= high")
-
-
-def _factors(value: Any) -> Any:
-    if value is None or (_ordered_pair(value) and value[0] >= 0):
-        return value
-    raise ValueError("null, or [low, high] with 0 <= low <= high")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _ordered_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_number, value)) and value[0] <= value[1]
-
-
-Shift = Annotated[Any, PlainValidator(_shift)]
-"""A share of a side below 1, pixels from 1 up, or a list of either to choose from."""
-Zoom = Annotated[Any, PlainValidator(_zoom)]
-"""z, which stands for [1 - z, 1 + z], or [low, high]."""
-Factors = Annotated[Any, PlainValidator(_factors)]
-"""[low, high], or nothing."""
-Level = Annotated[float, Field(strict=True, ge=0, le=255, allow_inf_nan=False)]
-"""A brightness on the scale of uint8 pictures."""
-FillMode = Literal["constant", "nearest", "reflect", "wrap"]
-ChannelShiftMode = Literal["joint", "independent"]
-InterpolationOrder = Literal[0, 1]
-
-
-class AugmentationSection(Section):
-    """The options of `pipeline.augmentation.Augmentation`, which says what each means; all are off by default."""
-
-    rotation_range: NonNegative = 0.0
-    width_shift_range: Shift = 0.0
-    height_shift_range: Shift = 0.0
-    shear_range: NonNegative = 0.0
-    zoom_range: Zoom = 0.0
-    brightness_range: Factors = None
-    channel_shift_range: Level = 0.0
-    channel_shift_mode: ChannelShiftMode = "joint"
-    horizontal_flip: Switch = False
-    vertical_flip: Switch = False
-    fill_mode: FillMode = "nearest"
-    cval: Level = 0.0
-    interpolation_order: InterpolationOrder = 1
-
-
-AugmentationOptions = Annotated[AugmentationSection, AfterValidator(AugmentationSection.model_dump)]
-"""A strategy's setting that holds them all, checked: it arrives as a plain mapping, for `Augmentation(**mapping)`."""
-
-
 class StageGate(Section):
     """What a version may lose against the champion of a stage; shares of the gate split's pictures read whole."""
 
@@ -301,7 +184,7 @@ class Named(dict):
 
     def __missing__(self, name: str) -> Any:
         raise ConfigurationError(
-            f"params.yaml: {self.section}: no {name!r} in it{_nearest(name, list(self))}; there are {', '.join(self)}"
+            f"params.yaml: {self.section}: no {name!r} in it{nearest(name, list(self))}; there are {', '.join(self)}"
         )
 
 
@@ -457,11 +340,11 @@ def settings_of(name: str) -> dict[str, tuple[Any, bool]]:
         annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
         try:
             # The annotation is this project's own source, never a user's text.
-            kind = eval(annotation, dict(globals()))
+            kind = eval(annotation, dict(vars(setting_types)))
         except NameError as error:
             raise ConfigurationError(
                 f"pipeline/strategies/{name}.py: {argument.arg}: {annotation}: {error}; "
-                "annotate settings with the types of pipeline/params.py, with Literal, or with a plain Python type"
+                "annotate settings with the types of pipeline/settings.py, with Literal, or with a plain Python type"
             ) from None
         settings[argument.arg] = (kind, default is None)
     return settings
@@ -472,7 +355,7 @@ def _strategy(name: str, entry: Any, suites: Mapping[str, Any], path: Path) -> S
     names = strategy_names()
     if name not in names:
         raise ConfigurationError(
-            f"{path}: {where}: unknown strategy{_nearest(name, names)}; there are {', '.join(names)}"
+            f"{path}: {where}: unknown strategy{nearest(name, names)}; there are {', '.join(names)}"
         )
     if not isinstance(entry, dict):
         raise ConfigurationError(f"{path}: {where}: expected a mapping, found {entry!r}")
@@ -538,7 +421,7 @@ def _consistent(params: Params, path: Path) -> None:
     for name in params.features:
         if name not in params.strategies:
             raise ConfigurationError(
-                f"{path}: features.{name}: no strategy of this name{_nearest(name, list(params.strategies))}; "
+                f"{path}: features.{name}: no strategy of this name{nearest(name, list(params.strategies))}; "
                 f"there are {', '.join(params.strategies)}"
             )
     for name, strategy in params.strategies.items():
@@ -582,7 +465,7 @@ def _data_set(name: Any, suites: Mapping[str, Any], path: Path, where: str) -> N
     sets = [f"{suite.task}/{key}" for key, suite in suites.items()]
     if name not in sets:
         raise ConfigurationError(
-            f"{path}: {where}: no data set {name!r}{_nearest(name, sets)}; there are {', '.join(sets)}"
+            f"{path}: {where}: no data set {name!r}{nearest(name, sets)}; there are {', '.join(sets)}"
         )
 
 
@@ -594,48 +477,8 @@ def _inside_project(value: Any, path: Path, where: str) -> None:
         raise ConfigurationError(f"{path}: {where}: {value!r} leads outside the project; expected a path inside it")
 
 
-def checked(kind: Any, value: Any, where: str) -> Any:
-    """The value as `kind`, a type of this module, takes it.
-
-    Raises:
-        ConfigurationError: it is none; the message says where it stands, what was expected and what was found.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise ConfigurationError(_explained(error, kind, where)) from None
-
-
 def _checked(kind: Any, value: Any, path: Path, where: str) -> Any:
     return checked(kind, value, f"{path}: {where}")
-
-
-def _explained(error: ValidationError, kind: Any, where: str) -> str:
-    # A misspelt key is both unknown and missing; the first says more.
-    errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    first = errors[0]
-    location = ".".join([where, *(str(part) for part in first["loc"] if not str(part).startswith("function-"))])
-    if first["type"] == "extra_forbidden":
-        section = _section_at(kind if isinstance(kind, type) else get_args(kind)[0], first["loc"][:-1])
-        keys = [field.alias or name for name, field in section.model_fields.items()]
-        return f"{location}: unknown key{_nearest(str(first['loc'][-1]), keys)}; expected {', '.join(keys)}"
-    if first["type"] == "missing":
-        return f"{location}: missing"
-    if first["type"] == "model_type":
-        return f"{location}: expected a mapping, found {first['input']!r}"
-    said = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{location}: expected {said}, found {first['input']!r}"
-
-
-def _section_at(section: Any, location: tuple[int | str, ...]) -> Any:
-    """The section that a key stands in: `section` itself, or one inside it."""
-    for part in location:
-        if hasattr(section, "model_fields") and part in section.model_fields:
-            section = section.model_fields[part].annotation
-        elif get_args(section):
-            # A mapping of sections: the entry's name leads to its values' type.
-            section = get_args(section)[-1]
-    return section
 
 
 def _known(entry: Any, required: list[str], path: Path, where: str, optional: list[str] | None = None) -> None:
@@ -643,13 +486,8 @@ def _known(entry: Any, required: list[str], path: Path, where: str, optional: li
     prefix = f"{where}." if where else ""
     for key in entry:
         if key not in allowed:
-            hint = _nearest(str(key), allowed)
+            hint = nearest(str(key), allowed)
             raise ConfigurationError(f"{path}: {prefix}{key}: unknown key{hint}; expected {', '.join(allowed)}")
     for key in required:
         if key not in entry:
             raise ConfigurationError(f"{path}: {prefix}{key}: missing; expected {', '.join(required)}")
-
-
-def _nearest(name: Any, names: list[str]) -> str:
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

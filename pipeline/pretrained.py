@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.layers import CaffePreprocessing
-from pipeline.params import Weights
+from pipeline.settings import Weights
 
 Builder = Callable[..., keras.Model]
 """Called as those of `keras.applications`: `include_top=False`, `weights` None or "imagenet", `input_shape`.

@@ -6,9 +6,9 @@ its border cuts through. Connected components alone would not do: digits touch, 
 """
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from pipeline.errors import DataError
 from pipeline.images import INK
@@ -29,6 +29,8 @@ _FIRST = 600
 _CELL = 4
 """Pixels; of boxes whose sides all lie in the same cells, the one with the highest score competes."""
 _BITS = 16
+_PART = 1000
+"""Pictures that a process takes at a time."""
 
 
 def propose(images: np.ndarray, k: int = REGIONS) -> np.ndarray:
@@ -46,16 +48,18 @@ def propose(images: np.ndarray, k: int = REGIONS) -> np.ndarray:
     """
     if images.ndim != 4 or images.shape[-1] != 1 or images.dtype != np.uint8:
         raise DataError(f"pictures are {images.dtype} {images.shape}, expected uint8 (n, height, width, 1)")
-    regions = np.zeros((len(images), k, 4), np.float32)
+    parts = [images[start : start + _PART] for start in range(0, max(1, len(images)), _PART)]
+    # NumPy on small pictures holds the interpreter's lock: processes help, threads do not. One part needs no help.
+    jobs = -1 if len(parts) > 1 else 1
+    return np.concatenate(Parallel(n_jobs=jobs)(delayed(_proposed)(part, k) for part in parts))
 
-    def fill(index: int) -> None:
-        image = images[index, :, :, 0]
+
+def _proposed(images: np.ndarray, k: int) -> np.ndarray:
+    regions = np.zeros((len(images), k, 4), np.float32)
+    for image, found in zip(images[..., 0], regions, strict=True):
         boxes = candidates(image)
         kept = suppressed(boxes, scores(image, boxes), k)
-        regions[index, : len(kept)] = kept
-
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(fill, range(len(images))))
+        found[: len(kept)] = kept
     return regions
 
 

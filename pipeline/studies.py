@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline import experiments, params, workspace
 from pipeline.errors import ConfigurationError
 from pipeline.experiments import Run
-from pipeline.params import Section
+from pipeline.settings import Section
 
 Level = bool | int | float | str
 Changes = dict[str, Any]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from pipeline import processor
 from pipeline.images import ImageSet
 from pipeline.objectives import CrossEntropy, Objective
-from pipeline.params import Precision
+from pipeline.settings import Precision
 
 Augment = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
 """Inputs, truth and an int (2,) seed -> both varied. Inputs are uint8 (n, H, W, C), or a tuple where there are more."""
@@ -70,11 +70,7 @@ def resolve(precision: Precision) -> str:
         return precision
     if tf.config.list_physical_devices("GPU"):
         return "mixed_bfloat16"
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return "mixed_bfloat16" if processor.bfloat16() else "float32"
 
 
 @dataclass(frozen=True)

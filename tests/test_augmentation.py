@@ -12,7 +12,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from PIL import Image
 from scipy.stats import ks_2samp
 
-from pipeline import params, training
+from pipeline import params, settings, training
 from pipeline.augmentation import Augmentation, Transform
 from pipeline.errors import ConfigurationError
 from pipeline.images import ImageSet
@@ -254,7 +254,7 @@ def test_pictures_are_uint8():
 
 def test_params_and_augmentation_name_the_same_options():
     fields = {field.name: field.default for field in dataclasses.fields(Augmentation)}
-    section = {name: field.default for name, field in params.AugmentationSection.model_fields.items()}
+    section = {name: field.default for name, field in settings.AugmentationSection.model_fields.items()}
     assert fields == section
     # What the old generator took besides stands elsewhere: normalization, loading, splits.
     elsewhere = {"rescale", "preprocessing_function", "data_format", "validation_split", "dtype", "zca_epsilon"}
@@ -265,7 +265,7 @@ def test_params_and_augmentation_name_the_same_options():
 
 def test_options_of_params_arrive_as_a_mapping():
     given = {"rotation_range": 10, "zoom_range": [0.9, 1.1], "width_shift_range": [0, 2], "horizontal_flip": True}
-    options = params.checked(params.AugmentationOptions, given, "strategies.cnn.augmentation")
+    options = settings.checked(settings.AugmentationOptions, given, "strategies.cnn.augmentation")
     assert type(options) is dict
     assert Augmentation(**options) == Augmentation(**given)
     assert options["fill_mode"] == "nearest"
@@ -293,7 +293,7 @@ def test_options_of_params_arrive_as_a_mapping():
 )
 def test_a_wrong_option_is_one_clear_line(option, value, expected):
     with pytest.raises(ConfigurationError, match=rf"^strategies\.cnn\.augmentation\.{option}: .*{expected}") as caught:
-        params.checked(params.AugmentationOptions, {option: value}, "strategies.cnn.augmentation")
+        settings.checked(settings.AugmentationOptions, {option: value}, "strategies.cnn.augmentation")
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigurationError, match=rf"^Augmentation\.{option}: .*{expected}"):
         Augmentation(**{option: value})
@@ -303,9 +303,9 @@ def test_an_unknown_option_names_the_nearest():
     with pytest.raises(
         ConfigurationError, match=r"augmentation\.rotatoin_range: unknown key \(did you mean 'rotation_range'\?\)"
     ):
-        params.checked(params.AugmentationOptions, {"rotatoin_range": 3}, "augmentation")
+        settings.checked(settings.AugmentationOptions, {"rotatoin_range": 3}, "augmentation")
     with pytest.raises(ConfigurationError, match=r"^augmentation: expected a mapping, found 5"):
-        params.checked(params.AugmentationOptions, 5, "augmentation")
+        settings.checked(settings.AugmentationOptions, 5, "augmentation")
 
 
 def test_every_option_that_is_on_is_shown_by_itself():

@@ -140,12 +140,6 @@ def test_the_network_is_asked_for_two_seconds_at_most(monkeypatch):
     assert not doctor._answers("example.org")
 
 
-def test_it_takes_the_processor_for_what_training_does():
-    """The flags stand in two places, since the other one imports TensorFlow."""
-    text = (ROOT / "pipeline/training.py").read_text()
-    assert all(f'"{flag}" in flags' in text for flag in doctor.BFLOAT16_FLAGS)
-
-
 def test_doctor_and_experiments_import_no_tensorflow():
     code = "import stages.doctor, stages.experiment, stages.study, sys; print({'tensorflow', 'keras'} & {*sys.modules})"
     assert run(ROOT, sys.executable, "-c", code).stdout.strip() == "set()"

@@ -60,7 +60,9 @@ def test_what_the_kernel_cannot_do_is_keras_s_to_the_bit(layer_is):
     given = {"mask": tf.constant(np.arange(40).reshape(8, 5) % 3 > 0)} if layer_is == "masked" else {}
     for layer in (keras_s, ours):
         layer.trainable = layer_is != "frozen"
-    expected, found = (np.asarray(layer(inputs, training=layer_is != "read with", **given)) for layer in (keras_s, ours))
+    expected, found = (
+        np.asarray(layer(inputs, training=layer_is != "read with", **given)) for layer in (keras_s, ours)
+    )
     assert np.array_equal(found, expected)
     assert all(np.array_equal(*pair) for pair in zip(ours.get_weights(), keras_s.get_weights(), strict=True))
 

@@ -20,7 +20,7 @@ from pipeline import training
 from pipeline.images import ImageSet
 from pipeline.layers import normalize
 from pipeline.normalization import Statistics
-from pipeline.params import Count, Mode, Positive
+from pipeline.settings import Count, Mode, Positive
 from pipeline.readout import softmax_reading
 
 SUITES = ("mnist",)

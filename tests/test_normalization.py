@@ -15,7 +15,7 @@ from pipeline import figures, normalization, spectra
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.images import ImageSet
 from pipeline.normalization import Statistics
-from pipeline.params import MODE_NAMES
+from pipeline.settings import MODE_NAMES
 
 ROOT = Path(__file__).parents[1]
 COMBINED = {

@@ -13,7 +13,13 @@ from dvc.repo import Repo
 from pipeline import params
 
 ROOT = Path(__file__).parents[1]
-INERT = {"pipeline/__init__.py", "pipeline/command.py", "pipeline/errors.py", "pipeline/params.py"}
+INERT = {
+    "pipeline/__init__.py",
+    "pipeline/command.py",
+    "pipeline/errors.py",
+    "pipeline/params.py",
+    "pipeline/settings.py",
+}
 """Modules that decide whether a stage runs and what it says when it does not, but never what it writes."""
 
 

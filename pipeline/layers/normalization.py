@@ -8,7 +8,7 @@ from keras import ops
 
 if TYPE_CHECKING:
     from pipeline.normalization import Statistics
-    from pipeline.params import Mode
+    from pipeline.settings import Mode
 
 PACKAGE = "digit_strips"
 

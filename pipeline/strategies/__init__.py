@@ -6,7 +6,7 @@ A strategy is a module with
 - `train(train, valid, *, normalizer, seed, budget, <its settings>) -> keras.Model`, where `train` and `valid` are
   `ImageSet`s, `normalizer` is the `Statistics` of the data set it trains on, `budget` scales the length of training,
   and every further keyword argument is a setting that stands under its name in params.yaml, annotated with a type of
-  `pipeline.params`.
+  `pipeline.settings`.
 
 The model takes raw uint8 (n, H, W, C) and returns `probabilities` float32 (n, slots, classes) with rows summing to 1,
 `classes` (n, slots), `confidence` (n,) and, where it localises, `boxes` (n, slots, 4). It loads in a process that has

@@ -12,8 +12,8 @@ from pipeline.layers import FusedBatchNormalization, normalize
 from pipeline.layers.fused import MOMENTUM
 from pipeline.normalization import Statistics
 from pipeline.objectives import CrossEntropy
-from pipeline.params import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
 from pipeline.readout import softmax_reading
+from pipeline.settings import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
 
 SUITES = ("cifar10",)
 

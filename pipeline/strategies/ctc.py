@@ -9,8 +9,8 @@ from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import BestPath, normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import left_aligned
-from pipeline.params import Count, Fraction, Mode, NonNegative, Positive, Whole
 from pipeline.readout import sequence_reading
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive, Whole
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False

@@ -14,7 +14,7 @@ from pipeline import detection, training
 from pipeline.images import SCENE_SHAPE, SCENE_SLOTS, ImageSet
 from pipeline.layers import Proposals, RegionAlign
 from pipeline.normalization import Statistics
-from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
 from pipeline.training import Examples
 
 SUITES = ("scenes",)

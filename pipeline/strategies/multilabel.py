@@ -9,8 +9,8 @@ from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import BinaryCrossEntropy
-from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
 from pipeline.readout import softmax_reading
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 

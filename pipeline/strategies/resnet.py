@@ -10,8 +10,8 @@ from pipeline.images import ImageSet
 from pipeline.layers import activated, normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import CrossEntropy
-from pipeline.params import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
 from pipeline.readout import softmax_reading
+from pipeline.settings import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
 
 SUITES = ("cifar10",)
 _FITTED_ON = 5000

@@ -10,8 +10,8 @@ from pipeline.layers import StringPath, activated, normalize
 from pipeline.layers.paths import log_sum_exp, string_scores
 from pipeline.normalization import Statistics
 from pipeline.objectives import left_aligned
-from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
 from pipeline.readout import sequence_reading
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False

@@ -9,8 +9,8 @@ from pipeline.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, Image
 from pipeline.layers import Peaks, normalize
 from pipeline.normalization import Statistics
 from pipeline.objectives import left_aligned
-from pipeline.params import Count, Fraction, Mode, NonNegative, Positive
 from pipeline.readout import sequence_reading
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False

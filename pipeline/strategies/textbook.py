@@ -9,8 +9,8 @@ from pipeline import training
 from pipeline.images import ImageSet
 from pipeline.layers import normalize
 from pipeline.normalization import Statistics
-from pipeline.params import Count, Fraction, Mode, Positive
 from pipeline.readout import softmax_reading
+from pipeline.settings import Count, Fraction, Mode, Positive
 
 SUITES = ("mnist",)
 POOLING = {"max": layers.MaxPooling2D, "avg": layers.AveragePooling2D}

@@ -13,8 +13,8 @@ from pipeline.augmentation import Augmentation
 from pipeline.features import Features, varying
 from pipeline.images import ImageSet
 from pipeline.normalization import Statistics
-from pipeline.params import AugmentationOptions, Count, Fraction, Positive, Switch, Weights
 from pipeline.readout import softmax_reading
+from pipeline.settings import AugmentationOptions, Count, Fraction, Positive, Switch, Weights
 
 SUITES = ("cifar10",)
 HIDDEN = 256

@@ -154,7 +154,7 @@ def _slid(sheet: keras.KerasTensor, width: int, dropout: float, seed: int) -> ke
     x = detection.block(x, 64, 3, strides=2)
     x = detection.block(detection.block(x, width, 3), width, 3)
     x = layers.Dropout(dropout, seed=seed)(detection.block(x, width, 1))
-    x = detection.two_outputs(x) + ops.convert_to_tensor(PRIOR, "float32")
+    x = detection.two_outputs(x) + np.array(PRIOR, np.float32)
     of_each = [
         ops.reshape(x[:, top : top + side, left : left + side], (-1, side * side, x.shape[-1]))
         for side, top, left in (tuple(number // detection.STRIDE for number in place) for place in PLACES)
@@ -166,11 +166,11 @@ def _surest(rows: keras.KerasTensor, candidates: int) -> dict[str, keras.KerasTe
     """The windows that are surest to hold a digit: `regions` (n, k, 4), `logits` (n, k, 11), `offsets` (n, k, 4)."""
     odds = ops.logsumexp(rows[..., :BLANK], axis=-1) - rows[..., BLANK]
     _, chosen = ops.top_k(odds, candidates)
-    # As a product of matrices: that exports as it is.
+    # As a product of matrices, the constant one from NumPy: a tensor would be exported as an input.
     chosen = ops.one_hot(chosen, rows.shape[1], dtype="float32")
     said = ops.matmul(chosen, rows)
     return {
-        "regions": ops.matmul(chosen, ops.convert_to_tensor(windows())),
+        "regions": ops.matmul(chosen, windows()),
         "logits": said[..., : BLANK + 1],
         "offsets": said[..., BLANK + 1 :],
     }

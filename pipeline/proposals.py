@@ -48,10 +48,11 @@ def propose(images: np.ndarray, k: int = REGIONS) -> np.ndarray:
     """
     if images.ndim != 4 or images.shape[-1] != 1 or images.dtype != np.uint8:
         raise DataError(f"pictures are {images.dtype} {images.shape}, expected uint8 (n, height, width, 1)")
-    parts = [images[start : start + _PART] for start in range(0, max(1, len(images)), _PART)]
-    # NumPy on small pictures holds the interpreter's lock: processes help, threads do not. One part needs no help.
-    jobs = -1 if len(parts) > 1 else 1
-    return np.concatenate(Parallel(n_jobs=jobs)(delayed(_proposed)(part, k) for part in parts))
+    if len(images) <= _PART:
+        return _proposed(images, k)
+    # NumPy on small pictures holds the interpreter's lock: processes help, threads do not.
+    parts = [images[start : start + _PART] for start in range(0, len(images), _PART)]
+    return np.concatenate(Parallel(n_jobs=-1)(delayed(_proposed)(part, k) for part in parts))
 
 
 def _proposed(images: np.ndarray, k: int) -> np.ndarray:

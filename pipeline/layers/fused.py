@@ -6,9 +6,6 @@ from keras import layers
 
 from pipeline.layers.normalization import PACKAGE
 
-MOMENTUM = 0.9
-"""Of the moving statistics: a short training has too few steps for Keras's 0.99."""
-
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class FusedBatchNormalization(layers.BatchNormalization):
@@ -17,7 +14,14 @@ class FusedBatchNormalization(layers.BatchNormalization):
     The same weights, the same outputs but for rounding; bfloat16 goes into the kernel as it is, its statistics are
     float32. What the kernel does not do (another axis than the last, masks, renormalization, synchronized replicas)
     Keras does, and so it is when the layer does not learn: a saved model or an exported one holds the plain operations.
+
+    Args:
+        momentum: of the moving statistics: a short training has too few steps for Keras's 0.99.
+        kwargs: as Keras has them.
     """
+
+    def __init__(self, *, momentum: float = 0.9, **kwargs):
+        super().__init__(momentum=momentum, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         last = self.axis in (-1, len(inputs.shape) - 1)
@@ -28,7 +32,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
         shape = tf.shape(inputs)
         pictures = tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1])) if len(inputs.shape) < 4 else inputs
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=tf.cast(pictures, self.compute_dtype),
+            x=pictures,
             scale=self.gamma,
             offset=self.beta,
             mean=tf.zeros([0]),
@@ -45,4 +49,4 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 def activated(x: keras.KerasTensor, activation: str = "relu") -> keras.KerasTensor:
     """Batch normalization of the last axis, then the activation."""
-    return layers.Activation(activation)(FusedBatchNormalization(momentum=MOMENTUM)(x))
+    return layers.Activation(activation)(FusedBatchNormalization()(x))

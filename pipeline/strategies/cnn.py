@@ -9,7 +9,6 @@ from pipeline import training
 from pipeline.augmentation import Augmentation
 from pipeline.images import ImageSet
 from pipeline.layers import FusedBatchNormalization, normalize
-from pipeline.layers.fused import MOMENTUM
 from pipeline.normalization import Statistics
 from pipeline.objectives import CrossEntropy
 from pipeline.readout import softmax_reading
@@ -62,10 +61,10 @@ def train(
         if pooled:
             x = layers.MaxPooling2D(2)(x)
         if batch_norm and batch_norm_place == "before_activation":
-            x = FusedBatchNormalization(momentum=MOMENTUM)(x)
+            x = FusedBatchNormalization()(x)
         x = layers.Activation("relu")(x)
         if batch_norm and batch_norm_place == "after_activation":
-            x = FusedBatchNormalization(momentum=MOMENTUM)(x)
+            x = FusedBatchNormalization()(x)
         return x
 
     def build() -> keras.Model:
@@ -75,7 +74,7 @@ def train(
             x = convolution(convolution(x, filters, pooled=True), filters)
         x = layers.GlobalMaxPooling2D()(x)
         if batch_norm_dense:
-            x = FusedBatchNormalization(momentum=MOMENTUM)(x)
+            x = FusedBatchNormalization()(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="cnn")

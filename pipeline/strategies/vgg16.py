@@ -12,6 +12,7 @@ from pipeline import pretrained, training
 from pipeline.augmentation import Augmentation
 from pipeline.features import Features, varying
 from pipeline.images import ImageSet
+from pipeline.layers import FusedBatchNormalization
 from pipeline.normalization import Statistics
 from pipeline.readout import softmax_reading
 from pipeline.settings import AugmentationOptions, Count, Fraction, Positive, Switch, Weights
@@ -131,7 +132,7 @@ def transfer(
             x = layer(x)
         x = layers.Flatten()(x)
         if batch_norm:
-            x = layers.BatchNormalization(momentum=0.9)(x)
+            x = FusedBatchNormalization()(x)
         # With seeds of their own: the global ones depend on how many layers were built before.
         x = layers.Dense(HIDDEN, activation, kernel_initializer=keras.initializers.GlorotUniform(seed))(x)
         x = layers.Dropout(dropout, seed=seed)(x)

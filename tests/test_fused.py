@@ -8,6 +8,7 @@ from keras import layers
 
 from pipeline import models
 from pipeline.layers import FusedBatchNormalization
+from pipeline.layers.fused import BLOCK
 
 SHAPES = [(64, 3), (16, 9, 3), (8, 5, 7, 3)]
 
@@ -43,9 +44,10 @@ def test_a_step_is_keras_s(shape):
         np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
 
 
-def test_in_bfloat16_the_parameters_stay_in_float32():
-    keras_s, ours = _pair((8, 5, 7, 3), dtype="mixed_bfloat16")
-    inputs = np.random.default_rng(4).normal(1, 3, (8, 5, 7, 3)).astype(np.float32)
+@pytest.mark.parametrize("channels", [3, BLOCK])
+def test_in_bfloat16_the_parameters_stay_in_float32(channels):
+    keras_s, ours = _pair((8, 5, 7, channels), dtype="mixed_bfloat16")
+    inputs = np.random.default_rng(4).normal(1, 3, (8, 5, 7, channels)).astype(np.float32)
     for expected, found in zip(_learnt(keras_s, inputs), _learnt(ours, inputs), strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), rtol=0.05, atol=0.05)

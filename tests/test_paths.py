@@ -129,6 +129,21 @@ def test_two_peaks_within_reach_are_one_digit_and_equal_neighbours_too():
     assert numbers(Peaks(5, reach=2, stride=4, height=28)(logits, offsets))["classes"].tolist() == [[3, 6, 10, 10, 10]]
 
 
+def test_which_of_two_equally_high_windows_is_the_peak_is_no_matter():
+    offsets = np.zeros((1, 35, 4), np.float32)
+    offsets[0, 10], offsets[0, 11] = 3, -2
+    logits = windows(35, {10: 3, 11: 3})
+    logits[0, 11, 5] = logits[0, 11, 3] - 1
+    first, second = logits.copy(), logits.copy()
+    first[0, 10, -1] -= 2e-4
+    second[0, 11, -1] -= 2e-4
+    layer = Peaks(5, reach=2, stride=4, height=28)
+    one, other = (numbers(layer(each, offsets)) for each in (first, second))
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-3, err_msg=name)
+    assert 0.6 < one["probabilities"][0, 0, 3] < 0.95, "both windows count"
+
+
 def test_a_stray_peak_that_is_not_read_lowers_the_confidence():
     offsets = np.zeros((1, 35, 4), np.float32)
     sure = windows(35, {10: 3})

@@ -14,6 +14,8 @@ from pipeline.layers.readout import best
 
 LEAST = -1e9
 """A logarithm of nothing: finite, so that differences and gradients stay numbers."""
+FALL = 2.0
+"""How far below a peak's log odds those of a window lie that no longer counts; from 1 to 4 valid was read alike."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -143,11 +145,12 @@ class StringPath(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Peaks(keras.layers.Layer):
-    """Reads a sliding window's scores: a digit where they peak, its box from the window's own estimate.
+    """Reads a sliding window's scores: a digit where they peak, its box from the windows' own estimates.
 
     A position is a peak where the probability of any digit is above one half and nowhere higher within `reach`
-    positions. A digit's distribution is the mean over the peak and its neighbours, weighted by how
-    probable each holds a digit. The confidence is that every peak
+    positions. A digit's distribution and its box are means over the windows within reach of the peak, weighted by how
+    near their log odds of a digit come to the peak's: 1 at the peak, 0 from `FALL` below it on. So where two neighbours
+    are equally high, and rounding decides which is the peak, either is read the same. The confidence is that every peak
     is read right and that the most digit-like position out of reach of all peaks is none.
 
     float (n, T, classes) logits and (n, T, 4) boxes as offsets in pixels from the window's middle -> the outputs above
@@ -173,15 +176,14 @@ class Peaks(keras.layers.Layer):
         highest = self._highest_within_reach(odds)
         peak = ops.cast(ops.logical_and(odds >= highest, digit > 0.5), rows.dtype)
         picked = in_slots(peak, self.slots)
-        # A peak and its two neighbours, each as much as it sees a digit.
-        seen = ops.pad(rows * digit[..., None], ((0, 0), (1, 1), (0, 0)))
-        smooth = seen[:, :-2] + seen[:, 1:-1] + seen[:, 2:]
-        smooth = smooth / ops.maximum(ops.sum(smooth, -1, keepdims=True), 1e-7)
-        probabilities, classes = picked_rows(picked, smooth, digits_only=True)
-        near = self._highest_within_reach(ops.sum(picked, 1))
-        stray = ops.max(digit * (1 - near), axis=-1)
+        near = ops.matmul(picked, within(length, self.reach))
+        below = ops.sum(picked * odds[:, None], -1, keepdims=True) - odds[:, None]
+        weights = near * ops.maximum(1 - below / FALL, 0.0)
+        weights = weights / ops.maximum(ops.sum(weights, -1, keepdims=True), 1.0)
+        probabilities, classes = picked_rows(weights, rows, digits_only=True)
+        stray = ops.max(digit * (1 - ops.max(near, axis=1)), axis=-1)
         shown = ops.sum(probabilities * ops.one_hot(classes, rows.shape[-1], dtype=rows.dtype), -1)
-        boxes = ops.matmul(picked, offsets + self._middles(length))
+        boxes = ops.matmul(weights, offsets + self._middles(length))
         return {
             "probabilities": probabilities,
             "classes": classes,
@@ -218,7 +220,7 @@ def picked_rows(picked, rows, digits_only: bool = False):
     """The row of each slot's position, and its most probable class; blank where a slot has no position.
 
     Args:
-        picked: one-hot (n, slots, T).
+        picked: one-hot (n, slots, T), or weights of several positions that sum to 1.
         rows: (n, T, classes), rows sum to 1.
         digits_only: the class is that of the most probable digit even where blank is more probable.
 
@@ -269,6 +271,12 @@ def earlier(length: int, gap: int):
     """(length, length): 0 where column u lies at least `gap` before row t, else so low that it cannot count."""
     t, u = np.arange(length)[:, None], np.arange(length)
     return ops.convert_to_tensor(np.where(u <= t - gap, 0.0, LEAST).astype("float32"))
+
+
+def within(length: int, reach: int):
+    """(length, length): 1 where row and column are at most `reach` apart, else 0."""
+    t = np.arange(length)
+    return ops.convert_to_tensor((np.abs(t[:, None] - t) <= reach).astype("float32"))
 
 
 def log_sum_exp(values):

@@ -15,8 +15,7 @@ from pipeline import models
 from pipeline.errors import DataError
 from pipeline.files import replacing
 from pipeline.images import ImageSet
-from pipeline.readings import Readings, left_to_right
-from pipeline.scoring import blank_of, scores_of_slots
+from pipeline.readings import Readings
 
 # ONNX Runtime reads this when it is imported, and without it writes a device id below the home folder there and then.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -28,6 +27,8 @@ TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.05
 """The same for a side of a box, in pixels."""
 _BATCH = 250
+_NUDGES = 64
+"""How many pictures with one pixel a grey level off are read to see whether a reading is steady."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,26 @@ class Parity:
 
     Attributes:
         pictures: how many were compared.
-        largest_difference: of a probability.
         same_readings: pictures whose classes are equal in every slot.
-        near_ties: pictures read differently where the two best classes lie within twice the tolerance of each other.
-        largest_box_difference: in pixels, over pictures read the same, box ties left out; None without boxes.
-        box_ties: pictures with other boxes and two digits whose scores lie within twice the tolerance of each other:
-            which of two regions comes first, or stays, is then a matter of rounding.
+        differing: pictures with another class, or with a probability or a box beyond its tolerance.
+        unsteady: those of them where rounding decides: Keras itself reads as ONNX Runtime does, or at least half as
+            near, once one pixel is one grey level lighter or darker. A reading makes choices, such as which of two
+            equally high windows is the peak, and the two runtimes round differently.
+        largest_difference: of a probability, unsteady pictures left out.
+        largest_box_difference: in pixels, of the same pictures; None without boxes.
     """
 
     pictures: int
-    largest_difference: float
     same_readings: int
-    near_ties: int
+    differing: int
+    unsteady: int
+    largest_difference: float
     largest_box_difference: float | None = None
-    box_ties: int = 0
 
     @property
     def holds(self) -> bool:
-        """Probabilities and boxes within their tolerances, and every reading equal but for near-ties."""
-        near = self.largest_difference <= TOLERANCE and (self.largest_box_difference or 0.0) <= BOX_TOLERANCE
-        return near and self.same_readings + self.near_ties == self.pictures
+        """Every picture is read the same, within the tolerances, but for a few unsteady ones."""
+        return self.differing == self.unsteady <= _most_unsteady(self.pictures)
 
     def as_dict(self) -> dict[str, float | int | bool]:
         """For the manifest; differences with two digits, so that they are the same from run to run."""
@@ -157,31 +158,64 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     graph = models.reader(model)
-    largest, same, ties, off, box_ties = 0.0, 0, 0, [], 0
-    for start in tqdm(range(0, len(pictures), _BATCH), desc="Keras against ONNX", disable=None):
-        images = pictures.images[start : start + _BATCH]
-        ours = Readings.of({name: value.numpy() for name, value in graph(images).items()})
-        theirs = Readings.of(dict(zip(names, session.run(None, {"images": images}), strict=True)))
-        largest = max(largest, float(np.abs(ours.probabilities - theirs.probabilities).max()))
-        equal = (ours.classes == theirs.classes).all(axis=1)
-        best = np.sort(ours.probabilities, axis=-1)
-        close = (best[..., -1] - best[..., -2]).min(axis=1) <= 2 * TOLERANCE
-        if ours.boxes is not None:
-            differences, tied = _box_differences(ours, theirs, blank_of(pictures.class_names))
-            off.append(float(differences[equal & ~tied].max(initial=0.0)))
-            box_ties += int((equal & tied).sum())
-        same += int(equal.sum())
-        ties += int((~equal & close).sum())
-    return Parity(len(pictures), largest, same, ties, max(off) if off else None, box_ties)
+    ours = models.read(graph, pictures.images, batch=_BATCH, progress="Keras")
+    starts = tqdm(range(0, len(pictures), _BATCH), desc="ONNX Runtime", leave=False, disable=None)
+    parts = [session.run(None, {"images": pictures.images[start : start + _BATCH]}) for start in starts]
+    theirs = Readings.of(
+        {name: np.concatenate(rows) for name, rows in zip(names, zip(*parts, strict=True), strict=True)}
+    )
+
+    equal, probabilities, boxes = _differences(ours, theirs)
+    differing = np.flatnonzero(_distance(ours, theirs) > 1)
+    steady = np.ones(len(pictures), bool)
+    # More cannot be rounding; there is no need to look at each.
+    if len(differing) <= _most_unsteady(len(pictures)):
+        steady[differing] = [
+            not _unsteady(graph, pictures.images[i], _row(ours, i), _row(theirs, i)) for i in differing
+        ]
+    return Parity(
+        pictures=len(pictures),
+        same_readings=int(equal.sum()),
+        differing=len(differing),
+        unsteady=int((~steady).sum()),
+        largest_difference=float(probabilities[steady].max(initial=0.0)),
+        largest_box_difference=None if boxes is None else float(boxes[steady].max(initial=0.0)),
+    )
 
 
-def _box_differences(ours: Readings, theirs: Readings, blank: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Float (n,): the largest difference of a side; bool (n,): whether a tie explains one beyond the tolerance."""
-    here, there = (left_to_right(readings, blank) for readings in (ours, theirs))
-    differences = np.abs(here.boxes - there.boxes).max(axis=(1, 2))
-    scores = np.sort(np.where(ours.classes == blank, np.nan, scores_of_slots(ours)), axis=1)
-    gaps = np.nan_to_num(np.diff(scores, axis=1), nan=1.0)
-    return differences, (differences > BOX_TOLERANCE) & (gaps.min(axis=1, initial=1.0) <= 2 * TOLERANCE)
+def _most_unsteady(pictures: int) -> int:
+    return max(1, pictures // 200)
+
+
+def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Bool (n,): whether all classes are equal; float (n,): the largest differences of a probability and of a side."""
+    equal = (ours.classes == theirs.classes).all(axis=1)
+    probabilities = np.abs(ours.probabilities - theirs.probabilities).max(axis=(1, 2))
+    return equal, probabilities, None if ours.boxes is None else np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
+
+
+def _distance(ours: Readings, theirs: Readings) -> np.ndarray:
+    """Float (n,): the largest difference in tolerances; infinite where a class differs."""
+    equal, probabilities, boxes = _differences(ours, theirs)
+    distance = probabilities / TOLERANCE
+    if boxes is not None:
+        distance = np.maximum(distance, boxes / BOX_TOLERANCE)
+    return np.where(equal, distance, np.inf)
+
+
+def _unsteady(graph: models.Reader, picture: np.ndarray, ours: Readings, theirs: Readings) -> bool:
+    """Whether Keras reads uint8 (H, W, C) as `theirs`, or at least half as near, once one pixel is a level off."""
+    random = np.random.default_rng(0)
+    nudged = np.repeat(picture[None], _NUDGES, axis=0)
+    where = (np.arange(_NUDGES), *(random.integers(0, size, _NUDGES) for size in picture.shape))
+    step = random.choice([-1, 1], _NUDGES)
+    nudged[where] = np.clip(nudged[where].astype(int) + step, 0, 255)
+    return bool(_distance(models.read(graph, nudged), theirs).min() < _distance(ours, theirs)[0] / 2)
+
+
+def _row(readings: Readings, index: int) -> Readings:
+    arrays = (readings.probabilities, readings.classes, readings.confidence, readings.boxes)
+    return Readings(*(array if array is None else array[index : index + 1] for array in arrays))
 
 
 def sha256(path: Path) -> str:

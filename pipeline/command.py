@@ -5,6 +5,7 @@ import contextlib
 import errno
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,11 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads the output has enough, as `head` has. Python would try once more to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except PipelineError as error:
         _fail(error)
     except OSError as error:

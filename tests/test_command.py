@@ -102,3 +102,19 @@ def test_a_folder_is_replaced_whole(tmp_path):
             write_text(temporary / name, name)
     assert [path.name for path in target.iterdir()] == ["b"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_who_stops_reading_gets_no_complaint(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pipeline import command\n"
+        "def main() -> None:\n    for number in range(100_000): print(number)\n"
+        "command.run(main)\n"
+    )
+    piped = subprocess.run(
+        ["bash", "-c", '"$0" "$1" | head -1; exit ${PIPESTATUS[0]}', sys.executable, script],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert (piped.returncode, piped.stdout, piped.stderr) == (141, "0\n", "")

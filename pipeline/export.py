@@ -165,14 +165,13 @@ def compare(model: keras.Model, path: Path, pictures: ImageSet) -> Parity:
         {name: np.concatenate(rows) for name, rows in zip(names, zip(*parts, strict=True), strict=True)}
     )
 
-    equal, probabilities, boxes = _differences(ours, theirs)
-    differing = np.flatnonzero(_distance(ours, theirs) > 1)
+    equal, probabilities, boxes = differences = _differences(ours, theirs)
+    distance = _distance(*differences)
+    differing = np.flatnonzero(distance > 1)
     steady = np.ones(len(pictures), bool)
     # More cannot be rounding; there is no need to look at each.
     if len(differing) <= _most_unsteady(len(pictures)):
-        steady[differing] = [
-            not _unsteady(graph, pictures.images[i], _row(ours, i), _row(theirs, i)) for i in differing
-        ]
+        steady[differing] = [not _unsteady(graph, pictures.images[i], _row(theirs, i), distance[i]) for i in differing]
     return Parity(
         pictures=len(pictures),
         same_readings=int(equal.sum()),
@@ -194,23 +193,22 @@ def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarr
     return equal, probabilities, None if ours.boxes is None else np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
 
 
-def _distance(ours: Readings, theirs: Readings) -> np.ndarray:
-    """Float (n,): the largest difference in tolerances; infinite where a class differs."""
-    equal, probabilities, boxes = _differences(ours, theirs)
+def _distance(equal: np.ndarray, probabilities: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
+    """Float (n,): of `_differences` the largest, in tolerances; infinite where a class differs."""
     distance = probabilities / TOLERANCE
     if boxes is not None:
         distance = np.maximum(distance, boxes / BOX_TOLERANCE)
     return np.where(equal, distance, np.inf)
 
 
-def _unsteady(graph: models.Reader, picture: np.ndarray, ours: Readings, theirs: Readings) -> bool:
-    """Whether Keras reads uint8 (H, W, C) as `theirs`, or at least half as near, once one pixel is a level off."""
+def _unsteady(graph: models.Reader, picture: np.ndarray, theirs: Readings, distance: float) -> bool:
+    """Whether Keras comes at least half as near to `theirs` as `distance` once a pixel of uint8 (H, W, C) is nudged."""
     random = np.random.default_rng(0)
     nudged = np.repeat(picture[None], _NUDGES, axis=0)
     where = (np.arange(_NUDGES), *(random.integers(0, size, _NUDGES) for size in picture.shape))
     step = random.choice([-1, 1], _NUDGES)
     nudged[where] = np.clip(nudged[where].astype(int) + step, 0, 255)
-    return bool(_distance(models.read(graph, nudged), theirs).min() < _distance(ours, theirs)[0] / 2)
+    return bool(_distance(*_differences(models.read(graph, nudged), theirs)).min() < distance / 2)
 
 
 def _row(readings: Readings, index: int) -> Readings:

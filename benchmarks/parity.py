@@ -1,44 +1,25 @@
 """Keras in float32, the exported graph, and the service over HTTP, on every picture of the test split.
 
-`python -m benchmarks.parity` asks a running service for each packaged model: probabilities within 1e-4, and the same
-reading but for near-ties, which are counted and listed. It needs what `make repro` leaves behind. Exit 3 where they
-differ.
+`python -m benchmarks.parity` asks a running service for each packaged model, and holds it to what the stage `package`
+holds the graph to: the same readings within the tolerances of pipeline/parity.py, but for a few that rounding decides.
+It needs what `make repro` leaves behind. Exit 3 where they differ.
 """
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
 from tqdm import tqdm
 
-from pipeline import command, models, params
+from pipeline import command, models, params, parity
 from pipeline.errors import DataError
-from pipeline.export import TOLERANCE
 from pipeline.images import ImageSet
 from pipeline.readings import Readings, left_to_right
 from pipeline.runtime import Reader, load_manifests
 
 _BATCH = 256
-_DECIMALS = 5e-7
-"""Of half a last digit: the service says six decimals."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Where two ways to read differ, over n pictures.
-
-    Attributes:
-        largest: difference of a probability.
-        near_ties: pictures read differently whose two best classes lie within twice the tolerance in such a slot.
-        others: pictures read differently without that.
-    """
-
-    largest: float
-    near_ties: tuple[int, ...]
-    others: tuple[int, ...]
 
 
 def main(
@@ -60,24 +41,21 @@ def main(
     settings = params.load(Path("params.yaml"))
     broken = []
     for task, manifest in load_manifests(artifacts).items():
-        network = models.load(models_folder / manifest.strategy / "model.keras")
         reader = Reader.load(artifacts / task)
+        keras = _keras(models_folder / manifest.strategy / "model.keras", reader)
         for suite in settings.suites_of(task):
             path = data / task / suite / "test.npz"
             if not path.is_file():
                 continue
             images = ImageSet.load(path).images[: pictures or None]
-            keras = _ordered(models.read(network, images), reader)
-            onnx = _ordered(_joined(reader, images), reader)
-            http = over_http(url, images, reader)
-            for name, said in (("ONNX", onnx), ("HTTP", http)):
-                found = difference(keras, said)
-                ties = ", ".join(map(str, found.near_ties[:20])) or "none"
-                print(f"{task}/{suite}: {name}, {len(images)} pictures: largest {found.largest:.1e}, near-ties: {ties}")
-                if found.largest > TOLERANCE + _DECIMALS or found.others:
-                    broken.append(f"{task}/{suite}, {name}: pictures {found.others[:10]}, {found.largest:.1e}")
+            others = {"ONNX": _ordered(_joined(reader, images), reader), "HTTP": over_http(url, images, reader)}
+            for name, said in others.items():
+                found = parity.compare(keras, images, said)
+                print(f"{task}/{suite}, {name}: {found}")
+                if not found.holds:
+                    broken.append(f"{task}/{suite}, {name}: {found}")
     if broken:
-        raise DataError(f"Keras and what is served differ: {'; '.join(broken)}; expected at most {TOLERANCE}")
+        raise DataError(f"Keras and what is served differ: {'; '.join(broken)}")
 
 
 def over_http(url: str, images: np.ndarray, reader: Reader) -> Readings:
@@ -104,17 +82,9 @@ def over_http(url: str, images: np.ndarray, reader: Reader) -> Readings:
     return Readings(np.array(rows, np.float32), np.array(classes, np.uint8), np.array(confidences, np.float32))
 
 
-def difference(one: Readings, other: Readings) -> Difference:
-    """Compare readings of the same pictures."""
-    same = one.classes == other.classes
-    best = np.sort(one.probabilities, axis=-1)
-    tied = best[..., -1] - best[..., -2] <= 2 * TOLERANCE
-    read = same.all(axis=1)
-    ties = ~read & (same | tied).all(axis=1)
-    gaps = np.abs(one.probabilities - other.probabilities).max(axis=(1, 2))
-    # Of two slots as good as tied, which comes first is a matter of rounding, and their rows change places with them.
-    largest = float(gaps[~ties].max(initial=0.0))
-    return Difference(largest, tuple(np.flatnonzero(ties).tolist()), tuple(np.flatnonzero(~read & ~ties).tolist()))
+def _keras(path: Path, reader: Reader) -> parity.Read:
+    graph = models.reader(models.load(path))
+    return lambda images: _ordered(models.read(graph, images), reader)
 
 
 def _joined(reader: Reader, images: np.ndarray) -> Readings:

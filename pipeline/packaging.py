@@ -5,8 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline.export import OPSET, Parity, sha256
+from pipeline.export import OPSET, sha256
 from pipeline.images import ImageSet
+from pipeline.parity import Parity
 from pipeline.scoring import Score
 
 CARRIED = (

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline import command, export, leaderboard, models, packaging, params, reporting
+from pipeline import command, export, leaderboard, models, packaging, params, parity, reporting
 from pipeline.errors import DataError
 from pipeline.files import read_json, write_json, write_text
 from pipeline.images import ImageSet
@@ -27,15 +27,15 @@ def main(
     network = models.load(model_folder / strategy / "model.keras")
     training = read_json(model_folder / strategy / "training.json")
     export.to_onnx(network, model)
-    parity = {}
+    proofs = {}
     for suite in [name for name in settings.suites_of(task) if name in training["suites"]]:
         test = ImageSet.load(data / suite / "test.npz")
-        parity[suite] = export.compare(network, model, test)
-        if not parity[suite].holds:
+        proofs[suite] = parity.of_export(network, model, test)
+        if not proofs[suite].holds:
             model.unlink()
-            raise DataError(f"{model}: Keras and ONNX disagree on {suite}: {parity[suite]}; nothing was packaged")
+            raise DataError(f"{model}: Keras and ONNX disagree on {suite}: {proofs[suite]}; nothing was packaged")
     rows = leaderboard.scores(leaderboard.evaluations(evaluation, [strategy]), settings.suites_of(task))
-    content = packaging.manifest(model, training, candidate, test, rows, parity, boxes="boxes" in network.output)
+    content = packaging.manifest(model, training, candidate, test, rows, proofs, boxes="boxes" in network.output)
     write_json(manifest, content)
     write_text(card, reporting.model_card(content, rows))
 

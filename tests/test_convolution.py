@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import convolution, export, illustrations, models, normalization, params, strategies
+from pipeline import convolution, export, illustrations, models, normalization, params, parity, strategies
 from pipeline.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def test_channels_first_learns_and_exports(trained, embedded, tmp_path):
     for name in ("channels_first", "avg"):
         assert (models.read(trained[name], seen.images).classes == seen.labels).mean() >= 0.9
         export.to_onnx(trained[name], tmp_path / f"{name}.onnx")
-        assert export.compare(trained[name], tmp_path / f"{name}.onnx", seen).holds
+        assert parity.of_export(trained[name], tmp_path / f"{name}.onnx", seen).holds
 
 
 def test_a_channels_first_model_reads_where_tensorflow_has_no_onednn(trained, digits, tmp_path):

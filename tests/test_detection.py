@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import boxes, detection, export, models, normalization, proposals, training
+from pipeline import boxes, detection, export, models, normalization, parity, proposals, training
 from pipeline.images import BLANK, SCENE_SLOTS
 from pipeline.layers import Detections, Proposals, RegionAlign
 from pipeline.strategies import fast_rcnn, faster_rcnn
@@ -285,5 +285,5 @@ def test_faster_rcnn_exports_whole_to_the_same_bytes_twice(detectors, scenes, tm
         export.to_onnx(model, tmp_path / f"{name}.onnx")
     assert export.sha256(tmp_path / "a.onnx") == export.sha256(tmp_path / "b.onnx")
     for few in (scenes.take(slice(0, 1)), scenes):
-        parity = export.compare(model, tmp_path / "a.onnx", few)
-        assert parity.holds, parity
+        said = parity.of_export(model, tmp_path / "a.onnx", few)
+        assert said.holds, said

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import export
+from pipeline import export, parity
 from pipeline.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import Peaks
 from pipeline.layers.readout import best
@@ -44,25 +44,25 @@ def noise():
 
 
 def test_the_same_model_agrees_in_classes_probabilities_and_boxes(exported, noise):
-    parity = export.compare(reader(), exported, noise)
-    assert parity.holds
-    assert parity.same_readings == len(noise)
-    assert parity.differing == parity.unsteady == 0
-    assert 0 <= parity.largest_box_difference <= export.BOX_TOLERANCE
-    assert parity.as_dict()["holds"] is True
+    said = parity.of_export(reader(), exported, noise)
+    assert said.holds
+    assert said.same_readings == len(noise)
+    assert said.differing == said.unsteady == 0
+    assert 0 <= said.largest_box_difference <= parity.BOX_TOLERANCE
+    assert said.as_dict()["holds"] is True
 
 
 def test_boxes_elsewhere_do_not_hold(exported, noise):
-    parity = export.compare(reader(box_bias=-0.5), exported, noise)
-    assert parity.same_readings == len(noise)
-    assert parity.largest_box_difference == pytest.approx(0.5, abs=1e-3)
-    assert not parity.holds
+    said = parity.of_export(reader(box_bias=-0.5), exported, noise)
+    assert said.same_readings == len(noise)
+    assert said.largest_box_difference == pytest.approx(0.5, abs=1e-3)
+    assert not said.holds
 
 
 def test_other_scores_do_not_hold(exported, noise):
-    parity = export.compare(reader(score_bias=0.2), exported, noise)
-    assert parity.differing > parity.unsteady
-    assert not parity.holds
+    said = parity.of_export(reader(score_bias=0.2), exported, noise)
+    assert said.differing > said.unsteady
+    assert not said.holds
 
 
 def choosing(edge, to=0.9):
@@ -99,6 +99,6 @@ def test_a_picture_that_a_grey_level_reads_otherwise_may_differ(
     images[:differing, :2] = 255
     images[:differing, 2, 0] = 255 if edge == 0.6 else 0
     seen = ImageSet(images, np.zeros((pictures, 1), np.uint8), ("a", "b"), "embedded")
-    parity = export.compare(choosing(0.5 - 1e-7, to), tmp_path / "model.onnx", seen)
-    assert (parity.differing, parity.unsteady, parity.holds) == (differing, unsteady, holds)
-    assert parity.largest_difference == pytest.approx(0.0 if holds else abs(to - 0.6), abs=1e-3)
+    said = parity.of_export(choosing(0.5 - 1e-7, to), tmp_path / "model.onnx", seen)
+    assert (said.differing, said.unsteady, said.holds) == (differing, unsteady, holds)
+    assert said.largest_difference == pytest.approx(0.0 if holds else abs(to - 0.6), abs=1e-3)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import composition, export, models, normalization, params, readings, strategies, training
+from pipeline import composition, export, models, normalization, params, parity, readings, strategies, training
 from pipeline.errors import ConfigurationError
 from pipeline.images import BLANK, ImageSet
 
@@ -162,9 +162,9 @@ def test_it_exports_to_the_same_bytes_twice_and_agrees_with_keras(trained, tmp_p
     for name in "ab":
         export.to_onnx(trained.model, tmp_path / f"{name}.onnx")
     assert export.sha256(tmp_path / "a.onnx") == export.sha256(tmp_path / "b.onnx")
-    parity = export.compare(trained.model, tmp_path / "a.onnx", trained.seen)
-    assert parity.holds, parity
-    assert parity.pictures == len(trained.seen)
+    said = parity.of_export(trained.model, tmp_path / "a.onnx", trained.seen)
+    assert said.holds, said
+    assert said.pictures == len(trained.seen)
 
 
 @pytest.mark.parametrize("name", strategies.strategy_names())

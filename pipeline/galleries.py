@@ -148,7 +148,7 @@ def _fill(
         # Ticks take part in the layout even where no axis is drawn, and most of its time.
         axis.set(xticks=[], yticks=[])
     boxes = _boxed(readings, pictures)
-    hits = found(_of(readings, shown), pictures.take(shown)) if boxes else [None] * len(shown)
+    hits = found(readings.take(shown), pictures.take(shown)) if boxes else [None] * len(shown)
     for axis, index, hit in zip(axes.ravel(), shown, hits, strict=False):
         axis.imshow(pictures.images[index], cmap="gray", vmin=0, vmax=255)
         if boxes:
@@ -163,10 +163,6 @@ def _fill(
             weight="normal",
             pad=3,
         )
-
-
-def _of(readings: Readings, index: np.ndarray) -> Readings:
-    return Readings(*(getattr(readings, name)[index] for name in ("probabilities", "classes", "confidence", "boxes")))
 
 
 def _draw_boxes(axis: Axes, readings: Readings, pictures: ImageSet, index: int, hit: np.ndarray) -> None:

@@ -20,7 +20,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 TOLERANCE = 1e-4
-"""The largest difference of a probability that still counts as the same."""
+"""The largest difference of a probability or a confidence that still counts as the same."""
 BOX_TOLERANCE = 0.05
 """The same for a side of a box, in pixels."""
 _BATCH = 250
@@ -42,7 +42,7 @@ class Parity:
         unsteady: those of them where rounding decides: Keras itself reads so, or at least half as near, once one pixel
             is one grey level lighter or darker. A reading makes choices, such as which of two equally high windows is
             the peak, and two runtimes round differently.
-        largest_difference: of a probability, unsteady pictures left out.
+        largest_difference: of a probability, the confidence included, unsteady pictures left out.
         largest_box_difference: in pixels, of the same pictures; None without boxes.
     """
 
@@ -106,7 +106,7 @@ def compare(read: Read, images: np.ndarray, theirs: Readings) -> Parity:
     steady = np.ones(len(images), bool)
     # More cannot be rounding; there is no need to look at each.
     if len(differing) <= _most_unsteady(len(images)):
-        steady[differing] = [not _unsteady(read, images[i], _row(theirs, i), distance[i]) for i in differing]
+        steady[differing] = [not _unsteady(read, images[i], theirs.take([i]), distance[i]) for i in differing]
     return Parity(
         pictures=len(images),
         same_readings=int(equal.sum()),
@@ -122,20 +122,24 @@ def _most_unsteady(pictures: int) -> int:
 
 
 def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Bool (n,): whether all classes are equal; float (n,): the largest differences of a probability and of a side."""
+    """Bool (n,): whether all classes are equal; float (n,): the largest differences of a probability and of a side.
+
+    The confidence is one of the probabilities.
+    """
     equal = (ours.classes == theirs.classes).all(axis=1)
     probabilities = np.abs(ours.probabilities - theirs.probabilities).max(axis=(1, 2))
+    probabilities = np.maximum(probabilities, np.abs(ours.confidence - theirs.confidence))
     if ours.boxes is None or theirs.boxes is None:
         return equal, probabilities, None
     return equal, probabilities, np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
 
 
 def _distance(equal: np.ndarray, probabilities: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
-    """Float (n,): of `_differences` the largest, in tolerances; infinite where a class differs."""
+    """Float (n,): of `_differences` the largest, in tolerances; infinite where a class differs, or a number is none."""
     distance = probabilities / TOLERANCE
     if boxes is not None:
         distance = np.maximum(distance, boxes / BOX_TOLERANCE)
-    return np.where(equal, distance, np.inf)
+    return np.where(equal & np.isfinite(distance), distance, np.inf)
 
 
 def _unsteady(read: Read, picture: np.ndarray, theirs: Readings, distance: float) -> bool:
@@ -146,8 +150,3 @@ def _unsteady(read: Read, picture: np.ndarray, theirs: Readings, distance: float
     step = random.choice([-1, 1], _NUDGES)
     nudged[where] = np.clip(nudged[where].astype(int) + step, 0, 255)
     return bool(_distance(*_differences(read(nudged), theirs)).min() < distance / 2)
-
-
-def _row(readings: Readings, index: int) -> Readings:
-    arrays = (readings.probabilities, readings.classes, readings.confidence, readings.boxes)
-    return Readings(*(array if array is None else array[index : index + 1] for array in arrays))

@@ -42,6 +42,10 @@ class Readings:
             boxes=None if boxes is None else np.asarray(boxes, np.float32),
         )
 
+    def take(self, index: np.ndarray | list[int] | slice) -> "Readings":
+        """Those of the pictures at `index`."""
+        return Readings(*(None if array is None else array[index] for array in vars(self).values()))
+
     def save(self, path: Path) -> None:
         """Write an uncompressed `.npz`."""
         write_arrays(path, {name: getattr(self, name) for name in OUTPUTS if getattr(self, name) is not None})

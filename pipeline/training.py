@@ -193,7 +193,7 @@ def adamw(learning_rate: float, weight_decay: float) -> Optimizer:
 
 
 def one_cycle(peak: float, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """A cosine rise from a tenth of `peak` over the first fifth of the steps, then a cosine fall to nothing."""
+    """A line from a tenth of `peak` to it over the first fifth of the steps, then a cosine down to its thousandth."""
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=peak / 10,
         warmup_target=peak,

@@ -175,12 +175,18 @@ def test_a_reading_holds_one_digit_a_place_by_falling_probability():
     assert out["confidence"] == pytest.approx(np.prod(sure), abs=1e-4)
 
 
-def test_a_scene_without_digits_is_blank_and_more_than_eight_are_cut():
+def test_a_scene_without_digits_is_blank_and_of_more_than_eight_it_is_not_sure():
     empty = {name: value.numpy()[0] for name, value in Detections(112)(filled()).items()}
     assert (empty["classes"] == BLANK).all()
     assert empty["confidence"] == pytest.approx(1, abs=1e-4)
-    many = said(*[((12 * i, 0, 12 * i + 10, 20), i, 5.0 + i) for i in range(9)])
-    assert Detections(112)(many)["classes"].numpy()[0].tolist() == [8, 7, 6, 5, 4, 3, 2, 1]
+    digits = [((12 * i, 0, 12 * i + 10, 20), i, 7.0 + i) for i in range(9)]
+    eight = Detections(112)(filled(*digits[1:]))
+    nine = Detections(112)(said(*digits))
+    for read in (eight, nine):
+        assert read["classes"].numpy()[0].tolist() == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert eight["confidence"].numpy()[0] > 0.98
+    # As probable as that there is nothing where the ninth seems to be.
+    assert nine["confidence"].numpy()[0] == pytest.approx(1 / (10 + np.exp(7)), rel=0.02)
 
 
 def test_targets_are_the_true_box_that_a_region_overlaps_most():

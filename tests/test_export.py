@@ -65,6 +65,17 @@ def test_other_scores_do_not_hold(exported, noise):
     assert not said.holds
 
 
+def test_another_confidence_does_not_hold(exported, noise):
+    honest = reader()
+    images = honest.inputs[0]
+    said = honest(images)
+    boasting = keras.Model(images, {**said, "confidence": keras.ops.ones_like(said["confidence"])})
+    found = parity.of_export(boasting, exported, noise)
+    assert found.same_readings == len(noise)
+    assert found.largest_difference > 0.1
+    assert not found.holds
+
+
 def choosing(edge, to=0.9):
     """A model whose reading jumps where the mean of a picture, on the scale 0 to 1, passes `edge`."""
     images = keras.Input((4, 4, 1), dtype="uint8", name="images")

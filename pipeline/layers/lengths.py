@@ -10,7 +10,7 @@ from pipeline.layers.readout import best
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class LengthAndDigits(keras.layers.Layer):
-    """The reading of highest joint probability (Goodfellow et al. 2013, section 3).
+    """The reading of highest joint probability (Goodfellow et al. 2013, section 4).
 
     Logits of the length (n, slots + 1) and of the digits (n, slots, 10), where digit i counts only if the length is
     more than i -> `probabilities` (n, slots, 11), `classes` (n, slots), `confidence` (n,). The length L is the one with

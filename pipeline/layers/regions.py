@@ -17,8 +17,8 @@ ROUNDS = 12
 class RegionAlign(keras.layers.Layer):
     """Every region at one size, by bilinear interpolation at the middles of its bins.
 
-    RoIAlign (He et al. 2017, section 3) with one sample a bin, which they found to be as good as four; with stride 1 it
-    warps regions of a picture (Girshick et al. 2014, appendix A).
+    RoIAlign (He et al. 2017, section 3) with one sample a bin, which they found to be nearly as good as four; with
+    stride 1 it warps regions of a picture (Girshick et al. 2014, appendix A).
 
     [maps (n, H, W, C), regions float32 (n, k, 4) in pixels] -> (n * k, size, size, C), in the layer's dtype.
 
@@ -158,8 +158,8 @@ class Detections(keras.layers.Layer):
 
     Regions are refined by their offsets. A place holds one digit, whatever its class: of two boxes that have more than
     a share of the smaller one in common, the one that is surer to hold any digit stays. The confidence is the
-    probability that every digit that is read has its class, times the probability that the boxes which stayed, but are
-    too improbable to be read, hold nothing.
+    probability that every digit that is read has its class, times the probability that the boxes which stayed and are
+    not read hold nothing: those that are too improbable, and where more than eight are not, all but the surest eight.
 
     Args:
         side: pixels along each side of the picture.
@@ -188,8 +188,10 @@ class Detections(keras.layers.Layer):
         alive = geometry.survivors(rivals, ROUNDS)
         digit = 1 - rows[..., BLANK]
         read = ops.logical_and(alive, digit >= self.threshold)
-        dropped = ops.logical_and(alive, digit < self.threshold)
-        nothing = ops.prod(ops.where(dropped, rows[..., BLANK], 1.0), axis=-1)
+        # The surest come first.
+        read = ops.logical_and(read, ops.cumsum(ops.cast(read, "int32"), axis=-1) <= SCENE_SLOTS)
+        unread = ops.logical_and(alive, ops.logical_not(read))
+        nothing = ops.prod(ops.where(unread, rows[..., BLANK], 1.0), axis=-1)
 
         best = ops.where(read, ops.max(rows[..., :BLANK], axis=-1), 0.0)
         top, place = ops.top_k(best, SCENE_SLOTS)

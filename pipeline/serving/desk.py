@@ -124,15 +124,6 @@ class Desk:
         return taken or self._taken()
 
 
-def _part(readings: Readings, start: int, stop: int) -> Readings:
-    return Readings(
-        probabilities=readings.probabilities[start:stop],
-        classes=readings.classes[start:stop],
-        confidence=readings.confidence[start:stop],
-        boxes=None if readings.boxes is None else readings.boxes[start:stop],
-    )
-
-
 def _delivered(jobs: list[_Job], readings: Readings | None, error: Exception | None) -> None:
     def deliver() -> None:
         start = 0
@@ -141,7 +132,7 @@ def _delivered(jobs: list[_Job], readings: Readings | None, error: Exception | N
                 if readings is None:
                     job.answer.set_exception(error)
                 else:
-                    job.answer.set_result(_part(readings, start, start + len(job.images)))
+                    job.answer.set_result(readings.take(slice(start, start + len(job.images))))
             start += len(job.images)
 
     # A closed loop raises: nobody waits any more.

@@ -129,7 +129,7 @@ class Joint(detection.TwoPart):
         there = truth[..., 1:]
         overlap = geometry.overlaps(ops.convert_to_tensor(self.anchors), there)
         best, slot = ops.max(overlap, axis=-1), ops.argmax(overlap, axis=-1)
-        # A tenth of a pixel's leeway: anchors that fit equally well are all the best.
+        # Anchors that fit equally well, but for rounding, are all the best.
         closest = (overlap >= ops.max(overlap, axis=1, keepdims=True) - 1e-4) & (overlap > 0.2)
         positive = ops.cast((best >= POSITIVE) | ops.any(closest, axis=-1), "float32")
         negative = ops.cast(best < NEGATIVE, "float32") * (1 - positive)

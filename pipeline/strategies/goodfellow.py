@@ -99,21 +99,14 @@ class _LengthAndDigits:
     """-log P(length) - sum of log P(digit i) over the digits there are (section 4 of the paper)."""
 
     def loss(self, truth, said):
-        digits, there = self._digits(truth)
+        ordered = left_aligned(truth, BLANK)
+        used = ops.not_equal(ordered, BLANK)
+        digits, there = ops.where(used, ordered, ops.zeros_like(ordered)), ops.cast(used, "float32")
         length = ops.sum(there, -1)
         loss = keras.losses.sparse_categorical_crossentropy(length, said["length"], from_logits=True)
         each = keras.losses.sparse_categorical_crossentropy(digits, said["digits"], from_logits=True)
         return loss + ops.sum(each * there, -1)
 
     def right(self, truth, said):
-        digits, there = self._digits(truth)
-        length = ops.equal(ops.argmax(said["length"], -1), ops.cast(ops.sum(there, -1), "int64"))
-        read = ops.equal(ops.argmax(said["digits"], -1), ops.cast(digits, "int64"))
-        return ops.logical_and(length, ops.all(ops.logical_or(read, there < 0.5), -1))
-
-    @staticmethod
-    def _digits(truth):
-        """The digits from the left, 0 behind them, and float (n, slots), 1 where there is one."""
-        ordered = left_aligned(truth, BLANK)
-        there = ops.not_equal(ordered, BLANK)
-        return ops.where(there, ordered, ops.zeros_like(ordered)), ops.cast(there, "float32")
+        read = LengthAndDigits()(said["length"], said["digits"])["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth, BLANK)), -1)

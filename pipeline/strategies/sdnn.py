@@ -95,7 +95,7 @@ def _convolution(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
 
 
 class _DiscriminativeForward:
-    """log of the sum over all paths - log of the sum over the paths with the right digits (section VI.E)."""
+    """log of the sum over all paths - log of the sum over the paths with the right digits (section VI.D)."""
 
     def __init__(self, gap: int) -> None:
         self.gap = gap

@@ -40,8 +40,8 @@ def train(
 ) -> keras.Model:
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and boxes (n, 5, 4), and return a reader of them.
 
-    Every window of 28 columns, one for every 4 pixels, is one example: its class, and the box of its digit. All of a
-    strip's windows share one pass of the convolutions.
+    Every window, one for every 4 pixels, is one example: its class, and the box of its digit. All of a strip's windows
+    share one pass of the convolutions.
 
     Args:
         normalization: the mode applied to the strip.

@@ -10,7 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor exp study repro quick read pictures serve registry test test-full lint format locks clean
+.PHONY: help setup doctor exp study repro quick read pages serve registry test test-full lint format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,14 +31,8 @@ $(BIN)/registry: $(VENV)/.ready
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
 	@python -m stages.repro
 
-pictures:  ## copy the run's pictures that the pages of docs/ show
-	@mkdir -p docs/pictures/convolution
-	@cp reports/convolution/*.png docs/pictures/convolution/
-	@cp reports/comparison/accuracy-strips.png docs/pictures/
-	@cp reports/evaluation/faster_rcnn/scenes-readings.png docs/pictures/scenes.png
-	@cp reports/normalization/cifar10/before_after.png docs/pictures/normalization.png
-	@cp reports/normalization/cifar10/spectrum.png docs/pictures/whitening.png
-	@cp previews/cifar10/all.png docs/pictures/augmentation.png
+pages: setup  ## bring README.md and docs/ up to the run: its leaderboard, its pictures
+	@python -m stages.pages
 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
 	@python -m stages.repro --budget 0.1

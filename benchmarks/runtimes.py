@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import page
-from pipeline import command
+from benchmarks import PAGE
+from pipeline import command, pages
 from pipeline.runtime import Reader, load_manifests
 
 BATCHES = (1, 8, 32)
@@ -50,7 +50,7 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
     table = "\n".join(lines)
     print(table)
     if write:
-        page.write("runtimes", table)
+        pages.put(PAGE, "runtimes", table)
 
 
 def _together(

@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import load, page
-from pipeline import command
+from benchmarks import PAGE, load
+from pipeline import command, pages
 from pipeline.runtime import Reader
 
 ROOT = Path(__file__).parents[1]
@@ -113,7 +113,7 @@ def main(
     table = _table(measured, many)
     print(table)
     if write:
-        page.write(f"serving {task}", table)
+        pages.put(PAGE, f"serving {task}", table)
 
 
 def contenders(artifacts: Path, task: str, keras: Path, rivals: str, mlserver: str) -> list[Contender]:

@@ -37,6 +37,8 @@ class Score:
         sequence_accuracy, ci_low, ci_high: share of the pictures read whole, and its 95 % Wilson interval.
         sequence_if_independent: the share that would be, if each digit were read with `digit_accuracy` whatever
             becomes of the others; None where there are no digits.
+        count_accuracy: share of the pictures in which as many digits are read as there are; None where no class is
+            blank.
         map50: mean average precision at an overlap of 0.5; None where strategy or pictures have no boxes.
         coverage_995, accuracy_at_coverage: share read at the threshold chosen on valid, and how many of those are
             right here; None where no threshold reaches 99.5 % on valid.
@@ -55,6 +57,7 @@ class Score:
     ci_low: float
     ci_high: float
     sequence_if_independent: float | None
+    count_accuracy: float | None
     map50: float | None
     coverage_995: float | None
     accuracy_at_coverage: float | None
@@ -85,7 +88,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error (Guo et al. 2017, eq. 5): the mean gap, each bin weighted by its pictures."""
+        """Expected calibration error (Guo et al. 2017, eq. 3): the mean gap, each bin weighted by its pictures."""
         return float(np.sum(self.count * np.abs(self.accuracy - self.confidence)) / self.count.sum())
 
 
@@ -142,12 +145,21 @@ def digit_accuracy(classes: np.ndarray, labels: np.ndarray, blank: int | None, p
 def sequence_if_independent(digit_accuracy: float | None, labels: np.ndarray, blank: int | None) -> float | None:
     """Mean of `digit_accuracy` to the power of the number of digits in each picture of the truth, uint8 (n, slots).
 
-    So many pictures would be read whole if finding digits cost nothing and each were misread independently.
+    So many pictures would be read whole if each digit were missed or misread independently and none read that is not
+    there.
     """
     _expect_pictures(labels)
     if digit_accuracy is None:
         return None
     return float(np.mean(digit_accuracy ** _true(labels, blank).sum(axis=1)))
+
+
+def count_accuracy(classes: np.ndarray, labels: np.ndarray, blank: int | None) -> float | None:
+    """Share of the pictures in which as many digits are read as there are, whichever; None where no class is blank."""
+    classes, labels = _aligned(classes, labels, blank)
+    if blank is None:
+        return None
+    return float(np.mean(_true(classes, blank).sum(axis=1) == _true(labels, blank).sum(axis=1)))
 
 
 def wilson(correct: int, n: int) -> tuple[float, float]:
@@ -293,6 +305,7 @@ def measure(readings: Readings, pictures: ImageSet, threshold: float | None, pos
         "ci_low": low,
         "ci_high": high,
         "sequence_if_independent": sequence_if_independent(digits, pictures.labels, blank),
+        "count_accuracy": count_accuracy(readings.classes, pictures.labels, blank),
         "map50": map50(readings, pictures),
         "coverage_995": share,
         "accuracy_at_coverage": accuracy,

@@ -530,12 +530,15 @@ def test_the_report_shows_what_localisation_costs_and_the_boxes(tmp_path, three)
     boxed = three["good"] | {"suites": {"plain": {split: score | {"map50": 0.8765} for split, score in splits.items()}}}
     page = report_of({"boxed": boxed}, tmp_path)
     test = splits["test"]
-    shares = (f"{100 * test[name]:.2f}" for name in ("digit_accuracy", "sequence_if_independent"))
-    assert "<td>{}</td><td>{}</td>".format(*shares) in page
+    shares = (f"{100 * test[name]:.2f}" for name in ("digit_accuracy", "sequence_if_independent", "count_accuracy"))
+    assert "<td>{}</td><td>{}</td><td>{}</td>".format(*shares) in page
     assert "<td>87.65</td>" in page
     lines = leaderboard.markdown(leaderboard.scores({"boxed": boxed}, SUITES)).splitlines()
     cells = [cell.strip() for cell in lines[2].split("|")]
-    assert cells[6:8] == [f"{100 * test['sequence_if_independent']:.2f}", "87.65"]
+    assert cells[6:9] == [
+        *(f"{100 * test[name]:.2f}" for name in ("sequence_if_independent", "count_accuracy")),
+        "87.65",
+    ]
 
 
 @pytest.fixture
@@ -610,14 +613,14 @@ def test_the_markdown_table_holds_the_test_rows(three):
     lines = leaderboard.markdown(rows).splitlines()
     test = [row for row in rows if row.split == "test"]
     assert len(lines) == 2 + len(test)
-    assert {line.count("|") for line in lines} == {11}
+    assert {line.count("|") for line in lines} == {12}
     assert lines[2].startswith(f"| {test[0].suite} | good | {100 * test[0].sequence_accuracy:.2f} | ")
 
 
 def test_the_markdown_table_names_a_suite_once_and_leaves_blank_what_is_not_there(three):
     lines = leaderboard.markdown(leaderboard.scores(three, SUITES)).splitlines()[2:]
     assert [line.split("|")[1].strip() for line in lines] == ["plain", "", "", "", "blanks", "", ""]
-    assert {line.split("|")[7].strip() for line in lines} == {""}
+    assert {line.split("|")[8].strip() for line in lines} == {""}
 
 
 def test_what_is_read_from_right_to_left_is_scored_from_left_to_right(inside, tmp_path):

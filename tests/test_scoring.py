@@ -266,6 +266,14 @@ def test_whole_sequences_if_digits_failed_independently():
     assert score["sequence_if_independent"] == round(0.9**5, 6)
 
 
+def test_digits_are_counted_whichever_they_are():
+    truth = rows("12345", "12___", "12___", "_____")
+    said = rows("54321", "_3_4_", "123__", "_____")
+    assert scoring.count_accuracy(said, truth, BLANK) == 0.75
+    assert scoring.count_accuracy(said, truth, None) is None
+    assert scoring.measure(readings(said, [0.5] * 4), pictures(truth), None)["count_accuracy"] == 0.75
+
+
 def test_wilson_gives_the_published_interval():
     # Newcombe 1998, table I, method 3: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
     published = {
@@ -349,7 +357,7 @@ def test_measured_and_model_columns_make_a_row():
 def test_the_columns_of_the_leaderboard_stay():
     assert ",".join(scoring.COLUMNS) == (
         "strategy,suite,split,origin,n,digit_accuracy,slot_accuracy,sequence_accuracy,ci_low,ci_high,"
-        "sequence_if_independent,map50,coverage_995,accuracy_at_coverage,ece,parameters,deployable,pretrained"
+        "sequence_if_independent,count_accuracy,map50,coverage_995,accuracy_at_coverage,ece,parameters,deployable,pretrained"
     )
 
 

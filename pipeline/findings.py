@@ -12,6 +12,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline import experiments, scoring
@@ -282,30 +283,47 @@ def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 @matplotlib.rc_context(STYLE)
 def figure(study: Study, findings: Findings) -> Figure:
-    """A panel for each strategy and suite: every setting's accuracy, every run of it, and its difference's interval.
+    """A panel for each suite: every setting's mean accuracy, its runs, and the interval of its difference.
 
-    Settings stand in the order of the grid from top to bottom; the interval is drawn where the setting would stand if
-    the baseline's accuracy were what it is.
+    Strategies, and of each its settings in the order of the grid, stand from top to bottom on one scale. The interval
+    is drawn where the setting would stand if the baseline's accuracy were what it is.
     """
-    panels = list(dict.fromkeys((row.strategy, row.suite) for row in findings.rows))
-    most = max(sum((row.strategy, row.suite) == panel for row in findings.rows) for panel in panels)
-    drawn = Figure(figsize=(7.6, len(panels) * (0.9 + 0.24 * most)), layout="constrained")
-    for axes, panel in zip(drawn.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
-        rows = [row for row in findings.rows if (row.strategy, row.suite) == panel]
-        stand_in = " (embedded stand-in)" if any(row.origin == "embedded" for row in rows) else ""
-        axes.set_title(f"{panel[0]} on {panel[1]}, {study.split}{stand_in}")
-        for place, row in enumerate(rows):
-            axes.plot(100 * np.array(row.accuracies), [place] * len(row.accuracies), ".", color=MUTED, zorder=2)
-            axes.plot(100 * row.mean, place, "o", color=INK if row.difference is None else BLUE, zorder=3)
-            if row.difference is not None:
-                mean, low, high = (100 * each for each in row.difference)
-                base = 100 * row.mean - mean
-                axes.plot([base + low, base + high], [place, place], color=BLUE, linewidth=2, zorder=1)
-            elif study.baseline:
-                axes.axvline(100 * row.mean, color=MUTED, linewidth=0.8, linestyle="--")
-        named = [", ".join(row.levels.values()) or row.strategy for row in rows]
-        axes.set_yticks(range(len(rows)), named)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+    panels = list(dict.fromkeys(row.suite for row in findings.rows))
+    rows = {suite: [row for row in findings.rows if row.suite == suite] for suite in panels}
+    heights = [0.8 + 0.24 * len(each) for each in rows.values()]
+    drawn = Figure(figsize=(7.6, sum(heights) + 0.3), layout="constrained")
+    grid = drawn.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+    for axes, (suite, shown) in zip(grid[:, 0], rows.items(), strict=True):
+        stand_in = " (embedded stand-in)" if any(row.origin == "embedded" for row in shown) else ""
+        axes.set_title(f"{suite}, {study.split}: per cent read whole{stand_in}")
+        for place, row in enumerate(shown):
+            _draw(axes, study, row, place)
+        axes.set_yticks(range(len(shown)), [", ".join([row.strategy, *row.levels.values()]) for row in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, 0), min(high, 100.2))
         axes.grid(axis="x")
-        axes.set_xlabel("per cent read whole")
+    drawn.supxlabel(_legend(study), x=0.01, ha="left", fontsize=8, color=MUTED)
     return drawn
+
+
+def _draw(axes: Axes, study: Study, row: Row, place: int) -> None:
+    runs = len(row.accuracies)
+    if runs > 1:
+        # One below the other, so that equal ones are seen.
+        axes.plot(100 * np.array(row.accuracies), place + np.linspace(-0.18, 0.18, runs), ".", color=MUTED, zorder=2)
+    axes.plot(100 * row.mean, place, "o", color=INK if row.difference is None else BLUE, zorder=3)
+    if row.difference is not None:
+        mean, low, high = (100 * each for each in row.difference)
+        base = 100 * row.mean - mean
+        axes.plot([base + low, base + high], [place, place], color=BLUE, linewidth=2, zorder=1)
+        axes.plot([base, base], [place - 0.5, place + 0.5], color=MUTED, linewidth=0.8, linestyle="--", zorder=0)
+
+
+def _legend(study: Study) -> str:
+    parts = [f"rows: strategy, {', '.join(axis.rpartition('.')[2] for axis in study.axes)}"] if study.axes else []
+    if study.repeat:
+        parts.append(f"large dots: mean; small dots: single runs, one for each {study.repeat}")
+    if study.baseline:
+        parts.append("bars: 95 % interval of the difference from the baseline (black; dashed)")
+    return "\n".join(parts)

@@ -136,7 +136,9 @@ class Reader:
         try:
             model = path.read_bytes()
         except FileNotFoundError:
-            raise DataError(f"{path}: no such file, but {MANIFEST} names it; run `make repro` or `dvc pull`") from None
+            raise DataError(
+                f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote"
+            ) from None
         found = hashlib.sha256(model).hexdigest()
         if found != manifest.sha256:
             raise DataError(

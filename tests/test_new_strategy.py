@@ -1,6 +1,7 @@
-"""A new strategy is one file and one entry in params.yaml: nothing else is touched, and the DAG takes it up."""
+"""A new strategy, that of docs/new-strategy.md, is one file and one entry in params.yaml: the DAG takes it up."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,62 +12,8 @@ from pipeline.files import read_json, write_json
 from pipeline.images import SPLITS
 
 ROOT = Path(__file__).parents[1]
-FILE = '''"""One dense layer over all pixels: what convolution has to beat."""
-
-import keras
-from keras import layers, ops
-
-from pipeline import training
-from pipeline.images import ImageSet
-from pipeline.layers import normalize
-from pipeline.normalization import Statistics
-from pipeline.settings import Count, Mode, Positive
-from pipeline.readout import softmax_reading
-
-SUITES = ("mnist",)
-
-
-def train(
-    train: ImageSet,
-    valid: ImageSet,
-    *,
-    normalizer: Statistics,
-    seed: int,
-    budget: float,
-    normalization: Mode,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-) -> keras.Model:
-    """Train on single digits (n, 28, 28, 1) with labels (n, 1)."""
-
-    def build() -> keras.Model:
-        digits = keras.Input(train.shape, dtype="uint8")
-        x = layers.Flatten()(normalize(digits, normalizer, normalization))
-        logits = layers.Dense(train.classes, dtype="float32")(x)
-        return keras.Model(digits, ops.reshape(logits, (-1, 1, train.classes)))
-
-    network = training.fit(
-        build,
-        train,
-        valid,
-        epochs=epochs,
-        batch=batch,
-        budget=budget,
-        seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay=0.0),
-    )
-    return softmax_reading(network)
-'''
-ENTRY = """  linear:
-    task: mnist
-    train_on: mnist/mnist
-    uses: pipeline/strategies/linear.py
-    normalization: rescale
-    epochs: 4
-    batch: 32
-    learning_rate: 0.01
-"""
+PAGE = (ROOT / "docs/new-strategy.md").read_text()
+FILE, ENTRY = (re.search(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL).group(1) for kind in ("python", "yaml"))
 
 
 def contents(folder):

@@ -154,7 +154,7 @@ def test_without_a_packaged_model_it_says_how_to_get_one(artifacts, picture, tmp
     (tmp_path / "clone/strips/model.onnx").unlink()
     result = run("--artifacts", tmp_path / "clone", "--image", strip)
     assert (result.returncode, result.stderr.count("\n")) == (3, 1)
-    assert "model.onnx: no such file, but manifest.json names it; run `make repro` or `dvc pull`" in result.stderr
+    assert "model.onnx: no such file, but manifest.json names it; run `make repro`, or `dvc pull`" in result.stderr
 
 
 def test_make_passes_any_name_on(artifacts, picture, tmp_path):

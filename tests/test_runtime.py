@@ -140,7 +140,7 @@ def test_a_model_with_one_byte_changed_is_refused_before_it_runs(tmp_path):
 def test_a_model_that_is_not_there_says_how_to_get_it(tmp_path):
     folder = onnx_models.package(tmp_path)
     (folder / "model.onnx").unlink()
-    with pytest.raises(DataError, match="`make repro` or `dvc pull`"):
+    with pytest.raises(DataError, match="`make repro`, or `dvc pull` from a remote"):
         Reader.load(folder)
 
 

@@ -28,6 +28,8 @@ Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
+Regions = Annotated[int, Field(strict=True, ge=1, le=64)]
+"""Some of the 64 regions that are proposed of a scene."""
 Precision = Literal["auto", "float32", "mixed_bfloat16"]
 
 

@@ -7,8 +7,10 @@ import pytest
 from keras import ops
 
 from pipeline import objectives
+from pipeline.images import BLANK
 from pipeline.layers import BestPath, LengthAndDigits, Peaks, StringPath
 from pipeline.layers.paths import string_scores
+from pipeline.strategies import goodfellow
 
 RNG = np.random.default_rng(5)
 
@@ -170,6 +172,20 @@ def test_length_and_digits_choose_the_best_joint_probability():
         assert outputs["confidence"][n] == pytest.approx(joint[read], rel=1e-4)
         assert outputs["probabilities"][n, 1, 5] == pytest.approx(lengths[n, :2].sum(), abs=1e-5)
     np.testing.assert_allclose(outputs["probabilities"].sum(axis=-1), 1, atol=1e-5)
+
+
+def test_goodfellow_counts_as_right_what_it_reads():
+    # Two digits are more probable than one, but one with its digit more than two with theirs.
+    length = np.log(np.array([[0.001, 0.48, 0.515, 0.002, 0.001, 0.001]], np.float32))
+    digits = np.zeros((1, 5, 10), np.float32)
+    digits[0, 0, 7] = 9
+    digits[0, 1, 3] = np.log(9 * 0.6 / 0.4)
+    said = {"length": length, "digits": digits}
+    one, two = np.array([[BLANK, 7, BLANK, BLANK, BLANK]]), np.array([[7, 3, BLANK, BLANK, BLANK]])
+    objective = goodfellow._LengthAndDigits()
+    assert [bool(objective.right(truth, said)[0]) for truth in (one, two)] == [True, False]
+    expected = -np.log(0.515 * np.exp(9) / (np.exp(9) + 9) * 0.6)
+    assert float(objective.loss(two, said)[0]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_left_aligned_moves_blanks_behind_the_digits_and_keeps_their_order():

@@ -10,7 +10,7 @@ from pipeline import detection, proposals, training
 from pipeline.images import SCENE_SHAPE, ImageSet
 from pipeline.layers import RegionAlign
 from pipeline.normalization import Statistics
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive, Regions
 from pipeline.training import Examples
 
 SUITES = ("scenes",)
@@ -27,7 +27,7 @@ def train(
     seed: int,
     budget: float,
     normalization: Mode,
-    regions: Count,
+    regions: Regions,
     context: NonNegative,
     jitter: Fraction,
     hidden: Count,

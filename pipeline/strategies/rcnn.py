@@ -10,7 +10,7 @@ from pipeline import detection, proposals, training
 from pipeline.images import DIGIT, SCENE_SHAPE, ImageSet
 from pipeline.layers import RegionAlign, activated, normalize
 from pipeline.normalization import Statistics
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive, Regions, Switch
 from pipeline.training import Examples
 
 SUITES = ("scenes",)
@@ -28,7 +28,7 @@ def train(
     seed: int,
     budget: float,
     normalization: Mode,
-    regions: Count,
+    regions: Regions,
     context: NonNegative,
     square: Switch,
     jitter: Fraction,

@@ -1,8 +1,11 @@
 """A narrow residual network of nine layers behind a whitened first layer, for 32×32 colour pictures."""
 
+from typing import Annotated
+
 import keras
 import numpy as np
 from keras import layers, ops
+from pydantic import Field
 
 from pipeline import training
 from pipeline.augmentation import Augmentation
@@ -29,7 +32,7 @@ def train(
     budget: float,
     normalization: Mode,
     augmentation: AugmentationOptions,
-    patch: Count,
+    patch: Annotated[int, Field(strict=True, ge=1, le=8)],
     width: Count,
     epochs: Positive,
     batch: Count,

@@ -30,7 +30,7 @@ def train(
     budget: float,
     features: Path | None = None,
     weights: Weights,
-    input_size: Count,
+    input_size: Annotated[int, Field(strict=True, ge=32)],
     freeze_until: Annotated[int, Field(strict=True, ge=1, le=19)],
     activation: Literal["relu", "sigmoid"] = "relu",
     dropout: Fraction = 0.5,

@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 from pipeline import params, preflight, processor, sources, workspace
 from pipeline.checks import Check
 from pipeline.errors import PipelineError
+from pipeline.sections import Sources
 
 VERSIONS = ((3, 11), (3, 13))
 """The oldest and the newest Python that every package of the locks has wheels for."""
@@ -144,7 +145,7 @@ def _cache() -> list[Check]:
 def _mirror() -> list[Check]:
     """The mirror by the sizes of what it holds; `fetch` compares the digests."""
     value = os.environ.get(workspace.MIRROR_VARIABLE, "")
-    have = all(workspace.origin(source) for source in params.Sources.model_fields)
+    have = all(workspace.origin(source) for source in Sources.model_fields)
     if not value:
         if have:
             return [Check("mirror", "ok", "not set, and not needed: the pictures are here")]
@@ -226,7 +227,7 @@ def _answers(host: str) -> bool:
 
 def _pictures() -> list[Check]:
     found = []
-    for source in params.Sources.model_fields:
+    for source in Sources.model_fields:
         origin = workspace.origin(source)
         if origin is None:
             found.append(Check("pictures", "note", f"{source}: not here yet; make repro brings it"))

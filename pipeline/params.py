@@ -4,27 +4,28 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from pipeline import settings as setting_types
 from pipeline.errors import ConfigurationError
-from pipeline.settings import (
-    AugmentationSection,
-    Count,
-    Fraction,
-    NonNegative,
-    Positive,
-    Precision,
-    Section,
-    Switch,
-    Whole,
-    checked,
-    nearest,
+from pipeline.sections import (
+    Compose,
+    Fetch,
+    Frozen,
+    Gates,
+    Normalization,
+    Packaging,
+    Previews,
+    SceneSuite,
+    Sources,
+    SplitSuite,
+    StripSuite,
+    Validation,
 )
+from pipeline.settings import Positive, Precision, Whole, checked, nearest
 
 TASKS = ("strips", "scenes", "mnist", "cifar10")
 STRATEGIES_FOLDER = Path(__file__).parent / "strategies"
@@ -36,143 +37,6 @@ PUBLIC = "public"
 """The origin of a source that is fetched from its public addresses; any other is a folder."""
 PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 """Pictures in the official train and test files of the public sources."""
-
-
-class Fetch(Section):
-    fallback: Literal["embedded", "none"]
-
-
-class Source(Section):
-    origin: str = Field(alias="from", min_length=1)
-
-
-class Sources(Section):
-    mnist: Source
-    cifar10: Source
-
-
-class Compose(Section):
-    seed: Whole
-
-
-class Suite(Section):
-    """What every suite says: where its pictures come from, and whether models are scored on it.
-
-    A suite that is not `reported` is there to be trained on: no evaluation, comparison or choice looks at it.
-    """
-
-    source: str = Field(alias="from")
-    reported: Switch = True
-
-
-class SplitSuite(Suite):
-    """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares."""
-
-    task: Literal["mnist", "cifar10"]
-    train: Count
-    valid: Count
-    gate: Count
-    test: Count
-
-
-class StripSuite(Suite):
-    """A data set of strips composed from single digits, each split from its own digits only."""
-
-    task: Literal["strips"]
-    rounds: Count
-    digits: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=5)]], Field(min_length=2, max_length=2)]
-    jitter: Switch
-    clutter: Switch
-    vary: Switch = False
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "StripSuite":
-        _ordered(self.digits)
-        if self.vary and not self.jitter:
-            raise ValueError("jitter is true where vary, which gives every strip a strength of its own, is true")
-        return self
-
-
-class SceneSuite(Suite):
-    """A data set of scenes composed from single digits, each split from its own digits only."""
-
-    task: Literal["scenes"]
-    rounds: Count
-    digits: Annotated[list[Annotated[int, Field(strict=True, ge=1, le=8)]], Field(min_length=2, max_length=2)]
-    clutter: Switch
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "SceneSuite":
-        _ordered(self.digits)
-        return self
-
-
-def _ordered(digits: list[int]) -> None:
-    if digits[0] > digits[1]:
-        raise ValueError(f"digits is [fewest, most], expected fewest <= most, found {digits}")
-
-
-class Validation(Section):
-    class_share: Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
-    constant_share: Fraction
-
-
-class Normalization(Section):
-    zca_epsilon: Positive
-    zca_center: Literal["picture", "channel"]
-
-
-class Packaging(Section):
-    pass
-
-
-class Frozen(Section):
-    """What stages.features passes once through the frozen part of a strategy's network."""
-
-    source: str = Field(alias="from")
-    network: Literal["vgg16"]
-
-
-class StageGate(Section):
-    """What a version may lose against the champion of a stage; shares of the gate split's pictures read whole."""
-
-    allowed_loss: Fraction
-    suite_loss: Fraction
-    slice_loss: Fraction
-
-
-class TaskGate(Section):
-    """What every version of a task must keep to, whoever is champion."""
-
-    floor: Fraction
-    ece: Fraction
-    milliseconds: Positive
-    megabytes: Positive
-
-
-class Gates(Section):
-    """The registry's policy: what a version must show before it gets to `staging` or `prod`."""
-
-    confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False)]
-    resamples: Annotated[int, Field(strict=True, ge=1000)]
-    seed: Whole
-    slice_pictures: Count
-    staging: StageGate
-    prod: StageGate
-    tasks: dict[Literal["strips", "scenes", "mnist", "cifar10"], TaskGate]
-
-
-class Previews(Section):
-    """Which data sets the stage `preview` varies, by what, and how the pictures that it saves are called."""
-
-    suites: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[str, Field(min_length=1)]],
-        Field(min_length=1),
-    ]
-    pictures: Annotated[int, Field(strict=True, ge=1, le=1000)]
-    save_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
-    save_format: Literal["png", "jpeg"]
-    options: AugmentationSection
 
 
 class Named(dict):
@@ -215,6 +79,7 @@ class Params:
     sources: Sources
     compose: Compose
     suites: Mapping[str, SplitSuite | StripSuite | SceneSuite]
+    reported: Mapping[str, list[str]]
     validate: Validation
     normalize: Normalization
     previews: Previews
@@ -232,8 +97,8 @@ class Params:
         return Named("sources", dict(self.sources))[source].origin
 
     def suites_of(self, task: str) -> list[str]:
-        """The names of a task's suites that are reported, in the order of params.yaml."""
-        return [name for name, suite in self.suites.items() if suite.task == task and suite.reported]
+        """The names of a task's suites that its strategies are scored on, in the order of params.yaml."""
+        return list(self.reported.get(task, []))
 
 
 _SECTIONS: dict[str, Any] = {
@@ -243,6 +108,7 @@ _SECTIONS: dict[str, Any] = {
     "fetch": Fetch,
     "sources": Sources,
     "compose": Compose,
+    "reported": dict[Literal["strips", "scenes", "mnist", "cifar10"], list[str]],
     "validate": Validation,
     "normalize": Normalization,
     "previews": Previews,
@@ -272,9 +138,14 @@ def load(path: Path) -> Params:
     }
     package = {}
     for task, entry in document["package"].items():
-        if task not in {strategy.task for strategy in strategies.values()}:
+        able = [name for name, strategy in strategies.items() if strategy.task == task]
+        if not able:
             raise ConfigurationError(
                 f"{path}: package.{task}: no strategy has this task; expected one of {', '.join(TASKS)}"
+            )
+        if not any(_constant(name, "DEPLOYABLE", True) for name in able):
+            raise ConfigurationError(
+                f"{path}: package.{task}: none of {', '.join(able)} can be deployed; expected a strategy that can"
             )
         package[task] = _checked(Packaging, entry, path, f"package.{task}")
         if task not in values["gates"].tasks:
@@ -328,8 +199,7 @@ def settings_of(name: str) -> dict[str, tuple[Any, bool]]:
 
     Importing a strategy imports TensorFlow, which takes seconds; its source says the same in milliseconds.
     """
-    tree = ast.parse((STRATEGIES_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
-    trains = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "train"]
+    trains = [node for node in _module(name).body if isinstance(node, ast.FunctionDef) and node.name == "train"]
     if not trains:
         raise ConfigurationError(f"pipeline/strategies/{name}.py: no function train(train, valid, *, ...) in it")
     arguments = trains[0].args
@@ -416,6 +286,8 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: suites.{name}.from: {suite.task} are composed from single digits, expected mnist/mnist, "
                 f"found {suite.source!r}"
             )
+    for task, names in params.reported.items():
+        _reported(params, task, names, f"{path}: reported.{task}")
     for name, wanted in params.previews.suites.items():
         _data_set(wanted, params.suites, path, f"previews.suites.{name}")
     for name in params.features:
@@ -427,8 +299,7 @@ def _consistent(params: Params, path: Path) -> None:
     for name, strategy in params.strategies.items():
         if not params.suites_of(strategy.task):
             raise ConfigurationError(
-                f"{path}: strategies.{name}.task: no suite of {strategy.task} is reported; expected at least one to "
-                "score it on"
+                f"{path}: reported.{strategy.task}: no suite in it; expected at least one to score {name} on"
             )
         _consistent_features(params, strategy, path)
         batch = strategy.settings.get("batch", 1)
@@ -439,6 +310,35 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: strategies.{name}.batch: {batch} is more than the {size} pictures of {strategy.train_on}'s "
                 "training split; expected at most that"
             )
+
+
+def _reported(params: Params, task: str, names: list[str], where: str) -> None:
+    there = [name for name, suite in params.suites.items() if suite.task == task]
+    readable = {suite for name in params.strategies for suite in _constant(name, "SUITES", ())}
+    for name in names:
+        if name not in there:
+            raise ConfigurationError(
+                f"{where}: no suite {name!r} of {task}{nearest(name, there)}; there are {', '.join(there) or 'none'}"
+            )
+        if names.count(name) > 1:
+            raise ConfigurationError(f"{where}: {name!r} stands in it twice; expected every suite once")
+        if name not in readable:
+            raise ConfigurationError(
+                f"{where}: no strategy reads {name!r}; expected it in the SUITES of those that can, in "
+                "pipeline/strategies/NAME.py"
+            )
+
+
+def _constant(strategy: str, name: str, default: Any) -> Any:
+    """A constant of a strategy's module, read from its source like its settings."""
+    for node in _module(strategy).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    return default
+
+
+def _module(strategy: str) -> ast.Module:
+    return ast.parse((STRATEGIES_FOLDER / f"{strategy}.py").read_text(encoding="utf-8"))
 
 
 def _consistent_features(params: Params, strategy: Strategy, path: Path) -> None:

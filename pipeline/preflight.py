@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 from dvc.repo import Repo
 
-from pipeline import experiments, params, workspace
+from pipeline import experiments, workspace
 from pipeline.checks import Check, refuse
 from pipeline.errors import ConfigurationError
+from pipeline.sections import Sources
 from pipeline.studies import Study
 
 DECIDING = (*workspace.CODE, "params.yaml", "dvc.yaml", "dvc.lock")
@@ -136,7 +137,7 @@ def _name(name: str) -> Check:
 
 def _pictures() -> list[Check]:
     found = []
-    for source in params.Sources.model_fields:
+    for source in Sources.model_fields:
         if workspace.origin(source) == "embedded":
             found.append(
                 Check(

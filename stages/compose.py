@@ -3,7 +3,7 @@
 import zlib
 from pathlib import Path
 
-from pipeline import command, composition, params, scenes
+from pipeline import command, composition, params, scenes, sections
 from pipeline.files import replacing
 from pipeline.images import SPLITS, ImageSet
 
@@ -12,7 +12,7 @@ def main(suite: str, source: Path, out: Path) -> None:
     """Write the four splits of one suite."""
     settings = params.load(Path("params.yaml"))
     wanted = settings.suites[suite]
-    if isinstance(wanted, params.SplitSuite):
+    if isinstance(wanted, sections.SplitSuite):
         pools = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
         sizes = {split: getattr(wanted, split) for split in SPLITS}
         splits = composition.divide(pools, sizes, seed=settings.compose.seed)

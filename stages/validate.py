@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline import command, expectations, params, picture_table
+from pipeline import command, expectations, params, picture_table, sections
 from pipeline.errors import ConfigurationError, DataError
 from pipeline.files import write_json
 from pipeline.images import SPLITS, ImageSet
@@ -16,7 +16,7 @@ def main(suite: str, data: Path, docs: Path, out: Path) -> None:
     if suite not in settings.suites:
         raise ConfigurationError(f"--suite {suite}: no such suite; there are {', '.join(settings.suites)}")
     wanted = settings.suites[suite]
-    composed, strips = not isinstance(wanted, params.SplitSuite), isinstance(wanted, params.StripSuite)
+    composed, strips = not isinstance(wanted, sections.SplitSuite), isinstance(wanted, sections.StripSuite)
     promise = expectations.Promise(
         suite=suite,
         task=wanted.task,

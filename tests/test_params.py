@@ -42,7 +42,7 @@ def test_the_committed_file_is_right():
     assert set(loaded.strategies) == set(params.strategy_names())
     assert loaded.suites_of("strips") == ["plain", "blanks", "jitter", "clutter"]
     assert loaded.suites_of("scenes") == ["scenes"]
-    assert not loaded.suites["mixed"].reported
+    assert loaded.suites_of("mnist") == ["mnist"]
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,27 @@ def test_the_committed_file_is_right():
             "jitter: false, clutter: true, vary",
             r"suites\.mixed: expected jitter is true",
         ),
-        ("reported: false}", "reported: 0}", r"suites\.mixed\.reported: expected a valid boolean, found 0"),
+        (
+            "[plain, blanks, ",
+            "[plain, blnks, ",
+            r"reported\.strips: no suite 'blnks' of strips \(did you mean 'blanks'",
+        ),
+        ("[plain, blanks, ", "[plain, plain, ", r"reported\.strips: 'plain' stands in it twice"),
+        (
+            "[plain, blanks, ",
+            "[mixed, plain, ",
+            r"reported\.strips: no strategy reads 'mixed'; expected it in the SUITES",
+        ),
+        (
+            "  mnist: [mnist]",
+            "  mnist: []",
+            r"reported\.mnist: no suite in it; expected at least one to score textbook",
+        ),
+        ("class_share: [0.5, 2.0]", "class_share: [2.0, 0.5]", r"validate: expected class_share is \[least, most\]"),
+        ("patch: 2 ", "patch: 33 ", r"strategies\.resnet\.patch: expected less than or equal to 8, found 33"),
+        ("input_size: 32", "input_size: 16", r"vgg16\.input_size: expected greater than or equal to 32, found 16"),
+        ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
         ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
-        ("test: 10000}", "test: 10000, reported: false}", r"strategies\.\w+\.task: no suite of mnist is reported"),
         ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
         ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
         ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),

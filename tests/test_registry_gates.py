@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import params
+from pipeline import sections
 from pipeline.errors import DataError
 from pipeline.images import DIGIT_NAMES, STRIP_NAMES, ImageSet
 from pipeline.registry import gates
@@ -14,7 +14,7 @@ from pipeline.registry.journal import Journal
 from pipeline.registry.outcomes import Outcomes
 from pipeline.registry.repository import Tag
 
-POLICY = params.Gates.model_validate(
+POLICY = sections.Gates.model_validate(
     {
         "confidence": 0.95,
         "resamples": 4000,

@@ -18,6 +18,7 @@ INERT = {
     "pipeline/command.py",
     "pipeline/errors.py",
     "pipeline/params.py",
+    "pipeline/sections.py",
     "pipeline/settings.py",
 }
 """Modules that decide whether a stage runs and what it says when it does not, but never what it writes."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from pipeline import scoring
 from pipeline.images import ImageSet
-from pipeline.params import Gates
 from pipeline.registry.comparison import Difference, paired, share
 from pipeline.registry.outcomes import Outcomes
+from pipeline.sections import Gates
 
 
 @dataclass(frozen=True)

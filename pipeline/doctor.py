@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 
 from pipeline import params, preflight, processor, sources, workspace
 from pipeline.checks import Check
-from pipeline.errors import PipelineError
+from pipeline.errors import ConfigurationError, PipelineError
 from pipeline.sections import Sources
 
 VERSIONS = ((3, 11), (3, 13))
@@ -142,10 +142,22 @@ def _cache() -> list[Check]:
     return said
 
 
+def _public() -> list[str]:
+    """The sources that are fetched from their public addresses; all of them where params.yaml does not say."""
+    try:
+        given = params.load(Path("params.yaml")).sources
+    except ConfigurationError:
+        return list(Sources.model_fields)
+    return [name for name in Sources.model_fields if getattr(given, name).origin == params.PUBLIC]
+
+
 def _mirror() -> list[Check]:
     """The mirror by the sizes of what it holds; `fetch` compares the digests."""
     value = os.environ.get(workspace.MIRROR_VARIABLE, "")
-    have = all(workspace.origin(source) for source in Sources.model_fields)
+    public = _public()
+    have = all(workspace.origin(source) for source in public)
+    if not public:
+        return [Check("mirror", "ok", "not needed: every source is a folder")]
     if not value:
         if have:
             return [Check("mirror", "ok", "not set, and not needed: the pictures are here")]

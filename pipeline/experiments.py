@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from ruamel.yaml import YAML
 
@@ -98,11 +99,18 @@ class Run:
     target: str
 
 
+def queued() -> list[str]:
+    """The names of the experiments that wait in DVC's queue or run from it."""
+    with Repo() as repo:
+        queue = repo.experiments.celery_queue
+        return [entry.name for entry in (*queue.iter_queued(), *queue.iter_active()) if entry.name]
+
+
 def finished(run: Run) -> str | None:
     """The commit of an experiment of this name that would come out the same today; None where there is none.
 
-    It may have started from an earlier commit: what counts is that no code and no number has changed since on which
-    its target or a stage before it depends. Of several the youngest is taken.
+    It may have started from an earlier commit: what counts is that no code, no number and no command has changed since
+    on which its target or a stage before it depends, nor what was fetched. Of several the youngest is taken.
 
     Raises:
         ConfigurationError: the changes cannot be made to params.yaml.
@@ -122,20 +130,38 @@ def _holds(revision: str, run: Run) -> bool:
     upstream = _upstream(stages, run.target)
     if not upstream:
         return False
-    code = sorted(
-        {
-            dep["path"]
-            for name in upstream
-            for dep in stages[name].get("deps", [])
-            if PurePosixPath(dep["path"]).parts[0] in workspace.CODE
-        }
-    )
+    if not all(_same(stages[name], now) for name in upstream if (now := _committed().get(name))):
+        return False
+    code = sorted({dep["path"] for name in upstream for dep in stages[name].get("deps", []) if _is_code(dep)})
     same = subprocess.run(["git", "diff", "--quiet", revision, "HEAD", "--", *code], check=False)
     if same.returncode:
         return False
     today = changed(params.read(Path(PARAMS)), run.changes)
     recorded = [stages[name].get("params", {}).get(PARAMS, {}) for name in upstream]
     return all(_at(today, key) == value for keys in recorded for key, value in keys.items())
+
+
+def _committed() -> Mapping[str, Any]:
+    """The stages of the last commit's dvc.lock, none where it has no such file."""
+    listed = workspace.git("ls-tree", "--name-only", "HEAD", "dvc.lock")
+    return document("HEAD", "dvc.lock").get("stages", {}) if listed else {}
+
+
+def _same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two records of a stage have the same command and, of one that depends on code alone, the same outs.
+
+    What such a stage makes, as `fetch` does, hangs on more than DVC can see: a mirror, a folder, the network.
+    """
+    if then.get("cmd") != now.get("cmd"):
+        return False
+    first = all(_is_code(dep) for dep in then.get("deps", []))
+    return not first or [out.get("md5") for out in then.get("outs", [])] == [
+        out.get("md5") for out in now.get("outs", [])
+    ]
+
+
+def _is_code(dep: Mapping[str, Any]) -> bool:
+    return PurePosixPath(dep["path"]).parts[0] in workspace.CODE
 
 
 def document(revision: str, path: str) -> dict[str, Any]:

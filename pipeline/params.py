@@ -175,6 +175,8 @@ def read(path: Path) -> dict[str, Any]:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such file; run from the project's top folder") from None
+    except IsADirectoryError:
+        raise ConfigurationError(f"{path}: a folder; expected a YAML file") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: not UTF-8 text") from None
     except MarkedYAMLError as error:

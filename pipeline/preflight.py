@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def checks(changes: Sequence[str] = (), *, target: str = "", name: str = "", que
     if target:
         found.append(_target(target))
     if name:
-        found.append(_name(name))
+        found.append(_name(name, several=queue))
     if queue:
         found += _workers()
     return found
@@ -126,11 +127,18 @@ def _target(target: str) -> Check:
     return Check("target", "problem", f"no stage {target} in dvc.yaml; {hint}")
 
 
-def _name(name: str) -> Check:
-    taken = [ref for ref in workspace.experiments_here() if ref == name or ref.startswith(f"{name}-")]
-    if taken:
+def _name(name: str, several: bool) -> Check:
+    # DVC numbers the runs of a sweep, NAME-1 and on.
+    def takes(other: str) -> bool:
+        return other == name or (several and re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None)
+
+    if taken := list(filter(takes, workspace.experiments_here())):
         return Check(
-            "name", "problem", f"{_few(taken)} taken on this commit; choose another NAME, or dvc exp remove {taken[0]}"
+            "name", "problem", f"{_few(taken)} taken on this commit; choose another AS, or dvc exp remove {taken[0]}"
+        )
+    if taken := list(filter(takes, experiments.queued())):
+        return Check(
+            "name", "problem", f"{_few(taken)} in the queue; choose another AS, or wait for it (dvc queue status)"
         )
     return Check("name", "ok", f"{name} is free")
 

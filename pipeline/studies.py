@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
 from pipeline import experiments, params, workspace
 from pipeline.errors import ConfigurationError
@@ -21,10 +21,21 @@ Level = bool | int | float | str
 Changes = dict[str, Any]
 
 
+def _levels(value: Any) -> Any:
+    plain = isinstance(value, list) and all(isinstance(level, Level) for level in value)
+    named = isinstance(value, dict) and all(isinstance(changes, dict) for changes in value.values())
+    if value and (plain or named):
+        return value
+    raise ValueError(f"expected a list of plain values, or names with {{key: value}} each, found {value!r}")
+
+
+Levels = Annotated[list[Level] | dict[str, Changes], PlainValidator(_levels)]
+
+
 class _File(Section):
     targets: Annotated[list[str], Field(min_length=1)]
     fixed: Changes = Field(default_factory=dict)
-    grid: Annotated[dict[str, list[Level] | dict[str, Changes]], Field(min_length=1)]
+    grid: Annotated[dict[str, Levels], Field(min_length=1)]
     baseline: dict[str, Level] = Field(default_factory=dict)
     repeat: str | None = None
     split: Literal["valid", "gate", "test"] = "valid"
@@ -71,6 +82,7 @@ class Study:
             where = ".".join(str(part) for part in first["loc"])
             known = ", ".join(_File.model_fields)
             said = f"unknown key; expected {known}" if first["type"] == "extra_forbidden" else first["msg"]
+            said = said.removeprefix("Value error, ")
             raise ConfigurationError(f"{path}: {where}: {said}") from None
         known = params.load(Path(experiments.PARAMS)).strategies
         for target in file.targets:
@@ -125,9 +137,13 @@ def run(study: Study, jobs: int = 0) -> None:
         Stopped: a run failed, or could not be queued.
     """
     points, queued = list(study.points()), False
+    waiting = set(experiments.queued())
     for number, (_, each) in enumerate(points, 1):
         if experiments.finished(each):
             print(f"{number}/{len(points)} {each.name}: finished before")
+            continue
+        if each.name in waiting:
+            print(f"{number}/{len(points)} {each.name}: in the queue already")
             continue
         print(f"{number}/{len(points)} {each.name}", flush=True)
         set_params = [option for change in each.changes for option in ("--set-param", change)]

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipeline import command, figures, findings, preflight, studies
-from pipeline.errors import DataError
+from pipeline.errors import ConfigurationError, DataError
 from pipeline.files import write_text
 
 
-def main(study: Path, report: bool = False, jobs: int = 0) -> None:
+def main(study: str, report: bool = False, jobs: int = 0) -> None:
     """Write STUDY.md, STUDY.csv and STUDY.png beside the study file.
 
     Args:
@@ -15,6 +15,9 @@ def main(study: Path, report: bool = False, jobs: int = 0) -> None:
         jobs: put the runs into DVC's queue with so many workers, and write nothing yet; 0 runs them here.
         report: run nothing; write down what the finished runs found.
     """
+    if not study:
+        raise ConfigurationError("STUDY: no file named; expected make study STUDY=studies/NAME.yaml")
+    study = Path(study)
     asked = studies.Study.load(study)
     if not report:
         preflight.expect_study(asked, jobs)

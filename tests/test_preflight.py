@@ -67,6 +67,13 @@ def test_it_runs_what_dvc_would_and_queues_a_sweep(project):
     taken = experiment(project, "--set-param", "seed=1", "--name", "two")
     assert taken.returncode == 2
     assert "name: two is taken on this commit" in taken.stderr
+    run(project, "dvc", "exp", "run", "--queue", "--name", "later", "--set-param", "seed=3", "train@slice")
+    try:
+        waiting = experiment(project, "--set-param", "seed=4", "--name", "later")
+    finally:
+        run(project, "dvc", "queue", "remove", "--all")
+    assert waiting.returncode == 2
+    assert "name: later is in the queue" in waiting.stderr
 
 
 def test_nothing_is_queued_where_it_would_fail(project, tmp_path):

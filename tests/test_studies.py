@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_clone import commit, copy_code, run
 
-from pipeline import findings, studies
+from pipeline import experiments, findings, studies
 from pipeline.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[1]
@@ -184,12 +184,46 @@ def test_a_study_is_of_a_commit(project):
     assert result.stderr.splitlines()[-1].startswith("configuration: commit: stages/tiny.py is changed since")
 
 
+def test_no_file_and_a_folder_are_told(project):
+    folder, _ = project
+    for path, line in (("", "STUDY: no file named; expected make study"), ("studies", "studies: a folder; expected")):
+        result = study(folder, path=path)
+        assert result.returncode == 2
+        assert result.stderr.splitlines()[-1].startswith(f"configuration: {line}")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"cmd": "python -m stages.fetch --source cifar10"}, False),
+        ({"outs": [{"path": "data/raw/mnist", "md5": "b.dir"}]}, False),
+        # What it depends on says all about it.
+        ({"deps": [{"path": "data/raw/other"}], "outs": [{"path": "data/raw/mnist", "md5": "b.dir"}]}, True),
+    ],
+    ids=["nothing", "the command", "other pictures", "outs of what has data to depend on"],
+)
+def test_a_run_on_other_pictures_does_not_hold(change, same):
+    fetched = {
+        "cmd": "python -m stages.fetch --source mnist",
+        "deps": [{"path": "stages/fetch.py", "md5": "c"}],
+        "outs": [{"path": "data/raw/mnist", "md5": "a.dir"}],
+    }
+    assert experiments._same(fetched | {key: change[key] for key in change if key == "deps"}, fetched | change) is same
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
         ("evaluate@textbook", "evaluate@textbok", "targets: expected evaluate@STRATEGY with a strategy of params.yaml"),
         ("repeat: seed", "repeat: sed", "repeat: expected an axis of the grid, found 'sed'"),
         ("batch: 4}", "batch: 5}", "baseline.strategies.textbook.batch: expected one of 4, 16, found '5'"),
+        (
+            "[1, 2]",
+            "[null]",
+            "grid.seed: expected a list of plain values, or names with {key: value} each, found [None]",
+        ),
+        ("[1, 2]", "[]", "grid.seed: expected a list of plain values, or names with {key: value} each, found []"),
         ("fixed:", "fixd:", "fixd: unknown key; expected targets, fixed, grid, baseline, repeat, split"),
     ],
 )

@@ -40,7 +40,8 @@ def divide(pools: Mapping[str, ImageSet], sizes: Mapping[str, int], seed: int) -
     Args:
         pools: raw sets by name. A set named like a split is that split; `pool` is shuffled and divided among the rest.
         sizes: pictures of train, valid, gate and test of the public source. They are taken as they are where they fit
-            the pool exactly, as shares of it otherwise.
+            the pool exactly, as shares of it otherwise; then each class is divided evenly, since by chance alone a
+            split of few pictures would miss some.
         seed: of the shuffle.
 
     Returns:
@@ -56,8 +57,11 @@ def divide(pools: Mapping[str, ImageSet], sizes: Mapping[str, int], seed: int) -
     if POOL not in pools:
         raise DataError(f"no pictures for {', '.join(missing)}; expected a raw file {POOL}.npz or one for each split")
     pool = _identified(pools[POOL], POOL)
-    order = np.random.default_rng(seed).permutation(len(pool))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(pool))
     wanted = np.array([sizes[name] for name in missing], float)
+    if wanted.sum() != len(pool):
+        order = order[np.argsort(_spread(pool.labels[order, 0], rng), kind="stable")]
     ends = np.floor(np.cumsum(wanted) / wanted.sum() * len(pool) + 0.5).astype(int)
     if np.diff(ends, prepend=0).min() < 1:
         raise DataError(
@@ -161,6 +165,15 @@ def encode(labels: np.ndarray) -> np.ndarray:
         float32 (n, 55) of zeros and ones.
     """
     return np.eye(ENCODED_CLASSES, dtype=np.float32)[labels].reshape(len(labels), -1)
+
+
+def _spread(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Places in 0 to 1 for labels (n,), such that every stretch of it holds each class's share of its pictures."""
+    places = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        places[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    return places
 
 
 def _identified(pictures: ImageSet, name: str) -> ImageSet:

@@ -304,6 +304,7 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: reported.{strategy.task}: no suite in it; expected at least one to score {name} on"
             )
         _consistent_features(params, strategy, path)
+        _consistent_pictures(params, strategy, path)
         batch = strategy.settings.get("batch", 1)
         suite = params.suites[PurePosixPath(strategy.train_on).name]
         size = suite.train if isinstance(suite, SplitSuite) else _fewest_composed(params, suite)
@@ -312,6 +313,25 @@ def _consistent(params: Params, path: Path) -> None:
                 f"{path}: strategies.{name}.batch: {batch} is more than the {size} pictures of {strategy.train_on}'s "
                 "training split; expected at most that"
             )
+
+
+def _consistent_pictures(params: Params, strategy: Strategy, path: Path) -> None:
+    where = f"{path}: strategies.{strategy.name}"
+    suite = params.suites[PurePosixPath(strategy.train_on).name]
+    # Strips can be read digit by digit.
+    allowed = (strategy.task, "mnist") if strategy.task == "strips" else (strategy.task,)
+    if suite.task not in allowed:
+        raise ConfigurationError(
+            f"{where}.train_on: {strategy.train_on!r} does not teach {strategy.task}; expected a data set of "
+            f"{' or '.join(allowed)}"
+        )
+    mode = strategy.settings.get("normalization")
+    whitens = mode == "zca" or (isinstance(mode, Mapping) and mode.get("zca_whitening"))
+    if whitens and not isinstance(suite, SplitSuite):
+        raise ConfigurationError(
+            f"{where}.normalization: pictures of {strategy.train_on} are too large to whiten; expected another mode, "
+            "or to train on single digits"
+        )
 
 
 def _reported(params: Params, task: str, names: list[str], where: str) -> None:

@@ -170,6 +170,16 @@ def test_other_sizes_keep_the_proportions_and_lose_nothing(count, seed):
         assert len(split) == pytest.approx(count * SIZES[name] / 70_000, abs=1)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_small_pools_are_divided_evenly_class_by_class(seed):
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 30)[:, None]
+    pool = ImageSet(np.zeros((300, 28, 28, 1), np.uint8), labels, DIGIT_NAMES, "folder:mine")
+    for name, split in composition.divide({"pool": pool}, SIZES, seed=seed).items():
+        share = np.bincount(split.labels[:, 0], minlength=10) / len(split)
+        # Within a picture of its even share.
+        assert np.abs(share - 0.1).max() <= 1 / len(split) + 1e-9, name
+
+
 def test_ids_tell_files_of_a_source_apart():
     splits = composition.divide({"pool": digits(120), "test": digits(10, seed=1)}, SIZES, seed=1)
     assert not set(splits["test"].sources[:, 0]) & set(splits["train"].sources[:, 0])

@@ -116,6 +116,17 @@ def test_the_committed_file_is_right():
             r"reported\.mnist: no suite in it; expected at least one to score textbook",
         ),
         ("class_share: [0.5, 2.0]", "class_share: [2.0, 0.5]", r"validate: expected class_share is \[least, most\]"),
+        ("train_on: scenes/scenes", "train_on: strips/plain", r"rcnn\.train_on: 'strips/plain' does not teach scenes"),
+        (
+            "train_on: cifar10/cifar10",
+            "train_on: mnist/mnist",
+            r"'mnist/mnist' does not teach cifar10; expected a data",
+        ),
+        (
+            "# columns | forum\n    normalization: rescale",
+            "# columns | forum\n    normalization: zca",
+            r"strategies\.multihead\.normalization: pictures of strips/plain are too large to whiten",
+        ),
         ("patch: 2 ", "patch: 33 ", r"strategies\.resnet\.patch: expected less than or equal to 8, found 33"),
         ("input_size: 32", "input_size: 16", r"vgg16\.input_size: expected greater than or equal to 32, found 16"),
         ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
@@ -164,18 +175,10 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_batch_larger_than_the_fewest_scenes_there_can_be(project):
-    path = changed(
-        project, "    task: cifar10\n    train_on: cifar10/cifar10", "    task: cifar10\n    train_on: scenes/scenes"
-    )
-    text = path.read_text()
-    batch = next(line for line in text.partition("  cnn:")[2].splitlines() if "batch:" in line)
-    path.write_text(
-        text.replace(
-            f"  cnn:{text.partition('  cnn:')[2]}",
-            f"  cnn:{text.partition('  cnn:')[2].replace(batch, '    batch: 12501', 1)}",
-        )
-    )
-    assert "strategies.cnn.batch: 12501 is more than the 12500 pictures of scenes/scenes" in complaint(path)
+    path = project / "params.yaml"
+    before, _, entry = path.read_text().partition("  rcnn:")
+    path.write_text(f"{before}  rcnn:{entry.replace('batch: 32', 'batch: 12501', 1)}")
+    assert "strategies.rcnn.batch: 12501 is more than the 12500 pictures of scenes/scenes" in complaint(path)
 
 
 def test_settings_are_the_keyword_arguments(project):

@@ -1,5 +1,6 @@
 """What the frozen part of a network makes of pictures, computed once: an epoch then costs only what is learnt."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,9 @@ class Features:
     Attributes:
         train, valid: float32 (n, h, w, c), in the order of the pictures; None where `missing` says why there are none.
         base: the whole network, so that what is learnt is put on the very weights that made the features.
-        record: what they were made of, for features.json: the settings, `pretrained`, `precision`, `missing`.
+        record: what they were made of, for features.json: the settings, `pretrained`, `precision`, `missing`, and
+            `code`, the digests of this module and of `pretrained`: a training on features reruns when those change, and
+            no other training depends on them.
     """
 
     train: np.ndarray | None
@@ -119,6 +122,10 @@ def make(
         "precision": policy,
         "origin": train.origin,
         "missing": why,
+        "code": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in (Path(__file__), Path(pretrained.__file__))
+        },
     }
     if why:
         return Features(None, None, base, record)

@@ -1,5 +1,6 @@
 """What a server does under load, with slow callers, and when it is told to stop."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -151,6 +152,50 @@ def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0
             assert b'"digits":"9754"' in received(running)
         assert server.process.wait(20) == 0
         assert not psutil.pid_exists(worker)
+
+
+@contextlib.contextmanager
+def takers_of_nothing(server, count):
+    """Connections that ask for more than the buffers between hold, and read none of it."""
+    with contextlib.ExitStack() as opened:
+        for _ in range(count):
+            connection = opened.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(400 * b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        yield
+
+
+def status_turns_to(server, status):
+    end = time.monotonic() + 20
+    while server.client.post("/read", content=SOUND).status_code != status:
+        assert time.monotonic() < end, f"/read never answered {status}"
+        time.sleep(0.1)
+
+
+def test_callers_that_take_no_answer_lose_their_places_and_their_connections(env, tmp_path):
+    few = env | {"READER_ANSWER_SECONDS": "3", "READER_REQUESTS": "20"}
+    log = tmp_path / "log.txt"
+    with started(cwd=ROOT, env=few, log=log) as server:
+        worker = next(child for child in psutil.Process(server.process.pid).children(recursive=True) if _serves(child))
+        with takers_of_nothing(server, 20):
+            status_turns_to(server, 503)
+            status_turns_to(server, 200)
+            end = time.monotonic() + 10
+            while len([one for one in worker.net_connections("tcp") if one.status == "ESTABLISHED"]) > 2:
+                assert time.monotonic() < end, "the connections are still open"
+                time.sleep(0.1)
+    assert log.read_text().count("the answer was not taken within 3 seconds") == 20
+    assert "ERROR" not in log.read_text()
+
+
+def test_callers_that_take_no_answer_do_not_hold_up_a_stop(env, tmp_path):
+    few = env | {"READER_ANSWER_SECONDS": "60", "READER_STOP_SECONDS": "3", "READER_REQUESTS": "20"}
+    with started(cwd=ROOT, env=few, log=tmp_path / "log.txt") as server:
+        with takers_of_nothing(server, 20):
+            status_turns_to(server, 503)
+            os.kill(server.process.pid, signal.SIGTERM)
+            assert server.process.wait(3 + 10) == 0
 
 
 def _serves(process):

@@ -25,7 +25,7 @@ SCHEMA = "/schema.json"
 _GET, _POST = ("GET", "HEAD"), ("POST",)
 _CLOSE = {"Connection": "close"}
 _GONE = 499
-"""Counted for a caller who went away; nobody is sent it."""
+"""Counted for a caller who went away or took no answer; nobody is sent it."""
 
 
 class Front:
@@ -58,20 +58,17 @@ class Front:
         status = _GONE
         try:
             response = await self._response(scope, receive)
-            if response is None:
-                status = 200
-                await self._app(scope, receive, send)
-            else:
-                if self._stopping.told:
-                    response.headers["Connection"] = "close"
-                async with asyncio.timeout(self._seconds):
-                    await response(scope, receive, send)
-                status = response.status_code
+            if response is not None and self._stopping.told:
+                response.headers["Connection"] = "close"
+            async with asyncio.timeout(self._seconds):
+                await (self._app if response is None else response)(scope, receive, send)
+            status = 200 if response is None else response.status_code
+        except TimeoutError:  # A kind of OSError, but this caller is there, and would keep all that is sent waiting.
+            _log.warning("%s: the answer was not taken within %g seconds", path, self._seconds)
+            _cut(receive)
         except (ClientDisconnect, OSError):
             # Nobody is there to get this, but BentoML's timeout waits, and a stop with it, until something is sent.
             await Response(status_code=_GONE)(scope, receive, send)
-        except TimeoutError:  # The caller takes nothing; the server closes a connection that got no whole answer.
-            _log.warning("%s: the answer was not taken within %g seconds", path, self._seconds)
         finally:
             self._stopping.in_progress -= 1
             self._metrics.in_progress.dec()
@@ -141,3 +138,16 @@ class Front:
         if self._stopping.told:
             raise Refusal("stopping", "the service finishes what it has begun, and stops")
         return PlainTextResponse("\n")
+
+
+def _cut(receive: Receive) -> None:
+    """Close a connection with whatever is still to be sent.
+
+    ASGI has no word for it, and the server's own way of closing waits for the caller without end. What `receive`
+    belongs to is Uvicorn's request, since BentoML hands it through; where it is not, the connection stays.
+    """
+    request = getattr(receive, "__self__", None)
+    if hasattr(request, "transport"):
+        request.transport.abort()
+        # Of several requests sent ahead Uvicorn tells the last alone, and would answer this one with an error.
+        request.disconnected = True

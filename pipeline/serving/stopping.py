@@ -8,6 +8,8 @@ from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_SECONDS = 0.02
+_CLOSE_SECONDS = 5.0
+"""For connections to close after that. Who takes no answer would keep the server waiting without end."""
 
 
 class Stopping:
@@ -51,13 +53,16 @@ class Stopping:
                 server(signum, frame)
             else:
                 self.told = True
-                loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(self._finish(server, signum))))
+                loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(self._finish(server))))
 
         tasks: list[asyncio.Task[None]] = []
         signal.signal(number, handle)
 
-    async def _finish(self, server: Callable[[int, FrameType | None], object], signum: int) -> None:
+    async def _finish(self, server: Callable[[int, FrameType | None], object]) -> None:
         end = asyncio.get_running_loop().time() + self._seconds
         while self.in_progress and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(_LOOK_SECONDS)
-        server(signum, None)
+        server(signal.SIGTERM, None)
+        # Where the server ends first, it ends this, too. By a second signal it leaves open connections alone.
+        await asyncio.sleep(_CLOSE_SECONDS)
+        server(signal.SIGINT, None)

@@ -28,6 +28,7 @@ class _Job:
     images: np.ndarray
     answer: "asyncio.Future[Readings]"
     loop: asyncio.AbstractEventLoop
+    admitted: bool
 
 
 class Desk:
@@ -48,7 +49,7 @@ class Desk:
             readers: by task.
             threads: that read side by side.
             batch: pictures in one run of a model, at most.
-            waiting: pictures that may wait before `read` refuses.
+            waiting: single pictures that may wait before `read` refuses; those of requests for many are not counted.
             observe: is told the task and the number of pictures of each run.
         """
         self._readers = readers
@@ -58,6 +59,7 @@ class Desk:
         self._observe = observe
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
+        self._singles = 0
         self._changed = threading.Condition()
         self._closed = False
         for number in range(threads):
@@ -72,14 +74,16 @@ class Desk:
             admitted: part of a request that was let in already: it waits where others are refused.
 
         Raises:
-            Refusal: `overloaded`, more pictures than may wait.
+            Refusal: `overloaded`, more single pictures than may wait.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(task, images, loop.create_future(), loop)
+        job = _Job(task, images, loop.create_future(), loop, admitted)
         with self._changed:
-            if not admitted and self._waiting + len(images) > self._limit:
-                raise Refusal("overloaded", f"{self._waiting} pictures wait, expected at most {self._limit}; try again")
-            self._waiting += len(images)
+            if not admitted and self._singles + len(images) > self._limit:
+                raise Refusal(
+                    "overloaded", f"{self._singles} single pictures wait, expected at most {self._limit}; try again"
+                )
+            self._count(job, len(images))
             self._jobs.append(job)
             self._changed.notify()
         return await job.answer
@@ -113,15 +117,20 @@ class Desk:
             for job in self._jobs:
                 # Who gave up, because the client went away or the time was up, is not read.
                 if job.answer.cancelled():
-                    self._waiting -= len(job.images)
+                    self._count(job, -len(job.images))
                 elif job.task == task and (not taken or size + len(job.images) <= most):
                     taken.append(job)
                     size += len(job.images)
+                    self._count(job, -len(job.images))
                 else:
                     left.append(job)
             self._jobs = left
-            self._waiting -= size
         return taken or self._taken()
+
+    def _count(self, job: _Job, pictures: int) -> None:
+        self._waiting += pictures
+        if not job.admitted:
+            self._singles += pictures
 
 
 def _delivered(jobs: list[_Job], readings: Readings | None, error: Exception | None) -> None:

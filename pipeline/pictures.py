@@ -19,6 +19,9 @@ FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 16_000_000
 """A picture that declares more is refused before anything is decoded."""
 _ORIENTATION = 0x0112
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ANCILLARY = (b"tRNS", b"eXIf")
+"""Of a PNG's chunks without which there would be a picture, too, those that are read."""
 _OTHERS = {
     b"GIF8": "GIF",
     b"II*\0": "TIFF",
@@ -68,7 +71,8 @@ def decode(data: bytes, shape: Shape) -> Picture:
 def decode_fitting(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Picture]:
     """Decode a PNG or JPEG, told by its content alone, into the first of several shapes that its size fits.
 
-    Colour profiles and gamma are ignored; of an animated PNG the first frame is read.
+    Colour profiles, gamma and texts are ignored; of an animated PNG the first frame is read. A PNG's EXIF orientation
+    is what its eXIf chunk says.
 
     Args:
         data: the file's bytes.
@@ -84,7 +88,7 @@ def decode_fitting(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Pictu
     if not data:
         raise PictureError("empty", "no bytes found, expected a PNG or JPEG picture")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(_without_ballast(data)), formats=FORMATS)
     except UnidentifiedImageError:
         raise _unidentified(data) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -159,6 +163,25 @@ def convert(image: Image.Image, channels: int) -> tuple[np.ndarray, list[str]]:
     if image.mode != mode:
         notes.append("grey" if mode == "L" else "rgb")
     return np.asarray(image.convert(mode)).reshape(image.height, image.width, channels).copy(), notes
+
+
+def _without_ballast(data: bytes) -> bytes:
+    """A PNG without the chunks that are ignored, which Pillow would inflate: 64 MiB of texts fit into 60 KB.
+
+    What is no PNG comes back as it is, and so does the rest of one from where it breaks off.
+    """
+    if not data.startswith(_PNG):
+        return data
+    kept, start, kind = [_PNG], len(_PNG), b""
+    while kind != b"IEND" and start + 12 <= len(data):
+        kind = data[start + 4 : start + 8]
+        end = start + 12 + int.from_bytes(data[start : start + 4])
+        if end > len(data):
+            break
+        if not (kind.isalpha() and kind[:1].islower()) or kind in _ANCILLARY:
+            kept.append(data[start:end])
+        start = end
+    return b"".join([*kept, data[start:]])
 
 
 def _unidentified(data: bytes) -> PictureError:

@@ -1,10 +1,12 @@
 """The exported model in ONNX Runtime, and picture files as it wants them."""
 
+import contextlib
 import io
 import json
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -34,11 +36,19 @@ def encoded(picture, form="PNG", **options):
     return file.getvalue()
 
 
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
 def declaring(width, height):
     """A PNG that declares a size and holds no pixel."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+def loaded(png, *chunks):
+    """A PNG with more chunks behind its header."""
+    return png[:33] + b"".join(chunks) + png[33:]
 
 
 def test_a_strip_is_read_from_left_to_right(reader):
@@ -270,6 +280,53 @@ def test_the_exif_orientation_is_applied():
     exif[0x0112] = 3
     upside_down = grey(strip).rotate(180)
     assert_picture(decode(encoded(upside_down, exif=exif), STRIP_SHAPE), strip, ("exif_orientation",))
+
+
+def seconds(data):
+    best = float("inf")
+    for _ in range(5):
+        begun = time.perf_counter()
+        with contextlib.suppress(PictureError):
+            decode(data, STRIP_SHAPE)
+        best = min(best, time.perf_counter() - begun)
+    return best
+
+
+def test_texts_and_profiles_in_a_png_are_not_inflated():
+    strip = onnx_models.draw(CLASSES)
+    mebibyte = zlib.compress(bytes(1024 * 1024), 9)
+    texts = [chunk(b"zTXt", b"%d\0\0" % index + mebibyte) for index in range(56)]
+    profiles = [chunk(b"iCCP", b"name\0\0" + mebibyte)] * 8
+    heavy = loaded(encoded(strip), *texts[:28], *profiles)
+    heavy = heavy[:-12] + b"".join(texts[28:]) + heavy[-12:]
+    assert len(heavy) < 80_000
+    assert_picture(decode(heavy, STRIP_SHAPE), strip, ())
+    assert seconds(heavy) < 10 * seconds(encoded(strip))
+    # Cut off or with another break in it, it is refused, as quickly.
+    for broken in (heavy[:-20], heavy[:33] + chunk(b"\0\0\0\0", b"") + heavy[33:]):
+        with pytest.raises(PictureError) as error:
+            decode(broken, STRIP_SHAPE)
+        assert error.value.code == "damaged"
+        assert seconds(broken) < 10 * seconds(encoded(strip))
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "1"])
+def test_a_transparent_colour_and_the_orientation_are_read_among_other_chunks(mode):
+    drawn = grey(onnx_models.draw(CLASSES)).convert(mode).rotate(180)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    plain = encoded(drawn, exif=exif, transparency=(0, 0, 0) if mode == "RGB" else 0)
+    others = [chunk(b"gAMA", struct.pack(">I", 100_000)), chunk(b"tEXt", b"a\0b"), chunk(b"tIME", bytes(7))]
+    picture = decode(loaded(plain, *others), STRIP_SHAPE)
+    assert picture.notes[:2] == ("exif_orientation", "alpha_on_black")
+    assert np.array_equal(picture.pixels, onnx_models.draw(CLASSES))
+
+
+def test_the_first_frame_of_an_animated_png_is_read():
+    strip = onnx_models.draw(CLASSES)
+    animated = encoded(strip, save_all=True, append_images=[grey(np.zeros_like(strip))])
+    assert b"acTL" in animated
+    assert_picture(decode(animated, STRIP_SHAPE), strip, ())
 
 
 def assert_picture(picture: Picture, pixels, notes):

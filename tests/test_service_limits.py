@@ -129,7 +129,9 @@ def test_unknown_paths_and_methods_are_counted_as_one(server):
     assert len({line.split('le="')[1].split('"')[0] for line in buckets}) >= 6
 
 
-def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0(env, tmp_path):
+@pytest.mark.parametrize("told", ["the supervisor", "every process"])
+def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0(env, tmp_path, told):
+    """systemd tells every process, and the supervisor then tells the worker again."""
     slow = env | {"READER_BODY_SECONDS": "20"}
     with started(cwd=ROOT, env=slow, log=tmp_path / "log.txt") as server:
         worker = next(
@@ -139,6 +141,9 @@ def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0
             running.sendall(HEAD + SOUND[:-1])
             time.sleep(0.5)
             os.kill(server.process.pid, signal.SIGTERM)
+            if told == "every process":
+                os.kill(worker, signal.SIGTERM)
+                time.sleep(1)
             end = time.monotonic() + 10
             while (response := server.client.get("/readyz")).status_code == 200:
                 assert time.monotonic() < end

@@ -48,10 +48,11 @@ class Stopping:
             return
 
         def handle(signum: int, frame: FrameType | None) -> None:
-            # Told twice: whoever sits at the keyboard does not want to wait.
-            if self.told or loop.is_closed():
+            # SIGTERM comes twice where a service manager tells all processes and the supervisor tells its own; SIGINT
+            # comes again from a keyboard, where somebody does not want to wait.
+            if loop.is_closed() or (self.told and signum == signal.SIGINT):
                 server(signum, frame)
-            else:
+            elif not self.told:
                 self.told = True
                 loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(self._finish(server))))
 

@@ -18,6 +18,7 @@ from pipeline.runtime import Reader, load_readers
 from pipeline.serving.endpoints import Endpoints
 from pipeline.serving.front import Front
 from pipeline.serving.limits import Limits
+from pipeline.serving.metrics import make_folder
 from pipeline.serving.refusals import Refusal
 from pipeline.serving.stopping import Stopping
 
@@ -54,7 +55,7 @@ def limits() -> Limits:
 @bentoml.service(
     name="reader",
     workers="cpu_count",
-    # The front has its own time limits; this one only has to lie beyond them.
+    # The front has its own time limits; this one only has to lie beyond them, and docs/serving.md says what it is.
     traffic={"timeout": 120},
     # The front counts: BentoML's labels hold the raw path, and grow with whatever callers make up.
     metrics={"enabled": False},
@@ -81,9 +82,10 @@ class ReaderService:
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
-        """Refuse to start on a model that is missing or not the one its manifest names."""
+        """Refuse to start on a model that is missing or not the one its manifest names; make what workers share."""
         limits()
         packaged_readers()
+        make_folder()
 
     @bentoml.on_startup
     async def listen(self) -> None:

@@ -27,8 +27,12 @@ def artifacts(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(artifacts, tmp_path_factory):
-    home = tmp_path_factory.mktemp("bentoml")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("bentoml")
+
+
+@pytest.fixture(scope="module")
+def client(artifacts, home):
     env = environment(home, READER_ARTIFACTS=str(artifacts))
     with serving(cwd=ROOT, env=env, log=home / "log.txt") as client:
         yield client
@@ -186,6 +190,30 @@ def test_answers_to_many_at_once_are_each_ones_own(client):
         bodies = [encoded(onnx_models.draw(classes)) for classes in readings]
         answers = callers.map(lambda body: client.post("/read", content=body).json()["digits"], bodies)
         assert list(answers) == ["".join(map(str, classes)) for classes in readings]
+
+
+def read_so_far(client):
+    """How many requests to /read were answered, as /metrics has it."""
+    found = re.search(r'reader_requests_total\{path="/read",status="200"\} (\S+)', client.get("/metrics").text)
+    return float(found[1]) if found else 0
+
+
+def test_a_service_that_starts_with_the_same_bentoml_home_leaves_the_counters_of_the_first(
+    client, artifacts, home, tmp_path
+):
+    for _ in range(3):
+        assert client.post("/read", content=SOUND).status_code == 200
+    before = read_so_far(client)
+    assert before >= 3
+    env = environment(home, READER_ARTIFACTS=str(artifacts), TMPDIR=str(tmp_path))
+    with serving(cwd=ROOT, env=env, log=tmp_path / "log.txt") as other:
+        assert other.post("/read", content=SOUND).status_code == 200
+        assert read_so_far(other) == 1
+        assert read_so_far(client) == before
+        assert len(list(tmp_path.glob("reader-metrics-*"))) == 1
+    assert not list(tmp_path.glob("reader-metrics-*"))
+    assert client.post("/read", content=SOUND).status_code == 200
+    assert read_so_far(client) == before + 1
 
 
 def refuses_to_start(artifacts, home):

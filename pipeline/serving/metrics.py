@@ -3,7 +3,10 @@
 Paths that the service does not know are counted as one, so that no caller can make a label grow.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 
 import prometheus_client
@@ -18,12 +21,26 @@ SECONDS = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05,
 PICTURES = (1, 2, 4, 8, 16, 32, 64)
 """Buckets of a run's pictures."""
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+_FOLDER = "READER_METRICS_FOLDER"
+"""Tells the workers where they count together; set by the process that starts them, not by whoever runs the service."""
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def make_folder() -> None:
+    """Make the folder where the workers that this process starts count together, until it ends.
+
+    BentoML gives them one below its home, and empties that whenever another service starts with the same home.
+    """
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="reader-metrics-")
+    atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
 
 
 class Metrics:
     """The counters of one worker process; `exposition` gives those of all workers together."""
 
     def __init__(self, manifests: Mapping[str, Manifest]) -> None:
+        if _FOLDER in os.environ:
+            os.environ[_SHARED] = os.environ[_FOLDER]
         self._registry = prometheus_client.CollectorRegistry()
         add = {"registry": self._registry}
         self._requests = prometheus_client.Counter("reader_requests", "Requests", ["path", "status"], **add)
@@ -63,13 +80,13 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         registry = self._registry
-        # BentoML's workers share a folder for their counters; without one this process is alone.
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        # Workers share a folder for their counters; without one this process is alone.
+        if _SHARED in os.environ:
             registry = prometheus_client.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
         return prometheus_client.generate_latest(registry)
 
     def close(self) -> None:
         """Take back what only a living worker counts."""
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if _SHARED in os.environ:
             multiprocess.mark_process_dead(os.getpid())

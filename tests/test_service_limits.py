@@ -116,6 +116,18 @@ def test_a_caller_that_goes_away_leaves_nothing_behind(server):
     assert server.client.post("/read", content=SOUND).status_code == 200
 
 
+@pytest.mark.parametrize("path", [b"/nothing", b"/info"], ids=["not_found", "method_not_allowed"])
+def test_what_is_left_of_a_body_whose_path_or_method_was_refused_is_thrown_away(server, path):
+    with connected(server) as connection:
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\nabc" % path)
+        answer = b""
+        while not answer.endswith(b"}}"):
+            answer += connection.recv(65536)
+        assert b"connection: close" not in answer.lower()
+        connection.sendall(bytes(299_997) + b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
+
+
 def test_unknown_paths_and_methods_are_counted_as_one(server):
     for index in range(30):
         refused(server.client.get(f"/nothing/{index}"), 404, "not_found")

@@ -49,8 +49,8 @@ study: setup  ## run a grid of experiments and tabulate it: make study STUDY=stu
 read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
 	@python -m stages.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
 
-serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod
-	@$(if $(STAGE),registry deploy "$$STAGE" && READER_ARTIFACTS="$(CURDIR)/deploy/$$STAGE") bentoml serve
+serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
+	@$(if $(STAGE),registry deploy "$$STAGE" $(if $(OFFLINE),--offline) && READER_ARTIFACTS="$(CURDIR)/deploy/$$STAGE") bentoml serve
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@registry $(ARGS)

@@ -306,6 +306,71 @@ def test_between_machines_the_shared_repository_decides(project, tmp_path):
     assert "git knows no remote 'elsewhere'" in refused(project, "promote", f"{ARTIFACT}@v0.3.0", "prod", code=2)
 
 
+@pytest.fixture(scope="module")
+def shared_base(base, tmp_path_factory):
+    """Two clones whose tags are made in one shared repository first; v0.3.0 is in prod, and v0.1.0 was before it."""
+    folder = tmp_path_factory.mktemp("shared")
+    ours = shutil.copytree(base, folder / "ours", symlinks=True)
+    lift(ours, "v0.3.0")
+    git(ours, "clone", "-q", "--bare", ".", "../shared.git")
+    git(ours, "remote", "add", "origin", "../shared.git")
+    git(ours, "config", "registry.remote", "origin")
+    shutil.copytree(ours, folder / "theirs", symlinks=True)
+    return folder
+
+
+@pytest.fixture
+def clones(shared_base, tmp_path):
+    folder = shutil.copytree(shared_base, tmp_path / "shared", symlinks=True)
+    return folder / "ours", folder / "theirs", folder / "shared.git"
+
+
+def test_what_was_rolled_back_on_one_machine_is_not_deployed_on_another(clones):
+    ours, theirs, _ = clones
+    assert "v0.1.0 is in prod again" in done(theirs, "rollback", ARTIFACT, "prod")
+    code, out, err = registry(ours, "deploy", "prod", "--offline")
+    assert (code, out) == (0, "deploy/prod/strips: strip-reader@v0.3.0\n")
+    assert err == "as of the last fetch from origin (--offline)\n"
+    assert done(ours, "deploy", "prod") == "deploy/prod/strips: strip-reader@v0.1.0\n"
+    assert load_readers(ours / "deploy/prod")["strips"].manifest.version == "v0.1.0"
+
+
+def test_a_gate_holds_a_version_against_what_is_in_the_stage_everywhere(clones):
+    ours, theirs, _ = clones
+    done(theirs, "rollback", ARTIFACT, "prod")
+    assert "against v0.3.0" in registry(ours, "gate", f"{ARTIFACT}@v0.2.0", "prod", "--offline")[1]
+    assert "against v0.1.0" in registry(ours, "gate", f"{ARTIFACT}@v0.2.0", "prod")[1]
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", f"{ARTIFACT}#prod"), ("at", "2099-01-01"), ("history",)])
+def test_what_only_tells_asks_the_shared_repository_or_says_that_it_did_not(clones, command):
+    ours, theirs, shared = clones
+    done(theirs, "rollback", ARTIFACT, "prod")
+    before = registry(ours, *command, "--offline")
+    after = registry(ours, *command)
+    assert (before[0], before[2]) == (0, "as of the last fetch from origin (--offline)\n")
+    assert (after[0], after[2]) == (0, "")
+    assert before[1] != after[1], "the rollback is known here now"
+    shutil.rmtree(shared)
+    code, out, err = registry(ours, *command)
+    assert (code, out) == (0, after[1])
+    assert err.startswith("as of the last fetch from origin (git fetch origin: ")
+    assert err.count("\n") == 1
+
+
+def test_nothing_is_deployed_or_judged_by_what_may_be_old_unless_that_is_asked_for(clones):
+    ours, _, shared = clones
+    shutil.rmtree(shared)
+    for command in (("deploy", "prod"), ("gate", f"{ARTIFACT}@v0.1.0", "prod")):
+        err = refused(ours, *command)
+        assert "git fetch origin: " in err
+        assert "`--offline` goes on with what is known here" in err
+    assert not (ours / "deploy").exists()
+    assert done(ours, "deploy", "prod", "--offline") == "deploy/prod/strips: strip-reader@v0.3.0\n"
+    git(ours, "config", "--unset", "registry.remote")
+    assert registry(ours, "deploy", "prod", "--offline")[2] == "", "there is nothing that could be newer"
+
+
 def test_a_killed_promotion_leaves_the_old_champion(project):
     done(project, "promote", f"{ARTIFACT}@v0.3.0", "staging")
     code = f"""

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import enum
 import json
 import re
 import sys
@@ -18,13 +19,43 @@ from pipeline.registry.registrar import Registry, moment
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
 
 
+class Fetch(enum.Enum):
+    """When a command asks the shared repository first: whether `--offline` spares it, and whether it stops without."""
+
+    ALWAYS = "it changes something, and stops where the shared repository cannot be reached"
+    UNLESS_OFFLINE = "it decides something, and stops where the shared repository cannot be reached and must be"
+    IF_IT_CAN = "it only tells, and goes on with what is known here"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one command in the clone whose top folder is the current one, and exit with its code."""
     chosen = _parser().parse_args(arguments)
     with command.one_line_errors():
-        told, value, code = chosen.run(Registry.open(Path(), fetch=chosen.changes), chosen)
+        told, value, code = chosen.run(_opened(chosen), chosen)
         print(json.dumps(value, indent=2, ensure_ascii=False) if chosen.json else told)
         sys.exit(code)
+
+
+def _opened(chosen: argparse.Namespace) -> Registry:
+    """The registry as the shared repository has it now; where it is as of the last fetch, standard error says so.
+
+    Raises:
+        RegistryError: the shared repository cannot be reached, and the command does more than tell.
+    """
+    why = "--offline"
+    if not chosen.offline:
+        try:
+            return Registry.open(Path(), fetch=True)
+        except RegistryError as error:
+            if chosen.fetches is Fetch.ALWAYS:
+                raise
+            if chosen.fetches is Fetch.UNLESS_OFFLINE:
+                raise RegistryError(f"{error}; `--offline` goes on with what is known here") from None
+            why = str(error)
+    registry = Registry.open(Path())
+    if remote := registry.repository.remote():
+        print(f"as of the last fetch from {remote} ({' '.join(why.split())})", file=sys.stderr)
+    return registry
 
 
 def _register(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
@@ -176,25 +207,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="registry", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Any, told: str, *, changes: bool = False) -> argparse.ArgumentParser:
+    def add(name: str, run: Any, told: str, *, fetches: Fetch = Fetch.IF_IT_CAN) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=told, description=told, allow_abbrev=False)
         added.add_argument("--json", action="store_true", help="print JSON")
-        added.set_defaults(run=run, changes=changes)
+        added.set_defaults(run=run, fetches=fetches, offline=False)
+        if fetches is not Fetch.ALWAYS:
+            told = "do not ask the shared repository, and go on with what is known here"
+            added.add_argument("--offline", action="store_true", help=told)
         return added
 
-    register = add("register", _register, "make the packaged model of HEAD a version, with its evidence", changes=True)
+    told = "make the packaged model of HEAD a version, with its evidence"
+    register = add("register", _register, told, fetches=Fetch.ALWAYS)
     register.add_argument("name", metavar="NAME", help="an artifact of dvc.yaml, as strip-reader")
     register.add_argument("--bump", choices=registrar.BUMPS, default="minor", help="the part of the number to raise")
     add("list", _list, "every version, and the stages that point at it")
     add("show", _show, "one version and everything it records").add_argument("version", metavar="VERSION", help=VERSION)
-    for name, run, told in (
-        ("gate", _gate, "whether a version would get into a stage, check by check; changes nothing"),
-        ("promote", _promote, "point a stage at a version, if it passes the gate"),
+    for name, run, told, fetches in (
+        ("gate", _gate, "whether a version would get into a stage; changes nothing", Fetch.UNLESS_OFFLINE),
+        ("promote", _promote, "point a stage at a version, if it passes the gate", Fetch.ALWAYS),
     ):
-        added = add(name, run, told, changes=name == "promote")
+        added = add(name, run, told, fetches=fetches)
         added.add_argument("version", metavar="VERSION", help=VERSION)
         added.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
-    rollback = add("rollback", _rollback, "point a stage at the champion before; twice goes two back", changes=True)
+    told = "point a stage at the champion before; twice goes two back"
+    rollback = add("rollback", _rollback, told, fetches=Fetch.ALWAYS)
     rollback.add_argument("name", metavar="NAME")
     rollback.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
     add("history", _history, "what happened, refusals too").add_argument("name", metavar="NAME", nargs="?")
@@ -204,7 +240,8 @@ def _parser() -> argparse.ArgumentParser:
     diff = add("diff", _diff, "what differs between two versions")
     diff.add_argument("first", metavar="A", help=VERSION)
     diff.add_argument("second", metavar="B", help=VERSION)
-    deploy = add("deploy", _deploy, "write what is in a stage to a folder that the service can serve")
+    told = "write what is in a stage to a folder that the service can serve"
+    deploy = add("deploy", _deploy, told, fetches=Fetch.UNLESS_OFFLINE)
     deploy.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
     deploy.add_argument("--bento", type=Path, metavar="FILE", help="build the service with these models, too")
     deploy.add_argument("--out", type=Path, metavar="FOLDER", help="deploy/STAGE where it is not said")

@@ -371,6 +371,30 @@ def test_nothing_is_deployed_or_judged_by_what_may_be_old_unless_that_is_asked_f
     assert registry(ours, "deploy", "prod", "--offline")[2] == "", "there is nothing that could be newer"
 
 
+def test_a_tag_of_others_may_be_moved_in_the_shared_repository(clones):
+    ours, theirs, _ = clones
+    for clone in clones[:2]:
+        git(clone, "tag", "-f", "nightly", f"{ARTIFACT}@v0.{1 + clones.index(clone)}.0^{{commit}}")
+        git(clone, "push", "-q", "-f", "origin", "nightly")
+    moved = git(ours, "rev-parse", "nightly")
+    done(theirs, "rollback", ARTIFACT, "prod")
+    assert "nothing to go back to: v0.1.0 is the only one" in refused(ours, "rollback", ARTIFACT, "prod")
+    done(ours, "promote", f"{ARTIFACT}@v0.1.0", "dev")
+    assert git(ours, "rev-parse", "nightly") == moved, "it is none of the registry's"
+
+
+@pytest.mark.parametrize("name", [f"{ARTIFACT}@v0.3.0", f"{ARTIFACT}#prod#2", f"refused/{ARTIFACT}/prod/1"])
+def test_a_tag_of_the_registry_that_was_moved_in_the_shared_repository_is_refused_and_named(clones, name):
+    ours, theirs, _ = clones
+    for clone in (theirs, ours):
+        git(clone, "tag", "-f", "-a", "-m", clone.name, name, f"{ARTIFACT}@v0.2.0^{{commit}}")
+    git(theirs, "push", "-q", "-f", "origin", name)
+    for command in (("promote", f"{ARTIFACT}@v0.1.0", "dev"), ("deploy", "prod")):
+        err = refused(ours, *command)
+        assert f"git fetch origin: ! [rejected] {name} -> {name} (would clobber existing tag)" in err
+    assert "would clobber existing tag" in registry(ours, "list")[2]
+
+
 def test_a_killed_promotion_leaves_the_old_champion(project):
     done(project, "promote", f"{ARTIFACT}@v0.3.0", "staging")
     code = f"""

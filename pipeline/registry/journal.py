@@ -1,7 +1,7 @@
 """What happened, read from the tags: versions, promotions, rollbacks and refusals, and what follows from them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,6 +160,11 @@ class Journal:
 
     def _of(self, artifact: str) -> list[Event]:
         return [event for event in self.events if event.artifact == artifact]
+
+
+def tag_patterns(artifacts: Iterable[str]) -> list[str]:
+    """The tags that concern these artifacts, as patterns with a star; refusals are one for all."""
+    return [*(f"{name}{mark}*" for name in artifacts for mark in "@#"), f"{REFUSED}/*"]
 
 
 def _event(tag: Tag, versions: dict[tuple[str, str], str]) -> Event | None:

@@ -13,7 +13,7 @@ from pipeline.errors import ConfigurationError, RegistryError
 from pipeline.registry import artifacts, evidence, gates, outcomes, signing, storage
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.gates import Decision
-from pipeline.registry.journal import STAGES, Event, Journal
+from pipeline.registry.journal import STAGES, Event, Journal, tag_patterns
 from pipeline.registry.repository import Repository, TagExists
 
 BUMPS = ("major", "minor", "patch")
@@ -41,16 +41,17 @@ class Registry:
         """Read the registry of a clone.
 
         Args:
-            fetch: bring the tags of the shared repository here first; nothing where none is named.
+            fetch: bring the registry's tags of the shared repository here first; nothing where none is named.
 
         Raises:
             ConfigurationError: there is no clone, or its dvc.yaml lists no artifacts.
-            RegistryError: the shared repository cannot be reached.
+            RegistryError: the shared repository cannot be reached, or a tag of the registry was moved there.
         """
         repository = Repository.at(root)
+        listed = artifacts.load(repository.root / "dvc.yaml")
         if fetch:
-            repository.fetch_tags()
-        return cls(repository, artifacts.load(repository.root / "dvc.yaml"), Journal.of(repository.tags()))
+            repository.fetch_tags(tag_patterns(listed))
+        return cls(repository, listed, Journal.of(repository.tags()))
 
     @property
     def root(self) -> Path:
@@ -253,7 +254,7 @@ def _point(registry: Registry, version: Event, stage: str, document: dict[str, A
     try:
         _write(registry, tag, version.revision, document, version.artifact)
     except TagExists:
-        registry.repository.fetch_tags()
+        registry.repository.fetch_tags(tag_patterns(registry.artifacts))
         now = Journal.of(registry.repository.tags())
         there = now.in_stage(version.artifact, stage)
         who = next((event.who for event in now.events if event.tag == tag), "somebody")
@@ -275,7 +276,7 @@ def _refuse(registry: Registry, version: Event, decision: Decision) -> str:
             return tag
         except TagExists:
             # Two refusals at once are no conflict: this one takes the next number.
-            registry.repository.fetch_tags()
+            registry.repository.fetch_tags(tag_patterns(registry.artifacts))
             journal = Journal.of(registry.repository.tags())
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,15 +131,20 @@ class Repository:
                 tags.append(Tag(name, revision, f"{who} {address}", int(seconds), message))
         return sorted(tags, key=lambda tag: (tag.time, tag.name))
 
-    def fetch_tags(self) -> None:
-        """Bring the tags of the shared repository here; nothing where none is named.
+    def fetch_tags(self, patterns: Iterable[str]) -> None:
+        """Bring tags of the shared repository here; nothing where none is named.
+
+        Args:
+            patterns: which tags, as `strip-reader@*`. Others may be moved there as anybody likes.
 
         Raises:
-            RegistryError: it cannot be reached, or one of its tags differs from this clone's.
+            RegistryError: it cannot be reached, or one of these tags differs from this clone's.
         """
         if (remote := self.remote()) is None:
             return
-        result = self._run("fetch", "--quiet", "--no-write-fetch-head", remote, "refs/tags/*:refs/tags/*")
+        refs = [f"refs/tags/{pattern}:refs/tags/{pattern}" for pattern in patterns]
+        # Not --quiet, which keeps silent about a tag that was moved; and no tags that come along with others.
+        result = self._run("fetch", "--no-tags", "--no-write-fetch-head", remote, *refs)
         if result.returncode:
             raise RegistryError(f"git fetch {remote}: {_reason(result)}; nothing was changed")
 
@@ -192,4 +198,6 @@ class Repository:
 
 def _reason(result: subprocess.CompletedProcess[str]) -> str:
     lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
-    return lines[0].removeprefix("fatal: ").removeprefix("error: ") if lines else f"exit {result.returncode}"
+    # A fetch first says whence, and then ref by ref what came of it.
+    lines = [line for line in lines if "[rejected]" in line] or [line for line in lines if not line.startswith("From ")]
+    return lines[0].strip().removeprefix("fatal: ").removeprefix("error: ") if lines else f"exit {result.returncode}"

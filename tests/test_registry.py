@@ -608,6 +608,40 @@ def test_nothing_is_deployed_where_a_model_was_changed(project):
     assert (project / "deploy/prod/strips/model.onnx").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("out", "kept", "told"),
+    [
+        ("../srv", "../srv/index.html", "srv: index.html would be lost"),
+        ("deploy", "deploy/staging/strips/model.onnx", "deploy: staging would be lost"),
+        ("deploy/prod", "deploy/prod/strips/notes.txt", "prod: strips/notes.txt would be lost"),
+        ("linked", "../srv/index.html", "srv: index.html would be lost"),
+        (".", "params.yaml", "project: .dvc would be lost"),
+        ("params.yaml", "params.yaml", "params.yaml: a file"),
+    ],
+)
+def test_nothing_foreign_is_lost_to_a_deployment(project, out, kept, told):
+    (project / "../srv").mkdir()
+    (project / "linked").symlink_to("../srv")
+    (project / kept).parent.mkdir(parents=True, exist_ok=True)
+    with (project / kept).open("a") as file:
+        file.write("\n")
+    before = (project / kept).read_bytes()
+    assert told in refused(project, "deploy", "prod", "--out", out, code=2)
+    assert (project / kept).read_bytes() == before
+
+
+def test_a_deployment_replaces_its_own_and_takes_an_empty_folder(project, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "linked").symlink_to("empty")
+    for _ in range(2):
+        done(project, "deploy", "prod", "--out", str(tmp_path / "linked"))
+        assert load_readers(tmp_path / "empty")["strips"].manifest.version == "v0.1.0"
+    assert "a folder; expected the name of a file" in refused(
+        project, "deploy", "prod", "--bento", str(tmp_path / "empty"), code=2
+    )
+    assert (tmp_path / "empty/strips/model.onnx").is_file()
+
+
 def test_the_differences_of_two_versions(project):
     told = json.loads(done(project, "diff", f"{ARTIFACT}@v0.2.0", f"{ARTIFACT}@v0.3.0", "--json"))
     assert told["metrics"]["plain gate"]["difference"] > 0.02

@@ -166,6 +166,8 @@ def _diff(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int
 
 def _deploy(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
     out = chosen.out or Path("deploy") / chosen.stage
+    if chosen.bento is not None and chosen.bento.is_dir():
+        raise ConfigurationError(f"{chosen.bento}: a folder; expected the name of a file to write the bento to")
     deployed = deployment.deploy(registry, chosen.stage, out)
     told = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
     value = {"out": str(out), "versions": deployed}

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pipeline.errors import RegistryError
+from pipeline.errors import ConfigurationError, RegistryError
 from pipeline.files import read_json, replacing, write_json
 from pipeline.registry import outcomes
 from pipeline.registry.registrar import Registry, check_signature, known_stage
@@ -23,9 +23,12 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
         The version by artifact.
 
     Raises:
+        ConfigurationError: `out` holds something that is not written here, and would be lost.
         RegistryError: the stage is empty, or a file is gone, was changed, or is not signed as it should be.
     """
     known_stage(stage)
+    out = out.resolve()
+    _keep_what_is_foreign(registry, out)
     deployed = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -46,3 +49,25 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
         with replacing(out) as temporary:
             shutil.copytree(folder, temporary)
     return deployed
+
+
+def _keep_what_is_foreign(registry: Registry, out: Path) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ConfigurationError(f"{out}: a file; expected a folder, new, empty or written by `registry deploy`")
+    written: dict[Path, set[str]] = {}
+    for artifact in registry.artifacts.values():
+        written[out / artifact.task] = {Path(artifact.model).name, MANIFEST, SIGNATURE}
+    foreign = []
+    for folder in sorted(out.iterdir()):
+        # A link is foreign whatever it points at: nothing that is written here is one.
+        if folder not in written or folder.is_symlink() or not folder.is_dir():
+            foreign.append(folder)
+        else:
+            foreign += [path for path in sorted(folder.iterdir()) if path.name not in written[folder]]
+    if foreign:
+        raise ConfigurationError(
+            f"{out}: {foreign[0].relative_to(out)} would be lost, since the folder is replaced as a whole; "
+            "expected a folder that is new, empty or written by `registry deploy`"
+        )

@@ -417,6 +417,25 @@ def test_a_stage_is_not_skipped(project):
     assert "v0.1.0 is in prod already" in refused(project, "promote", f"{ARTIFACT}@v0.1.0", "prod")
 
 
+def test_what_a_rollback_took_out_of_a_stage_passes_it_again_before_it_goes_further(project):
+    version = f"{ARTIFACT}@v0.3.0"
+    lift(project, "v0.3.0", "staging")
+    done(project, "rollback", ARTIFACT, "staging")
+    done(project, "rollback", ARTIFACT, "dev")
+    err = refused(project, "promote", version, "prod")
+    assert f"{version} was taken out of dev by the rollback {ARTIFACT}#dev#4" in err
+    assert f"`registry promote {version} dev` first" in err
+    assert "was taken out of dev" in refused(project, "promote", version, "staging")
+    done(project, "promote", version, "dev")
+    err = refused(project, "promote", version, "prod")
+    assert f"{version} was taken out of staging by the rollback {ARTIFACT}#staging#3" in err
+    assert in_stage(project) == "v0.1.0"
+    lift(project, "v0.3.0")
+    done(project, "rollback", ARTIFACT, "prod")
+    done(project, "promote", version, "prod")
+    assert in_stage(project) == "v0.3.0", "out of prod it has only the gate of prod to pass again"
+
+
 def test_the_gate_alone_changes_nothing(project):
     tags = git(project, "tag")
     code, out, err = registry(project, "gate", f"{ARTIFACT}@v0.2.0", "staging")

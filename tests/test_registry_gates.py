@@ -183,6 +183,25 @@ def test_the_stack_of_champions(tags, stack):
     assert found.in_stage("x", "prod", at=10) == ("v0.1.0" if tags else None)
 
 
+@pytest.mark.parametrize(
+    ("tags", "out"),
+    [
+        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0"], {}),
+        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0 rollback"], {"v0.2.0": "x#prod#3"}),
+        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0 rollback", "x#prod#4 v0.2.0"], {}),
+        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod!#3 v0.2.0"], {"v0.2.0": "x#prod!#3"}),
+        (["x#prod#1 v0.2.0", "x#prod#2 v0.1.0", "x#prod#3 v0.2.0", "x#prod#4 v0.1.0 rollback"],
+         {"v0.2.0": "x#prod#4"}),
+        (["x#prod#1 v0.2.0", "x#prod#2 v0.1.0", "x#prod#3 v0.2.0", "x#prod#4 v0.1.0 rollback",
+          "x#prod#5 v0.2.0 rollback"], {"v0.1.0": "x#prod#5"}),
+    ],
+)  # fmt: skip
+def test_what_was_taken_out_of_a_stage_and_did_not_come_back(tags, out):
+    found = journal(*tags)
+    taken = {version: found.taken_out("x", "prod", version) for version in REVISIONS}
+    assert {version: event.tag for version, event in taken.items() if event} == out
+
+
 def test_tags_are_numbered_stage_by_stage_and_refusals_apart():
     found = journal("x#prod#1 v0.1.0", "x#staging#1 v0.2.0", "x#prod!#2 v0.1.0", "refused/x/prod/1 v0.3.0 refusal")
     assert found.next_tag("x", "prod") == "x#prod#3"

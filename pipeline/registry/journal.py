@@ -112,20 +112,32 @@ class Journal:
         Args:
             at: what was so at this moment, seconds since 1970; None for now.
         """
+        return self._replayed(artifact, stage, at)[0]
+
+    def taken_out(self, artifact: str, stage: str, version: str) -> Event | None:
+        """The rollback or removal that took a version out of a stage; None where it came back since."""
+        return self._replayed(artifact, stage)[1].get(version)
+
+    def _replayed(self, artifact: str, stage: str, at: int | None = None) -> tuple[list[str], dict[str, Event]]:
+        """The stack of a stage, and by version what took it out."""
         stack: list[str] = []
+        out: dict[str, Event] = {}
         for event in self._of(artifact):
             if event.stage != stage or (at is not None and event.time > at):
                 continue
             if event.kind == "promotion":
                 stack.append(event.version)
+                out.pop(event.version, None)
             elif event.kind == "rollback":
                 # Down to where the version that it restored lies.
                 while stack and stack[-1] != event.version:
-                    stack.pop()
+                    out[stack.pop()] = event
                 stack = stack or [event.version]
+                out.pop(event.version, None)
             elif event.kind == "removal":
                 stack = [version for version in stack if version != event.version]
-        return stack
+                out[event.version] = event
+        return stack, out
 
     def in_stage(self, artifact: str, stage: str, at: int | None = None) -> str | None:
         """The version that a stage points at, None where there is none."""

@@ -175,8 +175,8 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
 
     Raises:
         ConfigurationError: git has no identity, or there is no policy.
-        RegistryError: the version is in the stage, skips one, or failed its gate (then the refusal is recorded); files
-            are gone or were changed; somebody else was faster.
+        RegistryError: the version is in the stage, skips one before it or was taken out of one, or failed its gate
+            (then the refusal is recorded); files are gone or were changed; somebody else was faster.
     """
     artifact, version = registry.find(reference)
     known_stage(stage)
@@ -184,14 +184,10 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
     journal, name, number = registry.journal, artifact.name, version.version
     if journal.in_stage(name, stage) == number:
         raise RegistryError(f"{name}@{number} is in {stage} already; nothing was changed")
-    before = STAGES[STAGES.index(stage) - 1] if stage != STAGES[0] else None
-    if before and not journal.was_in(name, before, number):
-        raise RegistryError(
-            f"{name}@{number} was never in {before}; stages go {' → '.join(STAGES)} and none is skipped: "
-            f"`registry promote {name}@{number} {before}` first"
-        )
+    for before in STAGES[: STAGES.index(stage)]:
+        _stood_in(journal, version, before)
     decision = None
-    if before:
+    if stage != STAGES[0]:
         decision = judge(registry, artifact, version, stage)
         if not decision.passed:
             tag = _refuse(registry, version, decision)
@@ -207,6 +203,20 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
         "decision": None if decision is None else decision.as_dict(),
     }
     return _point(registry, version, stage, document), decision
+
+
+def _stood_in(journal: Journal, version: Event, stage: str) -> None:
+    name = f"{version.artifact}@{version.version}"
+    if not journal.was_in(version.artifact, stage, version.version):
+        raise RegistryError(
+            f"{name} was never in {stage}; stages go {' → '.join(STAGES)} and none is skipped: "
+            f"`registry promote {name} {stage}` first"
+        )
+    if (taken := journal.taken_out(version.artifact, stage, version.version)) is not None:
+        raise RegistryError(
+            f"{name} was taken out of {stage} by the {taken.kind} {taken.tag}, and goes no further until it is there "
+            f"again: `registry promote {name} {stage}` first"
+        )
 
 
 def rollback(registry: Registry, name: str, stage: str) -> Event:

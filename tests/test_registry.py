@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import gto.api
@@ -659,6 +660,79 @@ def test_a_deployment_replaces_its_own_and_takes_an_empty_folder(project, tmp_pa
         project, "deploy", "prod", "--bento", str(tmp_path / "empty"), code=2
     )
     assert (tmp_path / "empty/strips/model.onnx").is_file()
+
+
+def wait_for_another_second(project):
+    """GTO's own commands take the clock's time, which the registry's tags may be ahead of."""
+    time.sleep(max(0.0, Registry.open(project).journal.last_time(ARTIFACT) + 1 - time.time()))
+
+
+def listed(project):
+    """By stage its version, as `registry list` and as `gto show` tell."""
+    entries = json.loads(done(project, "list", "--json"))
+    ours = {stage: entry["version"] for entry in entries for stage in entry["stages"]}
+    return ours, {**gto.api.show(str(project)).get(ARTIFACT, {"stage": {}})["stage"]}
+
+
+def test_a_deprecated_artifact_is_in_no_list_and_not_deployed(project):
+    wait_for_another_second(project)
+    gto.api.deprecate(str(project), ARTIFACT, simple=True)
+    assert listed(project) == ({}, {})
+    assert f"{ARTIFACT}: deprecated by {ARTIFACT}@deprecated, left out" in done(project, "list")
+    assert re.search(r"deprecation  -        -  ", done(project, "history"))
+    assert "but of what is deprecated, strip-reader" in refused(project, "deploy", "prod")
+    for command in (("promote", f"{ARTIFACT}@v0.3.0", "staging"), ("rollback", ARTIFACT, "dev")):
+        assert f"{ARTIFACT}: deprecated by {ARTIFACT}@deprecated, which Ada" in refused(project, *command)
+    package(project, 6.9)
+    done(project, "register", ARTIFACT)
+    ours, gtos = listed(project)
+    assert ours == gtos == {"dev": "v0.3.0", "staging": "v0.1.0", "prod": "v0.1.0"}
+    done(project, "deploy", "prod")
+
+
+def test_of_two_artifacts_the_deprecated_one_is_left_out_of_a_deployment(project):
+    write_json(project / "dvc.yaml", read_json(project / "dvc.yaml") | {"artifacts": {
+        ARTIFACT: {"path": "artifacts/strips/model.onnx"}, "other-reader": {"path": "artifacts/other/model.onnx"},
+    }})  # fmt: skip
+    git(project, "tag", "-a", "-m", "by hand", "other-reader@v0.1.0", f"{ARTIFACT}@v0.1.0^{{commit}}")
+    git(project, "tag", "-a", "-m", "by hand", "other-reader#prod#1", f"{ARTIFACT}@v0.1.0^{{commit}}")
+    assert "other-reader@v0.1.0: its tag carries no evidence" in refused(project, "deploy", "prod")
+    time.sleep(1)
+    gto.api.deprecate(str(project), "other-reader", simple=True)
+    told = done(project, "deploy", "prod").splitlines()
+    assert told == [
+        "deploy/prod/strips: strip-reader@v0.1.0",
+        "other-reader: left out, since it is deprecated by other-reader@deprecated",
+    ]
+
+
+def test_a_version_that_was_withdrawn_is_not_deployed_until_a_rollback_settles_what_is_there(project):
+    lift(project, "v0.3.0")
+    wait_for_another_second(project)
+    gto.api.deregister(str(project), ARTIFACT, version="v0.3.0", simple=True)
+    tag = f"{ARTIFACT}@v0.3.0!"
+    assert re.search(r"v0\.3\.0   dev, staging, prod \(withdrawn\)", done(project, "list"))
+    assert f"{ARTIFACT}#prod: v0.3.0 is there and was withdrawn by {tag}" in refused(project, "deploy", "prod")
+    assert f"{ARTIFACT}@v0.3.0: withdrawn by {tag}" in refused(project, "promote", f"{ARTIFACT}@v0.3.0", "prod")
+    assert "against v0.3.0" in registry(project, "gate", f"{ARTIFACT}@v0.2.0", "prod")[1]
+    for stage in ("prod", "staging", "dev"):
+        done(project, "rollback", ARTIFACT, stage)
+    ours, gtos = listed(project)
+    assert ours == gtos == {"dev": "v0.2.0", "staging": "v0.1.0", "prod": "v0.1.0"}
+    assert done(project, "deploy", "prod") == "deploy/prod/strips: strip-reader@v0.1.0\n"
+
+
+def test_no_rollback_returns_to_a_version_that_was_withdrawn(project):
+    wait_for_another_second(project)
+    gto.api.deregister(str(project), ARTIFACT, version="v0.2.0", simple=True)
+    done(project, "rollback", ARTIFACT, "dev")
+    assert in_stage(project, "dev") == "v0.1.0", "and not v0.2.0, which was there before v0.3.0"
+    done(project, "promote", f"{ARTIFACT}@v0.3.0", "dev")
+    wait_for_another_second(project)
+    gto.api.deregister(str(project), ARTIFACT, version="v0.1.0")
+    assert "v0.3.0 is the only one that was promoted and not undone or withdrawn" in refused(
+        project, "rollback", ARTIFACT, "dev"
+    )
 
 
 def test_the_differences_of_two_versions(project):

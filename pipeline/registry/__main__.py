@@ -77,11 +77,11 @@ def _list(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int
     value = [
         {
             **_as_json(event, evidence=False),
-            "stages": journal.stages_of(name, event.version),
+            "stages": journal.stages_of(event.artifact, event.version),
+            "withdrawn": journal.withdrawal(event.artifact, event.version) is not None,
             **{key: event.document.get(key) for key in ("strategy", "sha256", "origin")},
         }
-        for name in journal.artifacts
-        for event in reversed(journal.versions(name))
+        for event in journal.listed()
     ]
     return telling.listed(journal), value, 0
 
@@ -170,7 +170,9 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, i
         raise ConfigurationError(f"{chosen.bento}: a folder; expected the name of a file to write the bento to")
     deployed = deployment.deploy(registry, chosen.stage, out)
     told = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
-    value = {"out": str(out), "versions": deployed}
+    deprecated = {name: by.tag for name in registry.artifacts if (by := registry.journal.deprecation(name)) is not None}
+    told += [f"{name}: left out, since it is deprecated by {deprecated[name]}" for name in deprecated]
+    value = {"out": str(out), "versions": deployed, "deprecated": deprecated}
     if chosen.bento is not None:
         value["bento"] = bento.build_deployed(registry.root / "bentofile.yaml", out, chosen.bento)
         told.append(f"{chosen.bento}: {value['bento']}")

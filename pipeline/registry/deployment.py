@@ -16,27 +16,33 @@ SIGNATURE = "model.sig"
 def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
     """Write the model and manifest of every artifact in a stage to `out/TASK`, the manifest with its version.
 
-    Every model is held to the SHA-256 in its version's tag, and to its signature where a key is configured, before
-    anything is written; then the folder is replaced as a whole.
+    An artifact that is deprecated is left out. Every model is held to the SHA-256 in its version's tag, and to its
+    signature where a key is configured, before anything is written; then the folder is replaced as a whole.
 
     Returns:
         The version by artifact.
 
     Raises:
         ConfigurationError: `out` holds something that is not written here, and would be lost.
-        RegistryError: the stage is empty, or a file is gone, was changed, or is not signed as it should be.
+        RegistryError: the stage is empty or points at a version that was withdrawn; or a file is gone, was changed, or
+            is not signed as it should be.
     """
     known_stage(stage)
     out = out.resolve()
     _keep_what_is_foreign(registry, out)
-    deployed = {}
+    journal, deployed = registry.journal, {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name, artifact in registry.artifacts.items():
-            version = registry.journal.in_stage(name, stage)
-            if version is None:
+            version = journal.in_stage(name, stage)
+            if version is None or journal.deprecation(name) is not None:
                 continue
-            event = registry.journal.version(name, version)
+            if (by := journal.withdrawal(name, version)) is not None:
+                raise RegistryError(
+                    f"{name}#{stage}: {version} is there and was withdrawn by {by.tag}, which {by.who} made; "
+                    f"`registry rollback {name} {stage}` or a promotion puts another there"
+                )
+            event = journal.version(name, version)
             target = folder / artifact.task
             outcomes.fetched_reader(registry.repository, artifact, event, target)
             check_signature(registry, artifact, event, target)
@@ -45,7 +51,9 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
             write_json(target / MANIFEST, {**read_json(target / MANIFEST), "version": version})
             deployed[name] = version
         if not deployed:
-            raise RegistryError(f"{stage}: no version of any artifact is in it; `registry promote` puts one there")
+            deprecated = [name for name in registry.artifacts if journal.deprecation(name) is not None]
+            but = f" but of what is deprecated, {', '.join(deprecated)}" if deprecated else ""
+            raise RegistryError(f"{stage}: no version of any artifact is in it{but}; `registry promote` puts one there")
         with replacing(out) as temporary:
             shutil.copytree(folder, temporary)
     return deployed

@@ -20,6 +20,7 @@ _KINDS = {
     Action.DEREGISTER: "withdrawal",
     Action.ASSIGN: "promotion",
     Action.UNASSIGN: "removal",
+    Action.DEPRECATE: "deprecation",
 }
 
 
@@ -29,8 +30,9 @@ class Event:
 
     Attributes:
         kind: `version`, `promotion`, `rollback`, `refusal`; and what only GTO's own commands make: `withdrawal` of a
-            version, `removal` from a stage.
-        artifact, version, stage: what it is about; a version's name is `v1.2.0`, and `stage` may be None.
+            version, `removal` from a stage, `deprecation` of an artifact.
+        artifact, version, stage: what it is about; a version's name is `v1.2.0`, empty where the artifact is
+            deprecated, and `stage` may be None.
         time: seconds since 1970. who: name and address.
         revision: the commit it is about.
         tag: its name.
@@ -94,13 +96,51 @@ class Journal:
                 found.pop(event.version, None)
         return list(found.values())
 
-    def version(self, artifact: str, name: str) -> Event:
+    def listed(self) -> list[Event]:
+        """What a list shows, the latest of each artifact first: as in GTO, nothing of an artifact that is deprecated.
+
+        A version that was withdrawn is among them where a stage still points at it.
+        """
+        found = []
+        for name in self.artifacts:
+            if self.deprecation(name) is None:
+                counted = {event.version: event for event in self._of(name) if event.kind == "version"}
+                found += [
+                    event
+                    for version, event in reversed(counted.items())
+                    if self.withdrawal(name, version) is None or self.stages_of(name, version)
+                ]
+        return found
+
+    def deprecation(self, artifact: str) -> Event | None:
+        """What deprecated an artifact; None where it is not: as in GTO, whatever happens to it later brings it back."""
+        deprecations = [event for event in self._of(artifact) if event.kind == "deprecation"]
+        later = [event.time for event in self._of(artifact) if event.kind not in ("deprecation", "refusal")]
+        return deprecations[-1] if deprecations and deprecations[-1].time > max(later, default=0) else None
+
+    def withdrawal(self, artifact: str, version: str) -> Event | None:
+        """What withdrew a version, None where it counts."""
+        about = [
+            event
+            for event in self._of(artifact)
+            if event.version == version and event.kind in ("version", "withdrawal")
+        ]
+        return about[-1] if about and about[-1].kind == "withdrawal" else None
+
+    def version(self, artifact: str, name: str, *, withdrawn: bool = False) -> Event:
         """The registration of one version.
 
+        Args:
+            withdrawn: whether one that was withdrawn will do.
+
         Raises:
-            RegistryError: there is none of this name; the message lists those there are.
+            RegistryError: there is none of this name, the message lists those there are; or it was withdrawn.
         """
         found = {event.version: event for event in self.versions(artifact)}
+        if (by := self.withdrawal(artifact, name)) is not None:
+            if not withdrawn:
+                raise RegistryError(f"{artifact}@{name}: withdrawn by {by.tag}, which {by.who} made")
+            found |= {event.version: event for event in self._of(artifact) if event.kind == "version"}
         if name not in found:
             there = ", ".join(found) or "none"
             raise RegistryError(f"{artifact}@{name}: no such version; registered: {there}")
@@ -191,6 +231,8 @@ def _event(tag: Tag, versions: dict[tuple[str, str], str]) -> Event | None:
         kind, artifact, stage = _KINDS[parsed["action"]], parsed["name"], parsed.get("stage")
         # A stage's tag names no version: it is that of its commit, for GTO and for DVC.
         version = parsed.get("version") or versions.get((artifact, tag.revision), tag.revision[:7])
+        if kind == "deprecation":
+            version = ""
         if kind == "promotion" and document.get("kind") == "rollback":
             kind = "rollback"
     return Event(kind, artifact, version, stage, tag.time, tag.who, tag.revision, tag.name, document)

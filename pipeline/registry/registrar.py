@@ -156,7 +156,7 @@ def judge(registry: Registry, artifact: Artifact, version: Event, stage: str) ->
     checks += gates.floors(policy, artifact.task, read)
     champion_name, notes = registry.journal.in_stage(artifact.name, stage), []
     if champion_name is not None:
-        champion = registry.journal.version(artifact.name, champion_name)
+        champion = registry.journal.version(artifact.name, champion_name, withdrawn=True)
         signature = gates.signature(said, champion.evidence(*evidence.NEEDED))
         checks.append(signature)
         if signature.passed:
@@ -175,13 +175,15 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
 
     Raises:
         ConfigurationError: git has no identity, or there is no policy.
-        RegistryError: the version is in the stage, skips one before it or was taken out of one, or failed its gate
-            (then the refusal is recorded); files are gone or were changed; somebody else was faster.
+        RegistryError: the artifact is deprecated; the version is in the stage, skips one before it or was taken out of
+            one, or failed its gate (then the refusal is recorded); files are gone or were changed; somebody else was
+            faster.
     """
     artifact, version = registry.find(reference)
     known_stage(stage)
     registry.repository.identity()
     journal, name, number = registry.journal, artifact.name, version.version
+    _in_use(journal, name)
     if journal.in_stage(name, stage) == number:
         raise RegistryError(f"{name}@{number} is in {stage} already; nothing was changed")
     for before in STAGES[: STAGES.index(stage)]:
@@ -220,22 +222,26 @@ def _stood_in(journal: Journal, version: Event, stage: str) -> None:
 
 
 def rollback(registry: Registry, name: str, stage: str) -> Event:
-    """Point a stage at the champion before its present one. Again, at the one before that.
+    """Point a stage at the champion before its present one, versions withdrawn since apart. Again, at the one before.
 
     Returns:
         The rollback; its document's `undid` is the promotion that it took back.
 
     Raises:
         ConfigurationError: git has no identity.
-        RegistryError: there is no champion before, its files are gone or were changed, or somebody else was faster.
+        RegistryError: the artifact is deprecated; there is no champion before, its files are gone or were changed, or
+            somebody else was faster.
     """
     artifact, journal = registry.artifacts[name], registry.journal
     stack = journal.stack(name, known_stage(stage))
     registry.repository.identity()
-    if len(stack) < 2:
-        there = f"{stack[0]} is the only one that was promoted and not undone" if stack else "no version is in it"
+    _in_use(journal, name)
+    before = [version for version in stack[:-1] if version != stack[-1] and journal.withdrawal(name, version) is None]
+    if not before:
+        there = f"{stack[-1]} is the only one that was promoted and not undone" if stack else "no version is in it"
+        there += " or withdrawn" if len(stack) > 1 else ""
         raise RegistryError(f"{name}#{stage}: nothing to go back to: {there}")
-    former = journal.version(name, stack[-2])
+    former = journal.version(name, before[-1])
     with tempfile.TemporaryDirectory() as folder:
         try:
             outcomes.fetched_reader(registry.repository, artifact, former, Path(folder))
@@ -256,6 +262,14 @@ def rollback(registry: Registry, name: str, stage: str) -> Event:
         "undid": {"tag": undone[-1].tag, "time": undone[-1].time, "who": undone[-1].who},
     }
     return _point(registry, former, stage, document)
+
+
+def _in_use(journal: Journal, name: str) -> None:
+    if (by := journal.deprecation(name)) is not None:
+        raise RegistryError(
+            f"{name}: deprecated by {by.tag}, which {by.who} made at {moment(by.time)} UTC; "
+            f"`registry register {name}` of another model brings it back, or `git tag -d {by.tag}`"
+        )
 
 
 def _point(registry: Registry, version: Event, stage: str, document: dict[str, Any]) -> Event:

@@ -20,24 +20,31 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def listed(journal: Journal) -> str:
-    """Every version of every artifact, the latest first."""
+    """Every version of every artifact, the latest first, and which artifacts are left out since they are deprecated."""
     rows = [
         (
-            name,
+            event.artifact,
             event.version,
-            ", ".join(journal.stages_of(name, event.version)) or "-",
+            (", ".join(journal.stages_of(event.artifact, event.version)) or "-")
+            + (" (withdrawn)" if journal.withdrawal(event.artifact, event.version) else ""),
             event.document.get("strategy", "no evidence"),
             event.document.get("sha256", "-")[:12],
             event.document.get("origin", "-"),
             _accuracy(event),
             moment(event.time),
         )
-        for name in journal.artifacts
-        for event in reversed(journal.versions(name))
+        for event in journal.listed()
     ]
-    if not rows:
-        return "no version is registered; `registry register NAME` makes the packaged model of NAME the first"
-    return table(("artifact", "version", "stage", "strategy", "sha256", "origin", "gate", "registered (UTC)"), rows)
+    header = ("artifact", "version", "stage", "strategy", "sha256", "origin", "gate", "registered (UTC)")
+    told = [table(header, rows)] if rows else []
+    told += [
+        f"{name}: deprecated by {by.tag}, left out as `gto show` does; `registry history {name}` tells of it"
+        for name in journal.artifacts
+        if (by := journal.deprecation(name)) is not None
+    ]
+    return "\n".join(told) or (
+        "no version is registered; `registry register NAME` makes the packaged model of NAME the first"
+    )
 
 
 def shown(event: Event, stages: Sequence[str]) -> str:
@@ -107,7 +114,15 @@ def happened(events: Sequence[Event]) -> str:
     if not events:
         return "nothing has happened"
     rows = [
-        (moment(event.time), event.artifact, event.kind, event.version, event.stage or "-", event.who, _why(event))
+        (
+            moment(event.time),
+            event.artifact,
+            event.kind,
+            event.version or "-",
+            event.stage or "-",
+            event.who,
+            _why(event),
+        )
         for event in reversed(events)
     ]
     return table(("time (UTC)", "artifact", "event", "version", "stage", "who", "why"), rows)

@@ -336,7 +336,8 @@ def _consistent_pictures(params: Params, strategy: Strategy, path: Path) -> None
 
 def _reported(params: Params, task: str, names: list[str], where: str) -> None:
     there = [name for name, suite in params.suites.items() if suite.task == task]
-    readable = {suite for name in params.strategies for suite in _constant(name, "SUITES", ())}
+    of_task = [name for name, strategy in params.strategies.items() if strategy.task == task]
+    readable = {suite for name in of_task for suite in _constant(name, "SUITES", ())}
     for name in names:
         if name not in there:
             raise ConfigurationError(
@@ -344,7 +345,7 @@ def _reported(params: Params, task: str, names: list[str], where: str) -> None:
             )
         if names.count(name) > 1:
             raise ConfigurationError(f"{where}: {name!r} stands in it twice; expected every suite once")
-        if name not in readable:
+        if of_task and name not in readable:
             raise ConfigurationError(
                 f"{where}: no strategy reads {name!r}; expected it in the SUITES of those that can, in "
                 "pipeline/strategies/NAME.py"

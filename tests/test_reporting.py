@@ -360,7 +360,10 @@ def project(tmp_path_factory):
     (root / "params.yaml").write_text(json.dumps(params.read(ROOT / "params.yaml") | changed))
     (root / "pipeline").mkdir()
     (root / "strategies").mkdir()
-    (root / "strategies/brightness.py").write_text("def train(train, valid, *, normalizer, seed, budget): ...\n")
+    (root / "strategies/brightness.py").write_text(
+        'SUITES = ("plain", "blanks", "jitter", "clutter")\n\n'
+        "def train(train, valid, *, normalizer, seed, budget): ...\n"
+    )
     write_json(root / "reports/validation/strips/plain.json", {"success": True})
     return root
 

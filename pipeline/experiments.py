@@ -130,7 +130,8 @@ def _holds(revision: str, run: Run) -> bool:
     upstream = _upstream(stages, run.target)
     if not upstream:
         return False
-    if not all(_same(stages[name], now) for name in upstream if (now := _committed().get(name))):
+    committed = _committed()
+    if not all(_same(stages[name], committed[name]) for name in upstream if name in committed):
         return False
     code = sorted({dep["path"] for name in upstream for dep in stages[name].get("deps", []) if _is_code(dep)})
     same = subprocess.run(["git", "diff", "--quiet", revision, "HEAD", "--", *code], check=False)
@@ -154,10 +155,10 @@ def _same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """
     if then.get("cmd") != now.get("cmd"):
         return False
-    first = all(_is_code(dep) for dep in then.get("deps", []))
-    return not first or [out.get("md5") for out in then.get("outs", [])] == [
-        out.get("md5") for out in now.get("outs", [])
-    ]
+    if not all(_is_code(dep) for dep in then.get("deps", [])):
+        return True
+    before, after = ([out.get("md5") for out in stage.get("outs", [])] for stage in (then, now))
+    return before == after
 
 
 def _is_code(dep: Mapping[str, Any]) -> bool:

@@ -288,12 +288,12 @@ def figure(study: Study, findings: Findings) -> Figure:
     Strategies, and of each its settings in the order of the grid, stand from top to bottom on one scale. The interval
     is drawn where the setting would stand if the baseline's accuracy were what it is.
     """
-    panels = list(dict.fromkeys(row.suite for row in findings.rows))
-    rows = {suite: [row for row in findings.rows if row.suite == suite] for suite in panels}
-    heights = [0.8 + 0.24 * len(each) for each in rows.values()]
+    suites = dict.fromkeys(row.suite for row in findings.rows)
+    panels = {suite: [row for row in findings.rows if row.suite == suite] for suite in suites}
+    heights = [0.8 + 0.24 * len(shown) for shown in panels.values()]
     drawn = Figure(figsize=(7.6, sum(heights) + 0.3), layout="constrained")
     grid = drawn.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
-    for axes, (suite, shown) in zip(grid[:, 0], rows.items(), strict=True):
+    for axes, (suite, shown) in zip(grid[:, 0], panels.items(), strict=True):
         stand_in = " (embedded stand-in)" if any(row.origin == "embedded" for row in shown) else ""
         axes.set_title(f"{suite}, {study.split}: per cent read whole{stand_in}")
         for place, row in enumerate(shown):

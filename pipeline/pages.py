@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import DataError
-from pipeline.files import replacing
+from pipeline.files import write_text
 
 
 def put(page: Path, name: str, table: str) -> None:
@@ -17,5 +17,4 @@ def put(page: Path, name: str, table: str) -> None:
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise DataError(f"{page}: expected a line `{begin}` and below it a line `{end}`")
-    with replacing(page) as temporary:
-        temporary.write_text(f"{before}{begin}\n{table.rstrip()}\n{end}{after}")
+    write_text(page, f"{before}{begin}\n{table.rstrip()}\n{end}{after}")

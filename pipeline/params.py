@@ -108,7 +108,7 @@ _SECTIONS: dict[str, Any] = {
     "fetch": Fetch,
     "sources": Sources,
     "compose": Compose,
-    "reported": dict[Literal["strips", "scenes", "mnist", "cifar10"], list[str]],
+    "reported": dict[Literal[TASKS], list[str]],
     "validate": Validation,
     "normalize": Normalization,
     "previews": Previews,

@@ -29,25 +29,25 @@ $(BIN)/registry: $(VENV)/.ready
 	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m pipeline.registry "$$@"\n' > $@ && chmod +x $@
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
-	@python -m stages.repro
+	@python -m pipeline.commands.repro
 
 pages: setup  ## bring README.md and docs/ up to the run: its leaderboard, its pictures
-	@python -m stages.pages
+	@python -m pipeline.commands.docs
 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
-	@python -m stages.repro --budget 0.1
+	@python -m pipeline.commands.repro --budget 0.1
 
 doctor: setup  ## look at everything a run needs, and say what is stale and why
-	@python -m stages.doctor $(if $(JSON),--json)
+	@python -m pipeline.commands.doctor $(if $(JSON),--json)
 
 exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2; APPLY=name)
-	@python -m stages.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" --apply "$$APPLY" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
+	@python -m pipeline.commands.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" --apply "$$APPLY" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
 
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
-	@python -m stages.study --study "$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs $(JOBS))
+	@python -m pipeline.commands.study --study "$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs $(JOBS))
 
 read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
-	@python -m stages.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
+	@python -m pipeline.commands.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
 
 serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy "$$STAGE" $(if $(OFFLINE),--offline) && READER_ARTIFACTS="$(CURDIR)/deploy/$$STAGE") bentoml serve

@@ -18,9 +18,10 @@ import tensorflow as tf
 from keras import layers
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from pipeline import command, training
-from pipeline.augmentation import Augmentation
-from pipeline.images import ImageSet
+from pipeline.core.images import ImageSet
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.project import command
+from pipeline.training import loop
 
 GEOMETRY = {
     "rotation_range": 15,
@@ -110,7 +111,7 @@ def _in_training(train: ImageSet, batch: int, rounds: int, steps: int) -> None:
 def _training_step(train: ImageSet, batch: int) -> Callable[[tf.Tensor, tf.Tensor], None]:
     """A step of a net of the shape that `cnn` has, in the precision that this machine trains in."""
     keras.utils.set_random_seed(1)
-    keras.config.set_dtype_policy(training.resolve("auto"))
+    keras.config.set_dtype_policy(loop.resolve("auto"))
     pictures = keras.Input(train.shape, dtype="uint8")
     x = layers.Rescaling(1 / 127.5, offset=-1)(pictures)
     for filters in (32, 96, 128):
@@ -135,8 +136,8 @@ def _training_step(train: ImageSet, batch: int) -> Callable[[tf.Tensor, tf.Tenso
     return step
 
 
-def _stream(train: ImageSet, batch: int, augment: training.Augment | None) -> Iterator[Any]:
-    stream = iter(training.batches(train, batch, seed=1, augment=augment))
+def _stream(train: ImageSet, batch: int, augment: loop.Augment | None) -> Iterator[Any]:
+    stream = iter(loop.batches(train, batch, seed=1, augment=augment))
     next(stream)
     return stream
 

@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import command
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
+from pipeline.project import command
 
 SETTINGS = Path(__file__).with_name("contract.toml")
 

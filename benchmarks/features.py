@@ -10,9 +10,10 @@ import time
 import keras
 import numpy as np
 
-from pipeline import features, pretrained, training
-from pipeline.images import ImageSet
+from pipeline.core.images import ImageSet
+from pipeline.networks import features, pretrained
 from pipeline.strategies import vgg16
+from pipeline.training import loop
 
 CUT = 19
 
@@ -26,7 +27,7 @@ def main(pictures: int, rounds: int) -> None:
     valid = train.take(slice(0, 32))
     base = pretrained.base(keras.applications.VGG16, "none", size=32, seed=1)
     start = time.perf_counter()
-    kept = features.of(base, CUT, images, policy=training.resolve("auto"))
+    kept = features.of(base, CUT, images, policy=loop.resolve("auto"))
     print(f"making the features, once       {time.perf_counter() - start:8.2f} s for {pictures} pictures")
     through, on_kept, ratios = [], [], []
     for _ in range(rounds):
@@ -52,7 +53,7 @@ def _epoch(
 ) -> float:
     """Seconds of the second of three epochs: the first one also traces the graph, the third has no successor."""
     clock = _Clock()
-    with training.running("auto", [clock]):
+    with loop.running("auto", [clock]):
         vgg16.transfer(
             base,
             train,

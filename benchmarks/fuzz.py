@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from pipeline import command
-from pipeline.errors import DataError
+from pipeline.core.errors import DataError
+from pipeline.project import command
 
 SECONDS = 5.0
 """An answer that takes longer is a hang."""

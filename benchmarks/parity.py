@@ -1,7 +1,7 @@
 """Keras in float32, the exported graph, and the service over HTTP, on every picture of the test split.
 
 `python -m benchmarks.parity` asks a running service for each packaged model, and holds it to what the stage `package`
-holds the graph to: the same readings within the tolerances of pipeline/parity.py, but for a few that rounding decides.
+holds the graph to: the same readings within the tolerances of pipeline/export/parity.py, but for a few that rounding decides.
 It needs what `make repro` leaves behind. Exit 3 where they differ.
 """
 
@@ -13,11 +13,14 @@ import httpx
 import numpy as np
 from tqdm import tqdm
 
-from pipeline import command, models, params, parity
-from pipeline.errors import DataError
-from pipeline.images import ImageSet
-from pipeline.readings import Readings, left_to_right
-from pipeline.runtime import Reader, load_manifests
+from pipeline.config import params
+from pipeline.core.errors import DataError
+from pipeline.core.images import ImageSet
+from pipeline.core.readings import Readings, left_to_right
+from pipeline.export import parity
+from pipeline.project import command
+from pipeline.runtime.reader import Reader, load_manifests
+from pipeline.training import models
 
 _BATCH = 256
 

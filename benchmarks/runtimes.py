@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import PAGE
-from pipeline import command, pages
-from pipeline.runtime import Reader, load_manifests
+from pipeline.project import command
+from pipeline.reports import markdown
+from pipeline.runtime.reader import Reader, load_manifests
 
 BATCHES = (1, 8, 32)
 RUNTIMES = ("onnxruntime float32", "openvino float32", "openvino bf16")
@@ -50,7 +51,7 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
     table = "\n".join(lines)
     print(table)
     if write:
-        pages.put(PAGE, "runtimes", table)
+        markdown.put(PAGE, "runtimes", table)
 
 
 def _together(

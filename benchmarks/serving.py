@@ -28,8 +28,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import PAGE, load
-from pipeline import command, pages
-from pipeline.runtime import Reader
+from pipeline.project import command
+from pipeline.reports import markdown
+from pipeline.runtime.reader import Reader
 
 ROOT = Path(__file__).parents[1]
 CALLERS = (1, 8, 32)
@@ -113,7 +114,7 @@ def main(
     table = _table(measured, many)
     print(table)
     if write:
-        pages.put(PAGE, f"serving {task}", table)
+        markdown.put(PAGE, f"serving {task}", table)
 
 
 def contenders(artifacts: Path, task: str, keras: Path, rivals: str, mlserver: str) -> list[Contender]:

@@ -24,10 +24,10 @@ import psutil
 from PIL import Image
 
 from benchmarks.fuzz import mutated
-from pipeline import command
-from pipeline.answers import answers
-from pipeline.errors import DataError
-from pipeline.runtime import Reader
+from pipeline.core.errors import DataError
+from pipeline.project import command
+from pipeline.runtime.answers import answers
+from pipeline.runtime.reader import Reader
 
 CALLERS = 6
 GROWTH = 1024 * 1024

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
-from pipeline import normalization, sources
-from pipeline.errors import PipelineError
-from pipeline.normalization import Statistics
+from pipeline.core.errors import PipelineError
+from pipeline.data import sources
+from pipeline.preprocessing import normalization
+from pipeline.preprocessing.normalization import Statistics
 
 PICTURES = 40_000
 APPLIED = 10_000

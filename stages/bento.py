@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline import bento, command
+from pipeline.packaging import bento
+from pipeline.project import command
 
 
 def main(artifacts: Path, out: Path) -> None:

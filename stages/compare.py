@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from pipeline import command, figures, params, reporting
-from pipeline import leaderboard as board
-from pipeline.files import replacing, write_json, write_text
+from pipeline.config import params
+from pipeline.core.files import replacing, write_json, write_text
+from pipeline.evaluation import leaderboard as board
+from pipeline.plots import figures
+from pipeline.project import command
 
 
 def main(
@@ -44,7 +46,7 @@ def main(
         for task, suites in suites_of.items():
             mine = [row for row in rows if row.suite in suites]
             figures.save(figures.accuracies(mine, suites, task), folder / f"accuracy-{task}.png")
-    page = reporting.report(
+    page = report.report(
         rows=rows,
         candidates=chosen,
         evaluations=evaluations,

@@ -3,9 +3,11 @@
 import zlib
 from pathlib import Path
 
-from pipeline import command, composition, params, scenes, sections
-from pipeline.files import replacing
-from pipeline.images import SPLITS, ImageSet
+from pipeline.config import params, sections
+from pipeline.core.files import replacing
+from pipeline.core.images import SPLITS, ImageSet
+from pipeline.data import scenes, strips
+from pipeline.project import command
 
 
 def main(suite: str, source: Path, out: Path) -> None:
@@ -15,7 +17,7 @@ def main(suite: str, source: Path, out: Path) -> None:
     if isinstance(wanted, sections.SplitSuite):
         pools = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
         sizes = {split: getattr(wanted, split) for split in SPLITS}
-        splits = composition.divide(pools, sizes, seed=settings.compose.seed)
+        splits = strips.divide(pools, sizes, seed=settings.compose.seed)
     else:
         splits = {
             split: _composed(
@@ -38,7 +40,7 @@ def _composed(wanted: params.StripSuite | params.SceneSuite, digits: ImageSet, *
     drawn = {"rounds": rounds, "fewest": fewest, "most": most, "clutter": wanted.clutter, "seed": seed}
     if isinstance(wanted, params.SceneSuite):
         return scenes.compose(digits, **drawn)
-    return composition.compose(digits, **drawn, jitter=wanted.jitter, vary=wanted.vary)
+    return strips.compose(digits, **drawn, jitter=wanted.jitter, vary=wanted.vary)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import command, galleries, models, params, scoring
-from pipeline.errors import DataError
-from pipeline.files import read_json, replacing, write_json
-from pipeline.images import ImageSet
-from pipeline.readings import Readings, left_to_right
+from pipeline.config import params
+from pipeline.core.errors import DataError
+from pipeline.core.files import read_json, replacing, write_json
+from pipeline.core.images import ImageSet
+from pipeline.core.readings import Readings, left_to_right
+from pipeline.evaluation import scoring
+from pipeline.plots import galleries
+from pipeline.project import command
+from pipeline.training import models
 
 SPLITS = ("valid", "gate", "test")
 CARRIED = ("task", "origin", "precision", "parameters", "deployable", "pretrained")

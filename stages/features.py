@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from pipeline import command, features, params, training
-from pipeline.images import ImageSet
+from pipeline.config import params
+from pipeline.core.images import ImageSet
+from pipeline.networks import features
+from pipeline.project import command
+from pipeline.training import loop
 
 
 def main(strategy: str, network: str, data: Path, out: Path) -> None:
@@ -15,7 +18,7 @@ def main(strategy: str, network: str, data: Path, out: Path) -> None:
         ImageSet.load(data / "valid.npz"),
         settings=settings.strategies[strategy].settings,
         seed=settings.seed,
-        policy=training.resolve(settings.precision),
+        policy=loop.resolve(settings.precision),
     )
     if made.train is None:
         print(f"{strategy}: no features are kept: {made.record['missing']}")

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from pipeline import command, params, sources
-from pipeline.files import replacing, write_json
+from pipeline.config import params
+from pipeline.core.files import replacing, write_json
+from pipeline.data import sources
+from pipeline.project import command
 
 CACHE = Path(".cache/downloads")
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from pipeline import command, illustrations, models
-from pipeline.files import replacing
-from pipeline.images import ImageSet
+from pipeline.core.files import replacing
+from pipeline.core.images import ImageSet
+from pipeline.plots import illustrations
+from pipeline.project import command
+from pipeline.training import models
 
 
 def main(model: Path, data: Path, out: Path) -> None:

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from pipeline import command, figures, normalization, params, spectra
-from pipeline.files import replacing
-from pipeline.images import ImageSet
-from pipeline.previews import contact_sheet
+from pipeline.config import params
+from pipeline.core.files import replacing
+from pipeline.core.images import ImageSet
+from pipeline.plots import figures, spectra
+from pipeline.plots.previews import contact_sheet
+from pipeline.preprocessing import normalization
+from pipeline.project import command
 
 
 def main(suite: str, data: Path, out: Path, pictures: Path) -> None:

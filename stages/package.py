@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
-from pipeline import command, export, leaderboard, models, packaging, params, parity, reporting
-from pipeline.errors import DataError
-from pipeline.files import read_json, write_json, write_text
-from pipeline.images import ImageSet
+from pipeline.config import params
+from pipeline.core.errors import DataError
+from pipeline.core.files import read_json, write_json, write_text
+from pipeline.core.images import ImageSet
+from pipeline.evaluation import leaderboard
+from pipeline.export import onnx, parity
+from pipeline.project import command
+from pipeline.reports import report
+from pipeline.training import models
 
 
 def main(
@@ -26,7 +31,7 @@ def main(
         raise DataError(f"{candidates}: no strategy of {task} can be deployed, expected one; see the leaderboard")
     network = models.load(model_folder / strategy / "model.keras")
     training = read_json(model_folder / strategy / "training.json")
-    export.to_onnx(network, model)
+    onnx.to_onnx(network, model)
     proofs = {}
     for suite in [name for name in settings.suites_of(task) if name in training["suites"]]:
         test = ImageSet.load(data / suite / "test.npz")
@@ -35,9 +40,9 @@ def main(
             model.unlink()
             raise DataError(f"{model}: Keras and ONNX disagree on {suite}: {proofs[suite]}; nothing was packaged")
     rows = leaderboard.scores(leaderboard.evaluations(evaluation, [strategy]), settings.suites_of(task))
-    content = packaging.manifest(model, training, candidate, test, rows, proofs, boxes="boxes" in network.output)
+    content = manifest.manifest(model, training, candidate, test, rows, proofs, boxes="boxes" in network.output)
     write_json(manifest, content)
-    write_text(card, reporting.model_card(content, rows))
+    write_text(card, report.model_card(content, rows))
 
 
 if __name__ == "__main__":

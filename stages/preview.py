@@ -4,11 +4,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline import command, params
-from pipeline.augmentation import Augmentation
-from pipeline.files import replacing
-from pipeline.images import ImageSet
-from pipeline.previews import contact_sheet, save_each
+from pipeline.config import params
+from pipeline.core.files import replacing
+from pipeline.core.images import ImageSet
+from pipeline.plots.previews import contact_sheet, save_each
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.project import command
 
 DRAWS = 3
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from dvclive import Live
 from dvclive.keras import DVCLiveCallback
 
-from pipeline import command, params, strategies, training
-from pipeline.files import replacing, write_json
-from pipeline.images import ImageSet
-from pipeline.models import save
-from pipeline.normalization import Statistics
+from pipeline import strategies
+from pipeline.config import params
+from pipeline.core.files import replacing, write_json
+from pipeline.core.images import ImageSet
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.project import command
+from pipeline.training import loop
+from pipeline.training.models import save
 
 
 def main(
@@ -24,7 +27,7 @@ def main(
     features = {"features": uses} if entry.on_features else {}
     start = time.perf_counter()
     with Live(str(curves), dvcyaml=None, report=None, save_dvc_exp=False) as live:
-        with training.running(settings.precision, [DVCLiveCallback(live=live)]) as run:
+        with loop.running(settings.precision, [DVCLiveCallback(live=live)]) as run:
             model = module.train(
                 train,
                 valid,
@@ -44,7 +47,7 @@ def main(
         "positional": getattr(module, "POSITIONAL", True),
         "deployable": getattr(module, "DEPLOYABLE", True),
         "pretrained": run.pretrained,
-        "parameters": training.parameters(model),
+        "parameters": loop.parameters(model),
         "precision": run.precision,
         "seed": settings.seed,
         "budget": settings.budget,

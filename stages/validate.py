@@ -4,10 +4,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline import command, expectations, params, picture_table, sections
-from pipeline.errors import ConfigurationError, DataError
-from pipeline.files import write_json
-from pipeline.images import SPLITS, ImageSet
+from pipeline.config import params, sections
+from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import write_json
+from pipeline.core.images import SPLITS, ImageSet
+from pipeline.project import command
+from pipeline.validation import expectations, table
 
 
 def main(suite: str, data: Path, docs: Path, out: Path) -> None:
@@ -27,7 +29,7 @@ def main(suite: str, data: Path, docs: Path, out: Path) -> None:
         clutter=composed and wanted.clutter,
     )
     splits = [
-        picture_table.tabulate(split, ImageSet.load(data / f"{split}.npz"), wanted.task)
+        table.tabulate(split, ImageSet.load(data / f"{split}.npz"), wanted.task)
         for split in tqdm(SPLITS, desc=f"reading {suite}", unit="split", leave=False, disable=None)
     ]
     report = expectations.check(splits, promise, docs)

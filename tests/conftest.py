@@ -6,8 +6,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 
-from pipeline import composition, scenes, sources
-from pipeline.images import SPLITS, ImageSet
+from pipeline.core.images import SPLITS, ImageSet
+from pipeline.data import scenes, sources, strips
 
 SIZES = {"train": 50_000, "valid": 5_000, "gate": 5_000, "test": 10_000}
 SUITES = {
@@ -19,7 +19,7 @@ SUITES = {
 }
 
 
-LONGEST = ("test_repro.py", "test_strategies.py")
+LONGEST = ("test_reproduction.py", "test_contract.py")
 """Started first, so that where several processes share the files none of them is left with minutes at the end."""
 
 
@@ -31,12 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def embedded() -> dict[str, dict[str, dict[str, ImageSet]]]:
     """The stand-in's pictures by data set (`task/suite`) and split."""
-    digits = composition.divide(sources.embedded("mnist"), SIZES, seed=7)
-    sets = {"mnist/mnist": digits, "cifar10/cifar10": composition.divide(sources.embedded("cifar10"), SIZES, seed=7)}
+    digits = strips.divide(sources.embedded("mnist"), SIZES, seed=7)
+    sets = {"mnist/mnist": digits, "cifar10/cifar10": strips.divide(sources.embedded("cifar10"), SIZES, seed=7)}
     for suite, settings in SUITES.items():
         sets[f"strips/{suite}"] = {
-            split: composition.compose(digits[split], rounds=1, seed=index, **settings)
-            for index, split in enumerate(SPLITS)
+            split: strips.compose(digits[split], rounds=1, seed=index, **settings) for index, split in enumerate(SPLITS)
         }
     sets["scenes/scenes"] = {
         split: scenes.compose(digits[split], rounds=1, fewest=1, most=8, clutter=True, seed=index)

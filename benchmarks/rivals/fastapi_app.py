@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from fastapi import FastAPI, Request
 
-from pipeline.answers import answer
-from pipeline.pictures import decode
-from pipeline.runtime import Reader
+from pipeline.core.decoding import decode
+from pipeline.runtime.answers import answer
+from pipeline.runtime.reader import Reader
 
 app = FastAPI()
 reader = Reader.load(Path(os.environ["BENCHMARK_MODEL"]))

@@ -11,9 +11,9 @@ from pathlib import Path
 import litserve
 import numpy as np
 
-from pipeline.answers import answers
-from pipeline.pictures import decode
-from pipeline.runtime import Reader
+from pipeline.core.decoding import decode
+from pipeline.runtime.answers import answers
+from pipeline.runtime.reader import Reader
 
 
 class Strips(litserve.LitAPI):

@@ -7,7 +7,7 @@ from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from pipeline.runtime import Reader
+from pipeline.runtime.reader import Reader
 
 
 class Strips(MLModel):

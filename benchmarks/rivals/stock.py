@@ -14,7 +14,7 @@ class Stock:
     """Reads arrays of pictures."""
 
     def __init__(self) -> None:
-        from pipeline import models
+        from pipeline.training import models
 
         self.model = models.load(os.environ["BENCHMARK_KERAS"])
         self.model(np.zeros((1, *self.model.input_shape[1:]), np.uint8), training=False)

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 if TYPE_CHECKING:
-    from pipeline.normalization import Statistics
-    from pipeline.settings import Mode
+    from pipeline.config.types import Mode
+    from pipeline.preprocessing.normalization import Statistics
 
 PACKAGE = "digit_strips"
 
@@ -48,7 +48,7 @@ class ZCAWhitening(keras.layers.Layer):
 
     With x a flattened picture, m the mean and U diag(s) U^T the covariance of the training pictures about m, the layer
     gives (x - m) W with W = U diag(1 / sqrt(s + epsilon)) U^T (Bell and Sejnowski 1997, "The independent components of
-    natural scenes are edge filters"; Krizhevsky 2009, appendix A; `pipeline.normalization` says more).
+    natural scenes are edge filters"; Krizhevsky 2009, appendix A; `pipeline.preprocessing.normalization` says more).
 
     Args:
         mean: float32 (H * W * C,), or None in a layer that gets its weights from a file.

@@ -5,8 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from pipeline import boxes as geometry
-from pipeline.images import BLANK, SCENE_SLOTS
+from pipeline.core.images import BLANK, SCENE_SLOTS
+from pipeline.layers import boxes as geometry
 from pipeline.layers.normalization import PACKAGE
 
 ROUNDS = 12

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipeline import params
-from pipeline.errors import ConfigurationError, RegistryError
-from pipeline.runtime import MANIFEST
+from pipeline.config import params
+from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.runtime.reader import MANIFEST
 
 
 @dataclass(frozen=True)

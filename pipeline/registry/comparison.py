@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
-from pipeline.errors import DataError
-from pipeline.scoring import rounded
+from pipeline.core.errors import DataError
+from pipeline.evaluation.scoring import rounded
 
 CHANCE = 0.8
 """The chance with which the smallest difference shows that `detectable` names."""

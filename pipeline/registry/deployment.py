@@ -4,11 +4,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pipeline.errors import ConfigurationError, RegistryError
-from pipeline.files import read_json, replacing, write_json
+from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.core.files import read_json, replacing, write_json
 from pipeline.registry import outcomes
-from pipeline.registry.registrar import Registry, check_signature, known_stage
-from pipeline.runtime import MANIFEST
+from pipeline.registry.operations import Registry, check_signature, known_stage
+from pipeline.runtime.reader import MANIFEST
 
 SIGNATURE = "model.sig"
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from pipeline import params
-from pipeline.errors import PipelineError, RegistryError
-from pipeline.files import read_json, write_json
+from pipeline.config import params
+from pipeline.core.errors import PipelineError, RegistryError
+from pipeline.core.files import read_json, write_json
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.repository import Repository
 from pipeline.registry.storage import Storage, digest
-from pipeline.runtime import MANIFEST, Reader
+from pipeline.runtime.reader import MANIFEST, Reader
 
 SCHEMA = 1
 SPLITS = ("valid", "gate", "test")

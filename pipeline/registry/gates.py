@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import scoring
-from pipeline.images import ImageSet
+from pipeline.config.sections import Gates
+from pipeline.core.images import ImageSet
+from pipeline.evaluation import scoring
 from pipeline.registry.comparison import Difference, paired, share
 from pipeline.registry.outcomes import Outcomes
-from pipeline.sections import Gates
 
 
 @dataclass(frozen=True)

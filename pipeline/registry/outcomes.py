@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import scoring
-from pipeline.errors import PipelineError, RegistryError
-from pipeline.images import ImageSet
-from pipeline.readings import Readings, left_to_right
+from pipeline.core.errors import PipelineError, RegistryError
+from pipeline.core.images import ImageSet
+from pipeline.core.readings import Readings, left_to_right
+from pipeline.evaluation import scoring
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.journal import Event
+from pipeline.registry.history import Event
 from pipeline.registry.repository import Repository
 from pipeline.registry.storage import Storage, digest
-from pipeline.runtime import MANIFEST, Reader
+from pipeline.runtime.reader import MANIFEST, Reader
 
 SPLIT = "gate"
 """The split that promotions are decided on: nothing trains, chooses or reports on it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ConfigurationError, RegistryError
+from pipeline.core.errors import ConfigurationError, RegistryError
 
 REMOTE_KEY = "registry.remote"
 """The key of git's configuration that names the remote repository in which tags are made first; unset: in none."""

@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ConfigurationError, RegistryError
+from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.registry.repository import Repository
 
 SIGNING_KEY = "registry.signingKey"

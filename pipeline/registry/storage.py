@@ -12,7 +12,7 @@ from dvc.fs import DVCFileSystem
 from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
-from pipeline.errors import ConfigurationError, RegistryError
+from pipeline.core.errors import ConfigurationError, RegistryError
 
 
 @dataclass(frozen=True)

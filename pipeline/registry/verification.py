@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import scoring
-from pipeline.errors import PipelineError, RegistryError
-from pipeline.images import ImageSet
-from pipeline.readings import Readings
+from pipeline.core.errors import PipelineError, RegistryError
+from pipeline.core.images import ImageSet
+from pipeline.core.readings import Readings
+from pipeline.evaluation import scoring
 from pipeline.registry import artifacts, evidence, signing
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.journal import Event
+from pipeline.registry.history import Event
 from pipeline.registry.repository import Repository
 from pipeline.registry.storage import Storage, digest
-from pipeline.runtime import Reader
+from pipeline.runtime.reader import Reader
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.serving.refusals import Refusal
+from pipeline.serving.errors import Refusal
 
 SHAPE_HEADER = "X-Shape"
 """Names the shape of a body of raw pixels, as in `64,28,140`."""

@@ -10,14 +10,14 @@ import orjson
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope
 
-from pipeline.answers import answers, asked, identity
-from pipeline.pictures import Shape
-from pipeline.runtime import Manifest, Reader
+from pipeline.core.decoding import Shape
+from pipeline.runtime.answers import answers, asked, identity
+from pipeline.runtime.reader import Manifest, Reader
 from pipeline.serving import openapi, uploads
-from pipeline.serving.desk import Desk
+from pipeline.serving.batching import Desk
+from pipeline.serving.errors import Refusal
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import CONTENT_TYPE, Metrics
-from pipeline.serving.refusals import Refusal
 from pipeline.serving.uploads import Buffer, Found
 
 JSON = "application/json"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from pipeline.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError
 
 PREFIX = "READER_"
 _MIB = 1024 * 1024

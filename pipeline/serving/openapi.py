@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.answers import asked
-from pipeline.runtime import Manifest
+from pipeline.runtime.answers import asked
+from pipeline.runtime.reader import Manifest
+from pipeline.serving.errors import KINDS
 from pipeline.serving.limits import Limits
-from pipeline.serving.refusals import KINDS
 
 _JSON = "application/json"
 _ANY_POST = (

@@ -11,11 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
-from pipeline.images import lying
-from pipeline.pictures import Picture, PictureError, Shape, decode_fitting
+from pipeline.core.decoding import Picture, PictureError, Shape, decode_fitting
+from pipeline.core.images import lying
 from pipeline.serving import arrays
+from pipeline.serving.errors import Refusal
 from pipeline.serving.limits import Limits
-from pipeline.serving.refusals import Refusal
 
 NPY = ("application/x-npy", "application/npy")
 PLAIN = ("application/octet-stream", "application/x-www-form-urlencoded", "")

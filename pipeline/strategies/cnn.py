@@ -5,14 +5,14 @@ from typing import Literal
 import keras
 from keras import layers, ops
 
-from pipeline import training
-from pipeline.augmentation import Augmentation
-from pipeline.images import ImageSet
+from pipeline.config.types import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.core.images import ImageSet
 from pipeline.layers import FusedBatchNormalization, normalize
-from pipeline.normalization import Statistics
-from pipeline.objectives import CrossEntropy
-from pipeline.readout import softmax_reading
-from pipeline.settings import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import CrossEntropy
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("cifar10",)
 
@@ -41,7 +41,7 @@ def train(
 
     Args:
         normalization: the mode applied to the picture, or the switches of it.
-        augmentation: what varies the training pictures, by the names of `pipeline.augmentation.Augmentation`.
+        augmentation: options of `pipeline.preprocessing.augmentation.Augmentation` for the training pictures.
         batch_norm: normalize each channel over the batch (Ioffe and Szegedy 2015) at every convolution.
         batch_norm_place: the paper's, between a convolution and its activation, or behind the activation.
         batch_norm_dense: normalize the features before the dense layer as well.
@@ -79,7 +79,7 @@ def train(
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="cnn")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -87,7 +87,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=CrossEntropy(label_smoothing),
         augment=Augmentation(**augmentation),
     )

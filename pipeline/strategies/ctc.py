@@ -3,14 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline import digit_net, training
-from pipeline.augmentation import Augmentation
-from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive, Whole
+from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import BestPath, normalize
-from pipeline.normalization import Statistics
-from pipeline.objectives import left_aligned
-from pipeline.readout import sequence_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive, Whole
+from pipeline.networks import trunks
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import left_aligned
+from pipeline.training.reader import sequence_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -54,14 +55,14 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = digit_net.columns(normalize(strips, normalizer, normalization), window)
+        x = trunks.columns(normalize(strips, normalizer, normalization), window)
         if recurrent:
             x = layers.Bidirectional(layers.GRU(recurrent, return_sequences=True, unroll=True))(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
         return keras.Model(strips, logits, name="ctc")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -69,7 +70,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_Temporal(),
         augment=Augmentation(
             width_shift_range=shift_range,

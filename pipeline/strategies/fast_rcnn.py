@@ -1,17 +1,19 @@
 """Fast R-CNN (Girshick 2015): one pass over the scene, and two small heads on each proposed region of its features.
 
-It is not deployable: the regions come from `pipeline.proposals`, NumPy outside the graph, as the model's second input.
+It is not deployable: `pipeline.preprocessing.proposals` makes the regions, its second input, outside the graph.
 """
 
 import keras
 from keras import layers
 
-from pipeline import detection, proposals, training
-from pipeline.images import SCENE_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive, Regions
+from pipeline.core.images import SCENE_SHAPE, ImageSet
 from pipeline.layers import RegionAlign
-from pipeline.normalization import Statistics
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive, Regions
-from pipeline.training import Examples
+from pipeline.networks import detection
+from pipeline.preprocessing import proposals
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.loop import Examples
 
 SUITES = ("scenes",)
 POSITIONAL = False
@@ -59,7 +61,7 @@ def train(
         head = detection.dense_head((BINS, BINS, detection.CHANNELS), hidden, dropout, seed)
         return keras.Model([images, boxes], _said(images, boxes, maps, head, context), name="fast_rcnn")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         Examples((train.images, proposals.propose(train.images)), detection.truth_of(train)),
         Examples((valid.images, proposals.propose(valid.images)), detection.truth_of(valid)),
@@ -67,7 +69,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=detection.TwoPart(),
         augment=detection.Sampled(k=regions, favour=0.5, jitter=jitter),
     )

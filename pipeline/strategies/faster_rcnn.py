@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from pipeline import boxes as geometry
-from pipeline import detection, training
-from pipeline.images import SCENE_SHAPE, SCENE_SLOTS, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import SCENE_SHAPE, SCENE_SLOTS, ImageSet
 from pipeline.layers import Proposals, RegionAlign
-from pipeline.normalization import Statistics
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
-from pipeline.training import Examples
+from pipeline.layers import boxes as geometry
+from pipeline.networks import detection
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.loop import Examples
 
 SUITES = ("scenes",)
 POSITIONAL = False
@@ -82,7 +83,7 @@ def train(
         said = _said(seen, rows, head, context)
         return keras.Model([images, shown], {**said, "anchors": anchors}, name="faster_rcnn")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         Examples((train.images, train.boxes), detection.truth_of(train)),
         Examples((valid.images, np.zeros_like(valid.boxes)), detection.truth_of(valid)),
@@ -90,7 +91,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=Joint(),
         augment=Shown(jitter),
     )

@@ -3,14 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline import digit_net, training
-from pipeline.augmentation import Augmentation
-from pipeline.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
 from pipeline.layers import LengthAndDigits, activated, normalize
-from pipeline.normalization import Statistics
-from pipeline.objectives import left_aligned
-from pipeline.readout import sequence_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.networks import trunks
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import left_aligned
+from pipeline.training.reader import sequence_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -56,7 +57,7 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = digit_net.columns(normalize(strips, normalizer, normalization), window=3)
+        x = trunks.columns(normalize(strips, normalizer, normalization), window=3)
         # Which digit is the second depends on what stands to its left: running totals of what the columns detect let
         # every column know how much there was, and wide convolutions let it see its surroundings.
         marks = layers.Dense(MARKS, activation="sigmoid")(x)
@@ -73,7 +74,7 @@ def train(
         digits = ops.reshape(digits, (-1, SLOTS, len(DIGIT_NAMES)))
         return keras.Model(strips, {"length": length, "digits": digits}, name="goodfellow")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -81,7 +82,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_LengthAndDigits(),
         augment=Augmentation(
             width_shift_range=shift_range,

@@ -5,13 +5,14 @@ from typing import Literal
 import keras
 from keras import layers, ops
 
-from pipeline import digit_net, training
-from pipeline.augmentation import Augmentation, Recomposition
-from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
-from pipeline.normalization import Statistics
-from pipeline.readout import softmax_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.networks import trunks
+from pipeline.preprocessing.augmentation import Augmentation, Recomposition
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 
@@ -55,13 +56,13 @@ def train(
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
         x = normalize(strips, normalizer, normalization)
-        x = digit_net.cells(x, SLOTS) if trunk == "columns" else _shared(x)
+        x = trunks.cells(x, SLOTS) if trunk == "columns" else _shared(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         # Five dense heads at once: (n, slots, features) by (slots, features, classes), one kernel and bias a slot.
         heads = layers.EinsumDense("nsf,sfc->nsc", (SLOTS, len(STRIP_NAMES)), bias_axes="sc", dtype="float32")
         return keras.Model(strips, heads(x), name="multihead")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -69,7 +70,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         augment=Recomposition(
             cell=Augmentation(
                 rotation_range=rotation_range,

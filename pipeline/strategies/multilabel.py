@@ -3,14 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline import digit_net, training
-from pipeline.augmentation import Augmentation, Recomposition
-from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
-from pipeline.normalization import Statistics
-from pipeline.objectives import BinaryCrossEntropy
-from pipeline.readout import softmax_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.networks import trunks
+from pipeline.preprocessing.augmentation import Augmentation, Recomposition
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import BinaryCrossEntropy
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 
@@ -54,12 +55,12 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = digit_net.cells(normalize(strips, normalizer, normalization), SLOTS)
+        x = trunks.cells(normalize(strips, normalizer, normalization), SLOTS)
         x = layers.Dropout(dropout, seed=seed)(layers.Flatten()(x))
         logits = layers.Dense(SLOTS * len(STRIP_NAMES), dtype="float32", name="logits")(x)
         return keras.Model(strips, ops.reshape(logits, (-1, SLOTS, len(STRIP_NAMES))), name="multilabel")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -67,7 +68,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=BinaryCrossEntropy(),
         augment=Recomposition(
             cell=Augmentation(

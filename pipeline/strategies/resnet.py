@@ -7,14 +7,14 @@ import numpy as np
 from keras import layers, ops
 from pydantic import Field
 
-from pipeline import training
-from pipeline.augmentation import Augmentation
-from pipeline.images import ImageSet
+from pipeline.config.types import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.core.images import ImageSet
 from pipeline.layers import activated, normalize
-from pipeline.normalization import Statistics
-from pipeline.objectives import CrossEntropy
-from pipeline.readout import softmax_reading
-from pipeline.settings import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import CrossEntropy
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("cifar10",)
 _FITTED_ON = 5000
@@ -50,7 +50,7 @@ def train(
 
     Args:
         normalization: the mode applied to the picture, or the switches of it.
-        augmentation: what varies the training pictures, by the names of `pipeline.augmentation.Augmentation`.
+        augmentation: options of `pipeline.preprocessing.augmentation.Augmentation` for the training pictures.
         patch: pixels of a side of the patches that the first layer whitens.
         width: half the channels of the first stage; the second and third have four and eight times as many.
         epochs: passes over the pictures at budget 1.
@@ -77,7 +77,7 @@ def train(
         whitened.set_weights(weights)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="resnet")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -85,7 +85,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=CrossEntropy(label_smoothing),
         augment=Augmentation(**augmentation),
     )

@@ -3,15 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline import training
-from pipeline.augmentation import Augmentation
-from pipeline.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import StringPath, activated, normalize
 from pipeline.layers.paths import log_sum_exp, string_scores
-from pipeline.normalization import Statistics
-from pipeline.objectives import left_aligned
-from pipeline.readout import sequence_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import left_aligned
+from pipeline.training.reader import sequence_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -68,7 +68,7 @@ def train(
         scores = layers.Conv2D(len(STRIP_NAMES), 1, dtype="float32", name="scores")(x)
         return keras.Model(strips, ops.squeeze(scores, 1), name="sdnn")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,
@@ -76,7 +76,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_DiscriminativeForward(gap),
         augment=Augmentation(
             width_shift_range=shift_range,

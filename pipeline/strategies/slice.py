@@ -4,13 +4,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline import digit_net, training
-from pipeline.augmentation import Augmentation
-from pipeline.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
-from pipeline.normalization import Statistics
-from pipeline.readout import softmax_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.networks import trunks
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 
@@ -48,13 +49,13 @@ def train(
 
     def build() -> keras.Model:
         cells = keras.Input((DIGIT, DIGIT, 1), dtype="uint8", name="cells")
-        x = digit_net.trunk(normalize(cells, normalizer, normalization))
+        x = trunks.trunk(normalize(cells, normalizer, normalization))
         x = layers.Flatten()(layers.MaxPooling2D(2)(x))
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
         return keras.Model(cells, ops.reshape(logits, (-1, 1, len(STRIP_NAMES))), name="digit_net")
 
-    digit = training.fit(
+    digit = loop.fit(
         build,
         with_blanks(train),
         with_blanks(valid),
@@ -62,7 +63,7 @@ def train(
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         augment=Augmentation(
             rotation_range=rotation_range,
             width_shift_range=shift_range,

@@ -4,13 +4,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline import digit_net, training
-from pipeline.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import Peaks, normalize
-from pipeline.normalization import Statistics
-from pipeline.objectives import left_aligned
-from pipeline.readout import sequence_reading
-from pipeline.settings import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.networks import trunks
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.objectives import left_aligned
+from pipeline.training.reader import sequence_reading
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -56,23 +57,23 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = digit_net.columns(normalize(strips, normalizer, normalization), window)
+        x = trunks.columns(normalize(strips, normalizer, normalization), window)
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
         offsets = layers.Dense(4, dtype="float32", name="offsets")(x)
         outputs = {"logits": logits, "offsets": layers.Rescaling(DIGIT / 2, dtype="float32")(offsets)}
         return keras.Model(strips, outputs, name="sliding")
 
-    peaks = Peaks(SLOTS, reach, digit_net.STRIDE, DIGIT, name="reading")
-    network = training.fit(
+    peaks = Peaks(SLOTS, reach, trunks.STRIDE, DIGIT, name="reading")
+    network = loop.fit(
         build,
-        training.Examples((train.images,), {"labels": train.labels, "windows": windows(train)}),
-        training.Examples((valid.images,), {"labels": valid.labels, "windows": windows(valid)}),
+        loop.Examples((train.images,), {"labels": train.labels, "windows": windows(train)}),
+        loop.Examples((valid.images,), {"labels": valid.labels, "windows": windows(valid)}),
         epochs=epochs,
         batch=batch,
         budget=budget,
         seed=seed,
-        optimizer=training.adamw(learning_rate, weight_decay),
+        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_Windows(peaks),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
@@ -88,7 +89,7 @@ def windows(strips: ImageSet) -> np.ndarray:
         from the window's middle.
     """
     n, width = len(strips), strips.shape[1]
-    middle = digit_net.STRIDE * (np.arange(width // digit_net.STRIDE) + 0.5)
+    middle = trunks.STRIDE * (np.arange(width // trunks.STRIDE) + 0.5)
     centre = strips.boxes[..., [0, 2]].mean(axis=-1)
     distance = np.abs(middle[:, None] - centre[:, None, :])
     distance = np.where((strips.labels != BLANK)[:, None, :], distance, np.inf)

@@ -5,12 +5,12 @@ from typing import Literal
 import keras
 from keras import layers, ops
 
-from pipeline import training
-from pipeline.images import ImageSet
+from pipeline.config.types import Count, Fraction, Mode, Positive
+from pipeline.core.images import ImageSet
 from pipeline.layers import normalize
-from pipeline.normalization import Statistics
-from pipeline.readout import softmax_reading
-from pipeline.settings import Count, Fraction, Mode, Positive
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("mnist",)
 POOLING = {"max": layers.MaxPooling2D, "avg": layers.AveragePooling2D}
@@ -65,7 +65,7 @@ def train(
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="textbook")
 
-    network = training.fit(
+    network = loop.fit(
         build,
         train,
         valid,

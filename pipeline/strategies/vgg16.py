@@ -8,14 +8,15 @@ import numpy as np
 from keras import layers, ops
 from pydantic import Field
 
-from pipeline import pretrained, training
-from pipeline.augmentation import Augmentation
-from pipeline.features import Features, varying
-from pipeline.images import ImageSet
+from pipeline.config.types import AugmentationOptions, Count, Fraction, Positive, Switch, Weights
+from pipeline.core.images import ImageSet
 from pipeline.layers import FusedBatchNormalization
-from pipeline.normalization import Statistics
-from pipeline.readout import softmax_reading
-from pipeline.settings import AugmentationOptions, Count, Fraction, Positive, Switch, Weights
+from pipeline.networks import pretrained
+from pipeline.networks.features import Features, varying
+from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.normalization import Statistics
+from pipeline.training import loop
+from pipeline.training.reader import softmax_reading
 
 SUITES = ("cifar10",)
 HIDDEN = 256
@@ -57,8 +58,8 @@ def train(
         batch: pictures a step.
         learning_rate: of gradient descent, the same for every step; 1e-4 is for weights of ImageNet.
         momentum: of gradient descent.
-        augmentation: what varies the training pictures, by the names of `pipeline.augmentation.Augmentation`; where an
-            option does, no features can be kept.
+        augmentation: options of `pipeline.preprocessing.augmentation.Augmentation`; where one varies the pictures, no
+            features can be kept.
     """
     kept = None
     if features is not None:
@@ -106,8 +107,8 @@ def transfer(
     batch_norm: bool,
     epochs: float,
     batch: int,
-    optimizer: training.Optimizer,
-    augment: training.Augment | None = None,
+    optimizer: loop.Optimizer,
+    augment: loop.Augment | None = None,
 ) -> keras.Model:
     """Put a head on a network, keep its first layers as they are, and train the rest.
 
@@ -121,7 +122,7 @@ def transfer(
         budget: scales `epochs`.
         freeze_until: as of `train`, and so are all that follow.
     """
-    training.report(pretrained=base.pretrained)
+    loop.report(pretrained=base.pretrained)
 
     def parts() -> tuple[keras.Model, keras.Model]:
         """The frozen part, and what is learnt: float (n, h, w, c) -> logits (n, 1, classes)."""
@@ -144,10 +145,10 @@ def transfer(
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")
         return keras.Model(pictures, learnt(frozen(base.prepared(pictures), training=False)), name="transfer")
 
-    network = training.fit(
+    network = loop.fit(
         (lambda: whole(*parts())) if kept is None else (lambda: parts()[1]),
-        train if kept is None else training.Examples((kept[0],), train.labels),
-        valid if kept is None else training.Examples((kept[1],), valid.labels),
+        train if kept is None else loop.Examples((kept[0],), train.labels),
+        valid if kept is None else loop.Examples((kept[1],), valid.labels),
         epochs=epochs,
         batch=batch,
         budget=budget,

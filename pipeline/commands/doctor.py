@@ -1,0 +1,24 @@
+"""`make doctor`: what a run needs, a line a check: ok, a note, or a problem with what to do."""
+
+import json as documents
+import sys
+from dataclasses import asdict
+
+from pipeline.experiments import doctor
+from pipeline.project import command
+
+
+def main(json: bool = False) -> None:
+    """Exit with 2 where a problem would stop `make repro`, else with 0.
+
+    Args:
+        json: print a list of `{subject, verdict, message}`.
+    """
+    found = doctor.examine()
+    print(documents.dumps([asdict(check) for check in found], indent=2) if json else "\n".join(map(str, found)))
+    if any(check.verdict == "problem" for check in found):
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,31 @@
+"""`make repro`: check params.yaml, find the mirror, bring the stand-in up to date, then hand over to DVC.
+
+`make quick` is the same at another budget, as a DVC experiment that leaves the workspace as it is.
+"""
+
+from pathlib import Path
+
+from pipeline.config import params
+from pipeline.core.errors import ConfigurationError
+from pipeline.experiments import reproduction
+from pipeline.project import command, workspace
+
+
+def main(budget: float = 0.0) -> None:
+    """Reproduce the pipeline, passing DVC's own exit on as the one line and code of the stage that failed.
+
+    Args:
+        budget: 0 runs with the budget of params.yaml, in the workspace. Another one runs as the experiment `quick`.
+    """
+    if not 0 <= budget < float("inf"):
+        raise ConfigurationError(f"--budget: expected a number of at least 0, found {budget}")
+    settings = params.load(Path("params.yaml"))
+    workspace.expect_clone()
+    if budget:
+        reproduction.rehearse(settings, budget)
+    else:
+        reproduction.reproduce(settings)
+
+
+if __name__ == "__main__":
+    command.run(main)

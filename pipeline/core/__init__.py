@@ -1,0 +1,1 @@
+"""Foundations that every other package shares: errors, files, picture sets, readings, decoding."""

@@ -1,0 +1,77 @@
+"""Writing so that a killed process leaves nothing that looks finished."""
+
+import contextlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import DataError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename what was written there into place when the block succeeds.
+
+    Works for a file and for a folder (create it at the name yielded). When the block raises, the temporary is removed
+    and what `path` held before is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last, since several writers (Keras, NumPy, Matplotlib) choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as canonical JSON: sorted keys, two spaces, no NaN, a newline at the end."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an uncompressed `.npz`; equal arrays give equal bytes on every machine."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an `.npz` of plain arrays.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds Python objects, which only unpickling could read.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; run `make repro` to make it") from None
+    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        found = "an array of Python objects" if "Object arrays" in str(error) else "a damaged file"
+        raise DataError(
+            f"{path}: expected an npz archive of plain arrays, found {found}; remove it and run again"
+        ) from None

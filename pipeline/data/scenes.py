@@ -1,0 +1,226 @@
+"""Composes scenes: digits of any size anywhere in a square picture, each split's from its own digits only.
+
+Everything is drawn from one seed, in whole arrays: the same seed gives the same bytes.
+"""
+
+import numpy as np
+
+from pipeline.data import drawing
+from pipeline.core.errors import DataError
+from pipeline.core.images import BLANK, DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, STRIP_NAMES, ImageSet
+
+SIZES = (14, 42)
+"""The longer side of a digit's ink box, in pixels."""
+ROTATION = 10.0
+"""A digit is turned by at most this many degrees."""
+IOU = 0.15
+"""Of two ink boxes of a scene, at most this."""
+SHARED = 0.3
+"""Two ink boxes have at most this share of the smaller one in common."""
+APART = 4
+"""Pixels between the middles of two ink boxes along x, at least: which of two digits comes first is beyond doubt."""
+PATCHES = 8
+LINES = 4
+_LENGTHS = (60.0, 150.0)
+"""Lines are longer than any digit is high, so that none is taken for a 1."""
+_CANVAS = 48
+"""Side of the square a digit is drawn on: the largest, drawn about the middle of its ink, fits."""
+_SMALL = 21.0
+"""Digits below this size are about to be made smaller; twice this still fits the square."""
+_CORRECTIONS = 3
+_TRIES = 48
+_TOUCHING = 0.5
+"""Share of the digits that are first tried beside another: chance alone rarely makes two digits touch."""
+_CHUNK = 256
+
+
+def compose(digits: ImageSet, *, rounds: int, fewest: int, most: int, clutter: bool, seed: int) -> ImageSet:
+    """Compose scenes from one split's digits.
+
+    The digits are used in the order of fresh permutations, `rounds` of them: a scene takes the next `fewest` to `most`,
+    each number as often, and what is left for an incomplete scene at the end of a round is dropped. A digit that finds
+    no lawful place in 48 tries is dropped, and so is a scene that keeps fewer than `fewest`.
+
+    A digit is scaled to a size uniform within `SIZES`, turned by up to ±10° and laid anywhere, the brighter pixel
+    winning; half of the digits are tried beside another one first, overlapping by up to 4 pixels.
+
+    Args:
+        digits: uint8 (n, 28, 28, 1) with labels 0 to 9 and ids in `sources`.
+        rounds: how often the split's digits are gone through.
+        fewest: digits a scene holds at least, 1 or more.
+        most: digits a scene holds at most, 8 or fewer.
+        clutter: add patches cut from other digits of the split, and thin lines.
+        seed: of everything drawn here.
+
+    Returns:
+        images (m, 112, 112, 1); labels (m, 8) from left to right by the middles of the boxes, then 10 for unused slots;
+        boxes (m, 8, 4) of the ink; sources (m, 8), or (m, 8 + PATCHES) with clutter: ids of the slots' digits, then of
+        those the patches were cut from, -1 for none.
+
+    Raises:
+        DataError: there are fewer than `most` digits, or they are no 28×28 pictures of one channel.
+    """
+    if digits.shape != (DIGIT, DIGIT, 1):
+        raise DataError(f"digits of shape {digits.shape} found, expected {(DIGIT, DIGIT, 1)} to compose scenes from")
+    if len(digits) < most:
+        raise DataError(f"{len(digits)} digits found, expected at least {most} to compose a scene from")
+    rng = np.random.default_rng(seed)
+    chosen = np.concatenate([_dealt(len(digits), fewest, most, rng) for _ in range(rounds)])
+    total, ids = len(chosen), digits.sources[:, 0]
+    images = np.zeros((total, *SCENE_SHAPE[:2]), np.uint8)
+    boxes = np.zeros((total, SCENE_SLOTS, 4), np.float32)
+    for start in range(0, total, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        images[rows], boxes[rows], order, placed = _drawn(digits.images[..., 0], chosen[rows], rng)
+        chosen[rows] = np.where(placed, np.take_along_axis(chosen[rows], order, axis=1), -1)
+    labels = np.where(chosen < 0, BLANK, digits.labels[chosen, 0]).astype(np.uint8)
+    sources = np.where(chosen < 0, -1, ids[chosen]).astype(np.int32)
+    if clutter:
+        donors = rng.integers(0, len(digits), (total, PATCHES))
+        used = np.arange(PATCHES) < rng.integers(0, PATCHES + 1, total)[:, None]
+        for start in range(0, total, _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            drawing.add_patches(images[rows], digits.images[donors[rows], :, :, 0], used[rows], rng)
+            drawing.add_lines(images[rows], LINES, _LENGTHS, rng)
+        sources = np.concatenate([sources, np.where(used, ids[donors], -1)], axis=1).astype(np.int32)
+    scenes = ImageSet(
+        images=images[..., None],
+        labels=labels,
+        class_names=STRIP_NAMES,
+        origin=digits.origin,
+        boxes=boxes,
+        sources=sources,
+    )
+    return scenes.take((labels != BLANK).sum(axis=1) >= fewest)
+
+
+def _dealt(digits: int, fewest: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """A permutation of so many digits dealt out to scenes: int64 (m, 8), -1 where a scene has no more."""
+    order = rng.permutation(digits)
+    end = np.cumsum(rng.integers(fewest, most + 1, digits // fewest))
+    end = end[end <= digits]
+    at = np.concatenate([[0], end[:-1]])[:, None] + np.arange(SCENE_SLOTS)
+    return np.where(at < end[:, None], order[np.minimum(at, digits - 1)], -1)
+
+
+def _drawn(
+    cells: np.ndarray, chosen: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scenes without clutter: images (n, 112, 112), boxes (n, 8, 4), and per slot which of `chosen` it is, and whether
+    there is one."""
+    n, (height, width) = len(chosen), SCENE_SHAPE[:2]
+    there = chosen >= 0
+    # The largest first: the small ones still find a place between them.
+    wanted = -np.sort(-np.where(there, rng.uniform(*SIZES, chosen.shape), 0), axis=1)
+    angle = np.deg2rad(rng.uniform(-ROTATION, ROTATION, chosen.shape))
+    drawn = np.zeros((*chosen.shape, _CANVAS, _CANVAS), np.uint8)
+    drawn[there] = _sized(cells[chosen[there]], wanted[there], angle[there])
+    ink = drawing.ink_boxes(drawn)
+    longer = np.maximum(ink[..., 2] - ink[..., 0], ink[..., 3] - ink[..., 1])
+    corner, placed = _placed(ink[..., 2:] - ink[..., :2], (longer >= SIZES[0]) & (longer <= SIZES[1]), rng)
+
+    images = np.zeros((n, height + 2 * _CANVAS, width + 2 * _CANVAS), np.uint8)
+    for slot in range(SCENE_SLOTS):
+        rows = np.flatnonzero(placed[:, slot])
+        left, top = (corner[rows, slot] - ink[rows, slot, :2] + _CANVAS)[..., None, None].transpose(1, 0, 2, 3)
+        at = rows[:, None, None], top + np.arange(_CANVAS)[:, None], left + np.arange(_CANVAS)
+        images[at] = np.maximum(images[at], drawn[rows, slot])
+    boxes = np.concatenate([corner, corner + ink[..., 2:] - ink[..., :2]], axis=-1)
+    order = np.argsort(np.where(placed, boxes[..., 0] + boxes[..., 2], 2 * width), axis=1, kind="stable")
+    placed = np.take_along_axis(placed, order, axis=1)
+    boxes = np.where(placed[..., None], np.take_along_axis(boxes, order[..., None], axis=1), 0)
+    return images[:, _CANVAS : _CANVAS + height, _CANVAS : _CANVAS + width], boxes, order, placed
+
+
+def _sized(cells: np.ndarray, wanted: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Digits turned, and scaled until the longer side of their ink is about `wanted` and within `SIZES`.
+
+    uint8 (n, 28, 28) -> (n, 48, 48), about the middle of the ink. What is not within `SIZES` after a few corrections
+    (a cell without ink) is left as it is.
+    """
+    extent, middle = _turned_ink(cells, angle)
+    scale, small = wanted / extent, wanted < _SMALL
+    drawn = _scaled(cells, scale, angle, middle, small)
+    # Interpolation moves the edge of the ink by a fraction of a pixel, the more, the larger the digit.
+    for _ in range(_CORRECTIONS):
+        x0, y0, x1, y1 = np.moveaxis(drawing.ink_boxes(drawn), -1, 0)
+        longer = np.maximum(x1 - x0, y1 - y0)
+        wrong = np.flatnonzero((longer > 0) & ((longer < SIZES[0]) | (longer > SIZES[1])))
+        scale[wrong] *= np.clip(longer[wrong], SIZES[0] + 0.5, SIZES[1] - 0.5) / longer[wrong]
+        drawn[wrong] = _scaled(cells[wrong], scale[wrong], angle[wrong], middle[wrong], small[wrong])
+    return drawn
+
+
+def _scaled(
+    cells: np.ndarray, scale: np.ndarray, angle: np.ndarray, middle: np.ndarray, small: np.ndarray
+) -> np.ndarray:
+    """uint8 (n, 28, 28) -> (n, 48, 48). Small digits are drawn twice as large, and averaged over 2×2 pixels: where
+    they are made smaller, interpolation alone would miss thin strokes that run between its points."""
+    drawn = drawing.warped(cells, np.where(small, 2 * scale, scale), angle, _CANVAS, middle)
+    half, quarter = _CANVAS // 2, _CANVAS // 4
+    means = np.rint(drawn[small].reshape(-1, half, 2, half, 2).mean(axis=(2, 4)))
+    drawn[small] = np.pad(means.astype(np.uint8), ((0, 0), (quarter, quarter), (quarter, quarter)))
+    return drawn
+
+
+def _turned_ink(cells: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The longer side of the ink once it is turned, (n,), and the point x, y of the cell in its middle, (n, 2)."""
+    y, x = np.mgrid[0:DIGIT, 0:DIGIT] - (DIGIT - 1) / 2
+    ink = cells >= INK
+    cosine, sine = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    turned = np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=1)
+    low = np.where(ink[:, None], turned, DIGIT).min(axis=(2, 3))
+    high = np.where(ink[:, None], turned, -DIGIT).max(axis=(2, 3))
+    across, along = ((low + high) / 2).T
+    cosine, sine = cosine[:, 0, 0], sine[:, 0, 0]
+    middle = np.stack([cosine * across + sine * along, cosine * along - sine * across], axis=1) + (DIGIT - 1) / 2
+    return np.maximum((high - low).max(axis=1), 0) + 1, middle
+
+
+def _placed(size: np.ndarray, there: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Find places one digit after the other, in all scenes at once.
+
+    Args:
+        size: int (n, 8, 2), width and height of the boxes.
+        there: bool (n, 8), which of them there are.
+        rng: draws the places that are tried.
+
+    Returns:
+        The boxes' left upper corners x, y, int (n, 8, 2), and which have found a place, bool (n, 8).
+    """
+    n, digits, _ = size.shape
+    corner = np.zeros_like(size)
+    placed = np.zeros((n, digits), bool)
+    room = np.array(SCENE_SHAPE[1::-1])
+    for digit in range(digits):
+        mine = size[:, digit, None]
+        tried = np.floor(rng.random((n, _TRIES, 2)) * (room - mine + 1)).astype(int)
+        if digit:
+            beside = _beside(corner[:, :digit], size[:, :digit], mine, rng)
+            first = np.arange(_TRIES) < _TRIES // 2
+            touching = (rng.random(n) < _TOUCHING)[:, None] & first
+            tried = np.where(touching[..., None], np.clip(beside, 0, room - mine), tried)
+        lawful = np.ones((n, _TRIES), bool)
+        for other in range(digit):
+            theirs, start = size[:, other, None], corner[:, other, None]
+            common = np.clip(np.minimum(tried + mine, start + theirs) - np.maximum(tried, start), 0, None).prod(axis=-1)
+            area, other_area = mine.prod(axis=-1), theirs.prod(axis=-1)
+            apart = np.abs(2 * (tried - start) + mine - theirs)[..., 0] >= 2 * APART
+            little = common <= np.minimum(SHARED * np.minimum(area, other_area), IOU * (area + other_area - common))
+            lawful &= (apart & little) | ~placed[:, other, None]
+        corner[:, digit] = tried[np.arange(n), lawful.argmax(axis=1)]
+        placed[:, digit] = there[:, digit] & lawful.any(axis=1)
+    return corner, placed
+
+
+def _beside(corner: np.ndarray, size: np.ndarray, mine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Corners, int (n, tries, 2), at which a box of size `mine`, (n, 1, 2), lies on one side of another of its scene,
+    over it by up to 4 pixels."""
+    n = len(corner)
+    rows, other = np.arange(n)[:, None], rng.integers(0, corner.shape[1], (n, _TRIES))
+    start, theirs = corner[rows, other], size[rows, other]
+    along = start + np.floor(rng.random((n, _TRIES, 2)) * theirs - mine / 2).astype(int)
+    over = rng.integers(0, 5, (n, _TRIES, 1))
+    across = np.where(rng.random((n, _TRIES, 1)) < 0.5, start + theirs - over, start - mine + over)
+    axis = rng.integers(0, 2, (n, _TRIES, 1))
+    return np.where(np.arange(2) == axis, across, along)

@@ -1,0 +1,1 @@
+"""Scores of readings, and the leaderboard."""

@@ -1,0 +1,1 @@
+"""Runs of the pipeline: reproduction, studies, preflight checks, the doctor."""

@@ -1,0 +1,1 @@
+"""What is shipped: manifests and the bento."""

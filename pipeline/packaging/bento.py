@@ -1,0 +1,174 @@
+"""The bento: one file that holds the service, its models and its lock, the same bytes for the same contents."""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.config import params
+from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import replacing
+from pipeline.runtime.reader import MANIFEST, Manifest, load_readers
+
+NAME = "reader"
+VERSION_LENGTH = 12
+"""Digits of the hash in a bento's version."""
+REGISTERED_LENGTH = 8
+"""The same where the models' versions stand behind it."""
+LONGEST = 63
+"""Characters of a version, at most; BentoML's rule."""
+_EPOCH = b"creation_time: '1970-01-01T00:00:00+00:00'"
+
+
+def build(bentofile: Path, artifacts: Path, out: Path) -> str:
+    """Build the bento that a bentofile describes and export it.
+
+    The version says what is in it: the first digits of a SHA-256 over every file it packs, and behind them the version
+    of every model that is registered, where BentoML's 63 characters hold them all; in any case the labels name each
+    model's hash and version. BentoML writes the moment of building into `bento.yaml` and into the archive; both are set
+    to the epoch here.
+
+    Args:
+        bentofile: in the folder that its paths are relative to.
+        artifacts: holds a folder for each packaged task; every one of them must be included.
+        out: the `.bento` file to write.
+
+    Returns:
+        The bento's tag, `reader:<version>`.
+
+    Raises:
+        ConfigurationError: the bentofile cannot be read, or leaves out a packaged model.
+        DataError: nothing is packaged, a model is not what its manifest says, or BentoML cannot build.
+    """
+    manifests = {task: reader.manifest for task, reader in load_readers(artifacts).items()}
+    root = bentofile.parent
+    packed = _packed(bentofile)
+    included = {file.resolve() for file in packed}
+    for task, manifest in manifests.items():
+        for file in (artifacts / task / MANIFEST, artifacts / task / manifest.file):
+            if file.resolve() not in included:
+                raise ConfigurationError(f"{bentofile}: include: {file} is packaged but not included; add it")
+    tag = f"{NAME}:{_version([bentofile, *packed], root, manifests)}"
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as place:
+        # BentoML builds nothing below a folder whose name begins with a dot, and DVC runs experiments in one.
+        _copied([bentofile, *packed], root, Path(place))
+        exported = Path(home) / "exported.bento"
+        labels = [part for label in _labels(manifests) for part in ("--label", label)]
+        version = ["--name", NAME, "--version", tag.partition(":")[2]]
+        _bentoml(home, Path(place), "build", "--bentofile", bentofile.name, *version, *labels, "--output", "tag", ".")
+        _bentoml(home, Path(place), "export", tag, str(exported))
+        with replacing(out) as temporary:
+            canonical(exported, temporary)
+    return tag
+
+
+def build_deployed(bentofile: Path, deployed: Path, out: Path) -> str:
+    """Build the bento with the models of another folder than `artifacts`, as `registry deploy` writes one.
+
+    Args:
+        bentofile: as for `build`; what it includes below `artifacts/` is left out.
+        deployed: holds a folder for each model that goes into the bento.
+        out: the `.bento` file to write.
+
+    Returns:
+        The bento's tag.
+
+    Raises:
+        ConfigurationError, DataError: as for `build`.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        shutil.copytree(deployed, root / "artifacts")
+        _copied([bentofile, *_packed(bentofile, without="artifacts")], bentofile.parent, root)
+        return build(root / bentofile.name, root / "artifacts", out.resolve())
+
+
+def canonical(exported: Path, out: Path) -> None:
+    """Rewrite an exported bento without what depends on when, where and by whom it was built."""
+    with tarfile.open(exported, "r:xz") as given, tarfile.open(out, "w:xz", format=tarfile.PAX_FORMAT) as made:
+        for member in sorted(given.getmembers(), key=lambda member: member.name):
+            entry = tarfile.TarInfo(member.name)
+            entry.type = member.type
+            entry.mode = 0o755 if member.mode & 0o100 else 0o644
+            content = b""
+            if member.isfile():
+                content = given.extractfile(member).read()
+                if member.name == "./bento.yaml":
+                    content = re.sub(rb"(?m)^creation_time: .*$", _EPOCH, content)
+            entry.size = len(content)
+            made.addfile(entry, io.BytesIO(content))
+
+
+def _copied(files: Iterable[Path], root: Path, place: Path) -> None:
+    for file in files:
+        path = place / file.relative_to(root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, path)
+
+
+def _packed(bentofile: Path, *, without: str | None = None) -> list[Path]:
+    """The files that a bentofile names: what it includes, the lock and the description, but for a folder `without`."""
+    content = params.read(bentofile)
+    try:
+        patterns = [
+            *content["include"],
+            content["python"]["requirements_txt"],
+            content["description"].removeprefix("file:"),
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise ConfigurationError(
+            f"{bentofile}: expected include, python.requirements_txt and description; "
+            f"`git checkout {bentofile.name}` brings the standard one back"
+        ) from None
+    files: set[Path] = set()
+    for pattern in patterns:
+        if without is not None and Path(pattern).parts[0] == without:
+            continue
+        found = list(bentofile.parent.glob(pattern))
+        if not found:
+            raise ConfigurationError(f"{bentofile}: {pattern}: no such file, expected at least one")
+        files.update(found)
+    return sorted(files)
+
+
+def _version(files: Iterable[Path], root: Path, manifests: dict[str, Manifest]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(root).as_posix()} {content}\n".encode())
+    registered = [
+        f"-{task}-{manifest.version.removeprefix('v')}" for task, manifest in manifests.items() if manifest.version
+    ]
+    version = digest.hexdigest()[: VERSION_LENGTH if not registered else REGISTERED_LENGTH] + "".join(registered)
+    return version if len(version) <= LONGEST else digest.hexdigest()[:VERSION_LENGTH]
+
+
+def _labels(manifests: dict[str, Manifest]) -> list[str]:
+    return [
+        f"{task}.{key}={value}"
+        for task, manifest in manifests.items()
+        for key, value in (
+            ("strategy", manifest.strategy),
+            ("origin", manifest.origin),
+            ("sha256", manifest.sha256),
+            ("version", manifest.version),
+        )
+        if value is not None
+    ]
+
+
+def _bentoml(home: str, root: Path, *arguments: str) -> None:
+    # It opens no file outside the folder it runs in.
+    environment = {**os.environ, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True"}
+    command = [sys.executable, "-m", "bentoml", *arguments]
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode:
+        said = (result.stderr or result.stdout).strip().splitlines()
+        raise DataError(f"bentoml {arguments[0]}: {said[-1] if said else 'no word why'}")

@@ -1,0 +1,1 @@
+"""Charts and picture sheets; equal input gives equal bytes."""

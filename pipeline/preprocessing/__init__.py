@@ -1,0 +1,1 @@
+"""Normalization, augmentation and region proposals."""

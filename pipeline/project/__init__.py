@@ -1,0 +1,1 @@
+"""The clone that a command runs in: git, DVC, command-line entry points."""

@@ -1,0 +1,1 @@
+"""The fit loop and what surrounds it: recipes, objectives, precision, saved models."""

@@ -1,0 +1,1 @@
+"""What a data set must satisfy before anything trains on it."""

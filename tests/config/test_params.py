@@ -1,0 +1,211 @@
+"""params.yaml: every wrong value stops the run before any work, in one line that names key, expected and found."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import params
+from pipeline.core.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of what params.yaml is checked against: the file itself and the shared files it names."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    return tmp_path
+
+
+def changed(project, old, new):
+    path = project / "params.yaml"
+    text = path.read_text()
+    assert old in text, f"{old!r} is no longer in params.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def complaint(path):
+    with pytest.raises(ConfigurationError) as caught:
+        params.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path))
+
+
+def test_the_committed_file_is_right():
+    loaded = params.load(ROOT / "params.yaml")
+    assert set(loaded.strategies) == set(params.strategy_names())
+    assert loaded.suites_of("strips") == ["plain", "blanks", "jitter", "clutter"]
+    assert loaded.suites_of("scenes") == ["scenes"]
+    assert loaded.suites_of("mnist") == ["mnist"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("budget: 1.0", "budgt: 1.0", r"budgt: unknown key \(did you mean 'budget'\?\)"),
+        ("    dropout: 0.3", "    droput: 0.3", r"strategies\.slice\.droput: unknown key \(did you mean 'dropout'\?\)"),
+        ("  fallback: embedded", "  fallbck: embedded", r"fetch\.fallbck: unknown key \(did you mean 'fallback'\?\)"),
+        ("seed: 20 ", "seed: 20\nseed: 21 ", r':\d+: found duplicate key "?seed"?'),
+        ("epochs: ", 'epochs: "10" # ', r"strategies\.slice\.epochs: expected a valid number, found '10'"),
+        ("batch: 128", 'batch: "10"', r"strategies\.slice\.batch: expected a valid integer, found '10'"),
+        ("batch: 128", "batch: 12.5", r"strategies\.slice\.batch: expected a valid integer.*found 12\.5"),
+        ("seed: 20 ", "seed: true ", r"seed: expected a valid integer, found True"),
+        ("dropout: 0.3", "dropout: true", r"strategies\.slice\.dropout: expected a valid number, found True"),
+        ("epochs: ", "epochs: 0 # ", r"strategies\.slice\.epochs: expected greater than 0, found 0"),
+        ("epochs: ", "epochs: -3 # ", r"strategies\.slice\.epochs: expected greater than 0, found -3"),
+        ("learning_rate: 0.004", "learning_rate: 0", r"slice\.learning_rate: expected greater than 0, found 0"),
+        ("learning_rate: 0.004", "learning_rate: -0.1", r"slice\.learning_rate: expected greater than 0, found -0\.1"),
+        ("learning_rate: 0.004", "learning_rate: .nan", r"slice\.learning_rate: expected .*, found nan"),
+        ("train: 50000", "train: 50001", r"suites\.mnist: .* is 60001 .*expected 60000"),
+        ("  slice:\n", "  slyce:\n", r"strategies\.slyce: unknown strategy \(did you mean 'slice'\?\); there are cnn,"),
+        ("batch: 128", "batch: 50001", r"strategies\.slice\.batch: 50001 is more than the 50000 pictures"),
+        ("from: raw/mnist", "from: ../outside", r"suites\.mnist\.from: '\.\./outside' leads outside the project"),
+        ("from: raw/mnist", "from: /etc", r"suites\.mnist\.from: '/etc' leads outside the project"),
+        (
+            "uses: pipeline/networks/trunks.py",
+            "uses: ../x.py",
+            r"strategies\.slice\.uses: .* leads outside the project",
+        ),
+        ("uses: pipeline/networks/trunks.py", "uses: pipeline/none.py", r"strategies\.slice\.uses: no file or folder"),
+        ("train_on: mnist/mnist", "train_on: mnist/mnst", r"train_on: no data set .*did you mean 'mnist/mnist'"),
+        ("from: mnist/mnist", "from: cifar10/cifar10", r"suites\.plain\.from: strips are composed from single digits"),
+        ("digits: [5, 5]", "digits: [5, 4]", r"suites\.plain: expected digits is \[fewest, most\]"),
+        (
+            "digits: [1, 8]",
+            "digits: [5, 4]",
+            r"suites\.scenes: expected digits is \[fewest, most\], expected fewest <= most",
+        ),
+        (
+            "digits: [1, 8]",
+            "digits: [0, 8]",
+            r"suites\.scenes\.digits\.0: expected greater than or equal to 1, found 0",
+        ),
+        ("digits: [1, 8]", "digits: [1, 9]", r"suites\.scenes\.digits\.1: expected less than or equal to 8, found 9"),
+        (
+            "digits: [1, 8], clutter",
+            "digits: [1, 8], cluter",
+            r"suites\.scenes\.cluter: unknown key \(did you mean 'clutter'",
+        ),
+        ("digits: [1, 8]", "jitter: true, digits: [1, 8]", r"suites\.scenes\.jitter: unknown key"),
+        (
+            "task: scenes, from: mnist/mnist",
+            "task: scenes, from: raw/mnist",
+            r"suites\.scenes\.from: scenes are composed",
+        ),
+        (
+            "jitter: true, clutter: true, vary",
+            "jitter: false, clutter: true, vary",
+            r"suites\.mixed: expected jitter is true",
+        ),
+        (
+            "[plain, blanks, ",
+            "[plain, blnks, ",
+            r"reported\.strips: no suite 'blnks' of strips \(did you mean 'blanks'",
+        ),
+        ("[plain, blanks, ", "[plain, plain, ", r"reported\.strips: 'plain' stands in it twice"),
+        (
+            "[plain, blanks, ",
+            "[mixed, plain, ",
+            r"reported\.strips: no strategy reads 'mixed'; expected it in the SUITES",
+        ),
+        (
+            "  mnist: [mnist]",
+            "  mnist: []",
+            r"reported\.mnist: no suite in it; expected at least one to score textbook",
+        ),
+        ("class_share: [0.5, 2.0]", "class_share: [2.0, 0.5]", r"validate: expected class_share is \[least, most\]"),
+        ("train_on: scenes/scenes", "train_on: strips/plain", r"rcnn\.train_on: 'strips/plain' does not teach scenes"),
+        (
+            "train_on: cifar10/cifar10",
+            "train_on: mnist/mnist",
+            r"'mnist/mnist' does not teach cifar10; expected a data",
+        ),
+        (
+            "# columns | forum\n    normalization: rescale",
+            "# columns | forum\n    normalization: zca",
+            r"strategies\.multihead\.normalization: pictures of strips/plain are too large to whiten",
+        ),
+        ("patch: 2 ", "patch: 33 ", r"strategies\.resnet\.patch: expected less than or equal to 8, found 33"),
+        ("input_size: 32", "input_size: 16", r"vgg16\.input_size: expected greater than or equal to 32, found 16"),
+        ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
+        ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
+        ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
+        ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
+        ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
+        ("seed: 20 ", "seed: !!python/object/apply:os.system ['true'] ", r":\d+: could not determine a constructor"),
+        ("seed: 20 ", "seed: [20 ", r":\d+: .*expected plain YAML"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_line(project, old, new, expected):
+    message = complaint(changed(project, old, new))
+    assert re.search(expected, message), message
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"# nothing\n", "the file is empty"),
+        (b"- 1\n", "found list"),
+        (b"\xff\xfe", "UTF-8"),
+    ],
+)
+def test_a_file_without_sections(project, content, expected):
+    path = project / "params.yaml"
+    path.write_bytes(content)
+    assert expected in complaint(path)
+
+
+def test_a_name_that_is_not_there_is_told_which_there_are():
+    loaded = params.load(ROOT / "params.yaml")
+    with pytest.raises(ConfigurationError, match=r"strategies: no 'slyce' in it \(did you mean 'slice'\?\); there are"):
+        loaded.strategies["slyce"]
+    with pytest.raises(
+        ConfigurationError, match=r"suites: no 'plane' in it \(did you mean 'plain'\?\); there are mnist,"
+    ):
+        loaded.suites["plane"]
+    with pytest.raises(ConfigurationError, match=r"sources: no 'svhn' in it; there are mnist, cifar10"):
+        loaded.origin_of("svhn")
+
+
+def test_a_missing_file(tmp_path):
+    assert "no such file" in complaint(tmp_path / "params.yaml")
+
+
+def test_a_batch_larger_than_the_fewest_scenes_there_can_be(project):
+    path = project / "params.yaml"
+    before, _, entry = path.read_text().partition("  rcnn:")
+    path.write_text(f"{before}  rcnn:{entry.replace('batch: 32', 'batch: 12501', 1)}")
+    assert "strategies.rcnn.batch: 12501 is more than the 12500 pictures of scenes/scenes" in complaint(path)
+
+
+def test_settings_are_the_keyword_arguments(project):
+    settings = params.settings_of("multihead")
+    assert {"trunk", "epochs", "batch", "learning_rate", "blank_rate"} <= set(settings)
+    assert not {"normalizer", "seed", "budget", "train", "valid"} & set(settings)
+    assert params.load(project / "params.yaml").strategies["multihead"].settings["trunk"] == "columns"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("prod: {allowed_loss: 0.01", "prod: {allowed_los: 0.01", "gates.prod.allowed_los: unknown key"),
+        ("prod: {allowed_loss: 0.01", "prod: {allowed_loss: 1.5", "gates.prod.allowed_loss: expected less than 1"),
+        ("mnist: {floor: 0.98", "mnist: {flor: 0.98", "gates.tasks.mnist.flor: unknown key (did you mean 'floor'?)"),
+        (
+            "    scenes: {floor: 0.65, ece: 0.12, milliseconds: 250.0, megabytes: 40.0}\n",
+            "",
+            "gates.tasks.scenes: missing",
+        ),
+        ("    mnist: {floor: 0.98", "    minst: {floor: 0.98", "gates.tasks.minst"),
+        ("resamples: 10000", "resamples: 10", "gates.resamples: expected greater than or equal to 1000"),
+    ],
+)
+def test_the_policy_of_the_registry_is_checked_like_everything_else(project, old, new, expected):
+    assert expected in complaint(changed(project, old, new))

@@ -1,0 +1,115 @@
+"""What the proof of an export notices."""
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.core.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.export import onnx, parity
+from pipeline.layers import Peaks
+from pipeline.layers.readout import best
+from pipeline.training.reader import sequence_reading
+
+WINDOWS = STRIP_SHAPE[1] // 4
+
+
+def reader(box_bias=0.0, score_bias=0.0):
+    """A model that sees something in most strips of noise; the biases move what it says."""
+    images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
+    columns = keras.ops.mean(
+        keras.ops.reshape(keras.layers.Rescaling(1 / 255)(images), (-1, DIGIT, WINDOWS, 4)), axis=1
+    )
+    weights = np.random.default_rng(0).normal(size=(4, len(STRIP_NAMES) + 4)).astype(np.float32)
+    bias = np.zeros(len(STRIP_NAMES) + 4, np.float32)
+    bias[1], bias[-4] = score_bias, box_bias
+    dense = keras.layers.Dense(len(bias))
+    said = dense(columns)
+    dense.set_weights([6 * weights, bias])
+    peaks = Peaks(SLOTS, reach=2, stride=4, height=DIGIT)(said[..., :-4], said[..., -4:])
+    return sequence_reading(images, peaks)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    onnx.to_onnx(reader(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def noise():
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (40, *STRIP_SHAPE), np.uint8)
+    return ImageSet(images, np.zeros((40, SLOTS), np.uint8), STRIP_NAMES, "embedded")
+
+
+def test_the_same_model_agrees_in_classes_probabilities_and_boxes(exported, noise):
+    said = parity.of_export(reader(), exported, noise)
+    assert said.holds
+    assert said.same_readings == len(noise)
+    assert said.differing == said.unsteady == 0
+    assert 0 <= said.largest_box_difference <= parity.BOX_TOLERANCE
+    assert said.as_dict()["holds"] is True
+
+
+def test_boxes_elsewhere_do_not_hold(exported, noise):
+    said = parity.of_export(reader(box_bias=-0.5), exported, noise)
+    assert said.same_readings == len(noise)
+    assert said.largest_box_difference == pytest.approx(0.5, abs=1e-3)
+    assert not said.holds
+
+
+def test_other_scores_do_not_hold(exported, noise):
+    said = parity.of_export(reader(score_bias=0.2), exported, noise)
+    assert said.differing > said.unsteady
+    assert not said.holds
+
+
+def test_another_confidence_does_not_hold(exported, noise):
+    honest = reader()
+    images = honest.inputs[0]
+    said = honest(images)
+    boasting = keras.Model(images, {**said, "confidence": keras.ops.ones_like(said["confidence"])})
+    found = parity.of_export(boasting, exported, noise)
+    assert found.same_readings == len(noise)
+    assert found.largest_difference > 0.1
+    assert not found.holds
+
+
+def choosing(edge, to=0.9):
+    """A model whose reading jumps where the mean of a picture, on the scale 0 to 1, passes `edge`."""
+    images = keras.Input((4, 4, 1), dtype="uint8", name="images")
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
+    over = keras.ops.cast(mean > edge, "float32")
+    first = 0.6 + (to - 0.6) * over
+    probabilities = keras.ops.stack([first, 1 - first], axis=-1)
+    classes = best(probabilities)
+    return keras.Model(
+        images, {"probabilities": probabilities, "classes": classes, "confidence": keras.ops.squeeze(first, -1)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("edge", "to", "pictures", "differing", "unsteady", "holds"),
+    [
+        # The mean of the first picture lies between the edges, of which a runtime that rounds may take either.
+        (0.5001, 0.9, 400, 1, 1, True),
+        (0.5001, 0.3, 400, 1, 1, True),
+        # Beyond the edge's reach of a grey level: no matter of rounding.
+        (0.6, 0.9, 400, 1, 0, False),
+        # So many that it cannot be rounding.
+        (0.5001, 0.9, 3, 3, 0, False),
+    ],
+    ids=["a choice", "a class", "another model", "all of them"],
+)
+def test_a_picture_that_a_grey_level_reads_otherwise_may_differ(
+    tmp_path, edge, to, pictures, differing, unsteady, holds
+):
+    onnx.to_onnx(choosing(edge, to), tmp_path / "model.onnx")
+    images = np.zeros((pictures, 4, 4, 1), np.uint8)
+    images[:differing, :2] = 255
+    images[:differing, 2, 0] = 255 if edge == 0.6 else 0
+    seen = ImageSet(images, np.zeros((pictures, 1), np.uint8), ("a", "b"), "embedded")
+    said = parity.of_export(choosing(0.5 - 1e-7, to), tmp_path / "model.onnx", seen)
+    assert (said.differing, said.unsteady, said.holds) == (differing, unsteady, holds)
+    assert said.largest_difference == pytest.approx(0.0 if holds else abs(to - 0.6), abs=1e-3)

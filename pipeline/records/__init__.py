@@ -1,0 +1,1 @@
+"""What one stage writes and another reads: frozen pydantic models, each defined once."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.core.errors import DataError
-from pipeline.core.images import lying
+from pipeline.core.images import to_landscape
 
 Shape = tuple[int, int, int]
 """Height, width and channels."""
@@ -105,7 +105,7 @@ def decode_fitting(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Pictu
             Exception
         ):  # Pillow's decoders raise whatever their parsing trips over: OSError, SyntaxError, struct.error, …
             raise _damaged() from None
-    laid = lying(pixels[None])[0]
+    laid = to_landscape(pixels[None])[0]
     if laid.shape != pixels.shape:
         notes.append("turned")
     return name, Picture(laid, tuple(notes))

@@ -1,6 +1,7 @@
 """Writing so that a killed process leaves nothing that looks finished."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -51,6 +52,12 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The digest of a file's bytes, in lower-case hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

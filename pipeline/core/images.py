@@ -126,7 +126,7 @@ class ImageSet:
         missing = {"images", "labels", "class_names", "origin"} - set(arrays)
         if missing:
             raise DataError(f"{path}: {', '.join(sorted(missing))} missing; it holds {', '.join(sorted(arrays))}")
-        images, boxes = lying(arrays["images"]), arrays.get("boxes")
+        images, boxes = to_landscape(arrays["images"]), arrays.get("boxes")
         if boxes is not None and images.shape != arrays["images"].shape:
             x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
             drawn = x1 > x0
@@ -144,7 +144,7 @@ class ImageSet:
             raise DataError(f"{path}: {error}") from None
 
 
-def lying(images: np.ndarray) -> np.ndarray:
+def to_landscape(images: np.ndarray) -> np.ndarray:
     """Turn strips that stand, (n, 140, 28, C) or (140, 28), a quarter turn counter-clockwise; leave others alone.
 
     What was the top of a standing strip becomes its left end, so the slots keep their order. The one place where the

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.images import STRIP_NAMES, lying
+from pipeline.core.images import STRIP_NAMES, to_landscape
 from pipeline.core.readings import OUTPUTS, Readings
 
 # ONNX Runtime reads this when it is imported, and without it writes a device id below the home folder there and then.
@@ -176,7 +176,7 @@ class Reader:
         """
         if images.dtype != np.uint8:
             raise DataError(f"pictures are {images.dtype}, expected uint8")
-        laid = lying(images)
+        laid = to_landscape(images)
         if laid.ndim != 4 or laid.shape[1:] != self.manifest.shape or not len(laid):
             raise DataError(
                 f"pictures have shape {images.shape}, expected (n, {', '.join(map(str, self.manifest.shape))})"

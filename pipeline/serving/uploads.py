@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope
 
 from pipeline.core.decoding import Picture, PictureError, Shape, decode_fitting
-from pipeline.core.images import lying
+from pipeline.core.images import to_landscape
 from pipeline.serving import arrays
 from pipeline.serving.errors import Refusal
 from pipeline.serving.limits import Limits
@@ -184,7 +184,7 @@ def _each(pixels: np.ndarray, shapes: Mapping[str, Shape], most: int) -> list[Fo
     given = pixels.shape
     if pixels.ndim == 3:
         pixels = pixels[..., None]
-    laid = lying(pixels)
+    laid = to_landscape(pixels)
     task = next((task for task, shape in shapes.items() if laid.shape[1:] == shape), None)
     if task is None:
         wanted = "; ".join(",".join(map(str, shape)) for shape in shapes.values())

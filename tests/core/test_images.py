@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.core.files import read_arrays, write_arrays
-from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, ImageSet, lying
+from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, ImageSet, to_landscape
 
 
 def strips(count=3):
@@ -39,8 +39,8 @@ def test_standing_strips_are_turned_with_their_boxes(tmp_path):
 def test_other_pictures_are_not_turned():
     for shape in [(2, 28, 140, 1), (2, 28, 28, 1), (2, 32, 32, 3), (28, 140)]:
         images = np.zeros(shape, np.uint8)
-        assert lying(images) is images
-    assert lying(np.zeros((140, 28), np.uint8)).shape == (28, 140)
+        assert to_landscape(images) is images
+    assert to_landscape(np.zeros((140, 28), np.uint8)).shape == (28, 140)
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ def test_a_strip_is_read_from_left_to_right(reader):
 
 
 def test_a_strip_that_stands_is_turned(reader):
-    lying = onnx_models.draw(CLASSES)[None]
-    standing = np.rot90(lying, -1, axes=(1, 2))
+    to_landscape = onnx_models.draw(CLASSES)[None]
+    standing = np.rot90(to_landscape, -1, axes=(1, 2))
     assert standing.shape == (1, 140, 28, 1)
-    assert np.array_equal(reader.read(standing).probabilities, reader.read(lying).probabilities)
+    assert np.array_equal(reader.read(standing).probabilities, reader.read(to_landscape).probabilities)
 
 
 def test_any_number_of_pictures_is_read_at_once(reader):

@@ -75,8 +75,8 @@ def over_http(url: str, images: np.ndarray, reader: Reader) -> Readings:
             if response.status_code != 200:
                 raise DataError(f"{url}{path}: {response.status_code} {response.text[:200]}")
             document = response.json()
-            if document["models"][manifest.task]["sha256"] != manifest.sha256:
-                raise DataError(f"{url}: it serves another model of {manifest.task} than {manifest.sha256}")
+            if document["models"][manifest.task]["sha256"] != manifest.model.sha256:
+                raise DataError(f"{url}: it serves another model of {manifest.task} than {manifest.model.sha256}")
             for answer in document["answers"]:
                 slots = answer["slots"]
                 rows.append([list(slot["probabilities"].values()) for slot in slots])

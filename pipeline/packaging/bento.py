@@ -52,7 +52,7 @@ def build(bentofile: Path, artifacts: Path, out: Path) -> str:
     packed = _packed(bentofile)
     included = {file.resolve() for file in packed}
     for task, manifest in manifests.items():
-        for file in (artifacts / task / MANIFEST, artifacts / task / manifest.file):
+        for file in (artifacts / task / MANIFEST, artifacts / task / manifest.model.file):
             if file.resolve() not in included:
                 raise ConfigurationError(f"{bentofile}: include: {file} is packaged but not included; add it")
     tag = f"{NAME}:{_version([bentofile, *packed], root, manifests)}"
@@ -157,7 +157,7 @@ def _labels(manifests: dict[str, Manifest]) -> list[str]:
         for key, value in (
             ("strategy", manifest.strategy),
             ("origin", manifest.origin),
-            ("sha256", manifest.sha256),
+            ("sha256", manifest.model.sha256),
             ("version", manifest.version),
         )
         if value is not None

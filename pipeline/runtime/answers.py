@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.core.images import DIGIT_NAMES
 from pipeline.core.readings import Readings, left_to_right
-from pipeline.runtime.reader import Manifest
+from pipeline.records.manifest import Manifest
 
 DECIMALS = 6
 """Of a probability."""
@@ -88,7 +88,7 @@ def identity(manifest: Manifest) -> dict[str, Any]:
     return {
         "task": manifest.task,
         "strategy": manifest.strategy,
-        "sha256": manifest.sha256,
+        "sha256": manifest.model.sha256,
         "version": manifest.version,
         "origin": manifest.origin,
     }

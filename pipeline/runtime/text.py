@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.core.decoding import Picture, PictureError, decode_fitting
 from pipeline.core.errors import DataError
-from pipeline.runtime.reader import Manifest
+from pipeline.records.manifest import Manifest
 
 NOTES = {
     "exif_orientation": "turned as its EXIF entry says",

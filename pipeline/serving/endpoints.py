@@ -11,8 +11,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Receive, Scope
 
 from pipeline.core.decoding import Shape
+from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import answers, asked, identity
-from pipeline.runtime.reader import Manifest, Reader
+from pipeline.runtime.reader import Reader
 from pipeline.serving import openapi, uploads
 from pipeline.serving.batching import Desk
 from pipeline.serving.errors import Refusal
@@ -192,7 +193,7 @@ def _described(manifest: Manifest) -> dict[str, Any]:
     height, width, channels = manifest.shape
     return {
         **identity(manifest),
-        "bytes": manifest.size,
+        "bytes": manifest.model.bytes,
         "inputs": {"height": height, "width": width, "channels": channels, "dtype": "uint8"},
         "slots": manifest.slots,
         "class_names": list(manifest.class_names),

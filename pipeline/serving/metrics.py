@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import prometheus_client
 from prometheus_client import multiprocess
 
+from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import identity
-from pipeline.runtime.reader import Manifest
 
 OTHER = "other"
 SECONDS = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import asked
-from pipeline.runtime.reader import Manifest
 from pipeline.serving.errors import KINDS
 from pipeline.serving.limits import Limits
 

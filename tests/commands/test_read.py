@@ -50,7 +50,7 @@ def run(*arguments, cwd=ROOT):
 def test_a_strip_is_read_with_its_digits_their_probabilities_and_the_model(artifacts, picture, capsys):
     read.main(picture(onnx_models.draw(CLASSES)), artifacts)
     said = capsys.readouterr().out
-    sha256 = Manifest.load(artifacts / "strips/manifest.json").sha256
+    sha256 = Manifest.read(artifacts / "strips/manifest.json").model.sha256
     assert "picture.png: 9754\n" in said
     assert "confidence 0.9953, accepted: at least as sure as those of which 99.5 % were right on valid\n" in said
     assert [line.split() for line in said.splitlines() if line.startswith("  ")] == [[d, "0.9997"] for d in "9754"]

@@ -602,8 +602,8 @@ def test_what_is_deployed_is_what_is_in_the_stage_with_its_version(project):
     reader = load_readers(project / "deploy/prod")["strips"]
     assert reader.manifest.version == "v0.1.0"
     version = Registry.open(project).journal.version(ARTIFACT, "v0.1.0")
-    assert reader.manifest.sha256 == version.document["sha256"]
-    assert read_json(project / "artifacts/strips/manifest.json")["model"]["sha256"] != reader.manifest.sha256
+    assert reader.manifest.model.sha256 == version.document["sha256"]
+    assert read_json(project / "artifacts/strips/manifest.json")["model"]["sha256"] != reader.manifest.model.sha256
     assert "staging: no version" not in done(project, "deploy", "staging")
     assert git(project, "status", "--porcelain") == ""
 

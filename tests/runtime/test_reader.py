@@ -18,7 +18,8 @@ from PIL import Image
 from pipeline.core.decoding import Picture, PictureError, decode
 from pipeline.core.errors import DataError
 from pipeline.core.images import STRIP_SHAPE
-from pipeline.runtime.reader import Manifest, Reader, load_readers
+from pipeline.records.manifest import Manifest
+from pipeline.runtime.reader import Reader, load_readers
 
 ROOT = Path(__file__).parents[2]
 CLASSES = [9, 7, 5, 4, 10]
@@ -98,42 +99,43 @@ def test_pictures_of_another_kind_are_refused(reader, images, found):
 
 def test_a_manifest_says_what_the_model_is(tmp_path):
     folder = onnx_models.package(tmp_path)
-    manifest = Manifest.load(folder / "manifest.json")
+    manifest = Manifest.read(folder / "manifest.json")
     assert manifest.task == "strips"
     assert manifest.shape == STRIP_SHAPE
     assert manifest.class_names[manifest.blank] == "blank"
     assert (manifest.version, manifest.threshold) == (None, 0.9)
-    assert manifest.size == (folder / "model.onnx").stat().st_size
+    assert manifest.model.bytes == (folder / "model.onnx").stat().st_size
 
 
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
         ({"strategy": None}, "strategy"),
-        ({"model": {"file": "model.onnx", "bytes": 3}}, "model.sha256"),
-        ({"model": []}, "model.file"),
-        ({"slots": True}, "slots"),
-        ({"slots": "5"}, "slots"),
+        ({"model": {"file": "model.onnx", "bytes": 3}}, r"model\.sha256"),
+        ({"model": []}, "model"),
+        ({"slots": "five"}, "slots"),
         ({"class_names": "0123456789"}, "class_names"),
-        ({"class_names": [1, 2]}, "class_names"),
-        ({"coverage": {"threshold": "high"}}, "coverage.threshold"),
-        ({"coverage": {}}, "coverage.threshold"),
+        ({"class_names": [1, 2]}, r"class_names\.0"),
+        ({"class_names": ["a"]}, "class_names"),
+        ({"coverage": {"threshold": "high"}}, r"coverage\.\w+"),
+        ({"coverage": {}}, r"coverage\.\w+"),
         ({"version": 1}, "version"),
-        ({"model": {"file": "../strips/model.onnx", "sha256": "0", "bytes": 3}}, "model.file"),
+        ({"model": {"file": "../strips/model.onnx", "sha256": "0" * 64, "bytes": 3}}, r"model\.file"),
     ],
 )
-def test_a_manifest_that_lacks_something_names_the_key(tmp_path, changes, key):
+def test_a_manifest_that_lacks_something_names_file_and_key(tmp_path, changes, key):
     folder = onnx_models.package(tmp_path, **changes)
-    with pytest.raises(DataError, match=rf"manifest\.json: {key}: expected ") as error:
-        Manifest.load(folder / "manifest.json")
+    with pytest.raises(DataError, match=rf"manifest\.json: {key}: ") as error:
+        Reader.load(folder)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000], ids=["empty", "cut off", "deeply nested"])
-def test_a_manifest_that_is_no_json_is_damaged(tmp_path, text):
+def test_a_manifest_that_is_not_json_is_rejected(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match="damaged, expected JSON"):
-        Manifest.load(tmp_path / "manifest.json")
+    with pytest.raises(DataError, match=r"manifest\.json: ") as error:
+        Reader.load(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_a_model_with_one_byte_changed_is_refused_before_it_runs(tmp_path):
@@ -172,7 +174,10 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"inputs": {"height": 32, "width": 32, "channels": 1}}, r"inputs .*28, 140, 1.* found, expected .*32, 32, 1"),
+        (
+            {"inputs": {"height": 32, "width": 32, "channels": 1}},
+            r"inputs: images of \(28, 140, 1\) found, expected \(32, 32, 1\)",
+        ),
         ({"slots": 4}, r"\(1, 5, 11\) found for one picture, expected \(1, 4, 11\)"),
         ({"class_names": ["a", "b"]}, r"\(1, 5, 11\) found for one picture, expected \(1, 5, 2\)"),
     ],
@@ -181,6 +186,14 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 def test_a_model_that_is_not_what_its_manifest_says_is_refused(tmp_path, changes, complaint):
     with pytest.raises(DataError, match=complaint):
         Reader.load(onnx_models.package(tmp_path, **changes))
+
+
+def test_a_model_that_needs_regions_is_not_served(tmp_path):
+    content = onnx_models.band_model(STRIP_SHAPE, 5, 11, regions=7)
+    folder = onnx_models.package(tmp_path, model=onnx_models.manifest(content)["model"])
+    (folder / "model.onnx").write_bytes(content)
+    with pytest.raises(DataError, match="found regions too"):
+        Reader.load(folder)
 
 
 def test_readers_are_found_by_task_and_leftovers_are_not(tmp_path):

@@ -4,15 +4,23 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, STRIP_SHAPE
+from pipeline.core.images import DIGIT, DIGIT_NAMES, STRIP_NAMES, STRIP_SHAPE
 
 CIFAR_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_SHAPE = (32, 32, 3)
+DIGIT_SHAPE = (DIGIT, DIGIT, 1)
+SHAPES = {
+    "strips": (STRIP_SHAPE, 5, STRIP_NAMES),
+    "mnist": (DIGIT_SHAPE, 1, DIGIT_NAMES),
+    "cifar10": (CIFAR_SHAPE, 1, CIFAR_NAMES),
+}
+"""By task: the shape of a picture, slots of a reading, names of the classes."""
 _BAR = 2
 
 
@@ -26,8 +34,13 @@ def draw(classes: Sequence[int], shape: tuple[int, int, int] = STRIP_SHAPE) -> n
     return picture.reshape(shape)
 
 
-def band_model(shape: tuple[int, int, int], slots: int, classes: int, *, boxes: bool = False) -> bytes:
-    """A linear model of the brightness of rows, with the inputs and outputs that a packaged model has."""
+def band_model(
+    shape: tuple[int, int, int], slots: int, classes: int, *, boxes: bool = False, regions: int | None = None
+) -> bytes:
+    """A linear model of the brightness of rows, with the inputs and outputs that a packaged model has.
+
+    With `regions` it has a second input of so many regions a picture, and its boxes are the first of them.
+    """
     height, width, channels = shape
     weights = np.zeros((height, classes), np.float32)
     for index in range(len(DIGIT_NAMES)):
@@ -64,10 +77,20 @@ def band_model(shape: tuple[int, int, int], slots: int, classes: int, *, boxes: 
             helper.make_node("Mul", ["one_side", "sides"], ["boxes"]),
         ]
         outputs.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["n", slots, 4]))
+    inputs = [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", *shape])]
+    if regions is not None:
+        constants |= {
+            "from": np.array([0], np.int64),
+            "to": np.array([slots], np.int64),
+            "axis": np.array([1], np.int64),
+        }
+        nodes.append(helper.make_node("Slice", ["regions", "from", "to", "axis"], ["boxes"]))
+        inputs.append(helper.make_tensor_value_info("regions", TensorProto.FLOAT, ["n", regions, 4]))
+        outputs.append(helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["n", slots, 4]))
     graph = helper.make_graph(
         nodes,
         "bands",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", *shape])],
+        inputs,
         outputs,
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -76,27 +99,53 @@ def band_model(shape: tuple[int, int, int], slots: int, classes: int, *, boxes: 
     return model.SerializeToString()
 
 
-def package(artifacts: Path, task: str = "strips", *, boxes: bool = False, **changes: object) -> Path:
-    """Write `artifacts/<task>` as the `package` stage does; `changes` replace keys of the manifest."""
-    shape, slots, names = (STRIP_SHAPE, 5, STRIP_NAMES) if task == "strips" else (CIFAR_SHAPE, 1, CIFAR_NAMES)
-    model = band_model(shape, slots, len(names), boxes=boxes)
-    manifest = {
+def manifest(model: bytes, task: str = "strips", *, boxes: bool = False) -> dict[str, Any]:
+    """A manifest of `model` with every key that `package` writes, and one that only a later version knows."""
+    shape, slots, names = SHAPES[task]
+    nothing = {"share": None, "accuracy": None}
+    return {
         "task": task,
         "strategy": "bands",
+        "suites": [task],
+        "trained_on": f"{task}/{task}",
+        "normalization": "rescale",
+        "origin": "embedded" if task == "cifar10" else "mnist",
+        "positional": True,
+        "deployable": True,
+        "pretrained": "not_applicable",
+        "parameters": shape[0] * len(names) + len(names),
+        "precision": "float32",
+        "seed": 20,
+        "budget": 1.0,
+        "settings": {},
         "model": {"file": "model.onnx", "sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model)},
         "inputs": dict(zip(("height", "width", "channels"), shape, strict=True)),
         "slots": slots,
         "class_names": list(names),
-        "origin": "mnist" if task == "strips" else "embedded",
-        "metrics": {"sequence_accuracy": 0.97},
-        "coverage": {"threshold": 0.9 if task == "strips" else None},
+        "boxes": boxes,
+        "parity": {},
+        "opset": 17,
+        "made_with": {"onnx": onnx.__version__},
+        "coverage": {
+            "target": 0.995,
+            "threshold": None if task == "cifar10" else 0.9,
+            "valid": nothing,
+            "gate": nothing,
+            "test": nothing,
+        },
+        "metrics": {task: 0.97},
         "a key of tomorrow": True,
-        **changes,
     }
+
+
+def package(artifacts: Path, task: str = "strips", *, boxes: bool = False, **changes: object) -> Path:
+    """Write `artifacts/<task>` as the `package` stage does; `changes` replace keys of the manifest."""
+    shape, slots, names = SHAPES[task]
+    model = band_model(shape, slots, len(names), boxes=boxes)
     folder = artifacts / task
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(model)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest(model, task, boxes=boxes) | changes))
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, PipelineError
 from pipeline.core.files import read_json
+from pipeline.project import git as runner
 from pipeline.project.command import ERROR_FILE_VARIABLE
 
 MIRROR_VARIABLE = "DATASETS_MIRROR"
@@ -43,12 +44,7 @@ def git(*arguments: str) -> str:
     Raises:
         ConfigurationError: git failed; its own words are in the message.
     """
-    result = subprocess.run(["git", *arguments], check=False, capture_output=True, text=True)
-    if result.returncode:
-        raise ConfigurationError(
-            f"git {' '.join(arguments)}: {result.stderr.strip()}; expected a clone with at least one commit"
-        )
-    return result.stdout.strip()
+    return runner.output(*arguments)
 
 
 def dvc(command: str, *arguments: str) -> None:
@@ -96,8 +92,7 @@ def modified() -> list[str]:
 
 def configured(key: str) -> str:
     """A value of git's configuration, empty where it is not set."""
-    result = subprocess.run(["git", "config", "--get", key], check=False, capture_output=True, text=True)
-    return result.stdout.strip()
+    return runner.setting(key) or ""
 
 
 def experiments_here() -> list[str]:

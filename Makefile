@@ -10,23 +10,31 @@ export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor exp study repro quick read pages serve registry test test-full lint format locks clean
+.PHONY: help setup repro pages quick doctor exp study read serve registry test test-slow test-full lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready $(BIN)/registry  ## make .venv from the locks, if it is not there
+setup: $(VENV)/.ready  ## make .venv from the locks, unless it is there
 
-$(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: Python 3.11 to 3.13 is needed, this is %d.%d; try make PYTHON=python3.12" % v)'
+# The stamp holds the folder for which .venv was made: commands in a moved or copied .venv start an interpreter elsewhere.
+ifneq ($(wildcard $(VENV)/.ready),)
+ifneq ($(shell cat $(VENV)/.ready),$(shell pwd -P))
+MOVED := moved
+endif
+endif
+.PHONY: moved
+moved:
+	@echo "setup: $(VENV) was made for another folder; making it again" >&2
+	@rm -rf $(VENV)
+
+$(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml $(MOVED)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: expected Python 3.11 to 3.13, found %d.%d; try make PYTHON=python3.12" % v)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
-	@touch $@
-
-# The project is run and not installed: this puts its one command of its own beside dvc, gto and bentoml.
-$(BIN)/registry: $(VENV)/.ready
-	@printf '#!/bin/sh\nexec "$$(dirname "$$0")/python" -m pipeline.registry "$$@"\n' > $@ && chmod +x $@
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@pwd -P > $@
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
 	@python -m pipeline.commands.repro
@@ -55,23 +63,35 @@ serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the version
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@registry $(ARGS)
 
-test: setup  ## run the tests, a quarter of an hour
-	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test-full: setup  ## every test, the slow ones too
-	@python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m ""
+test: setup  ## run the tests, less than 5 minutes with the set-up
+	@$(PYTEST)
 
-lint: setup  ## check style, and that dvc.yaml is a sound DAG
+test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines, servers under load
+	@$(PYTEST) -m slow
+
+test-full: test test-slow  ## run every test
+
+lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG
 	@ruff check . && ruff format --check .
+	@lint-imports
+	@$(MAKE) --no-print-directory typecheck
 	@dvc stage list > /dev/null
 
-format: setup  ## mend style
+typecheck: setup  ## check the types of pipeline/ and stages/
+	@mypy
+
+format: setup  ## fix style
 	@ruff check --fix . && ruff format .
 
-locks: setup  ## compile requirements/*.txt to *.lock
-	@cd requirements && for name in bootstrap dev pipeline serve; do \
-		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-			$$([ $$name = bootstrap ] || [ $$name = dev ] || echo "-c dev.lock") $$name.txt -o $$name.lock || exit 1; done
+# pyproject.toml says what is needed, the locks which file of which version. A smaller lock is a part of dev.lock.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+locks: setup  ## compile pyproject.toml to requirements/*.lock
+	@$(LOCK) requirements/bootstrap.txt -o requirements/bootstrap.lock
+	@$(LOCK) pyproject.toml --extra train --extra dev -o requirements/dev.lock
+	@$(LOCK) pyproject.toml --extra train -c requirements/dev.lock -o requirements/pipeline.lock
+	@$(LOCK) pyproject.toml --extra serve -c requirements/dev.lock -o requirements/serve.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models predictions previews reports quick deploy artifacts/*.bento artifacts/*/model.onnx
+	@rm -rf data models exports predictions previews reports quick deploy artifacts/*.bento artifacts/*/model.onnx

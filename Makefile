@@ -75,7 +75,7 @@ test-full: test test-slow  ## run every test
 
 lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG
 	@ruff check . && ruff format --check .
-	@lint-imports
+	@lint-imports --no-logo
 	@$(MAKE) --no-print-directory typecheck
 	@dvc stage list > /dev/null
 

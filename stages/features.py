@@ -6,11 +6,11 @@ from pipeline.config import params
 from pipeline.core.images import ImageSet
 from pipeline.networks import features
 from pipeline.project import command
-from pipeline.training import loop
+from pipeline.training import precision
 
 
 def main(strategy: str, network: str, data: Path, out: Path) -> None:
-    """Write the features of the training and the valid split, or why there are none, and the network's weights."""
+    """Write the features of the training and the valid split, or the reason why there are none, and the weights."""
     settings = params.load(Path("params.yaml"))
     made = features.make(
         network,
@@ -18,7 +18,7 @@ def main(strategy: str, network: str, data: Path, out: Path) -> None:
         ImageSet.load(data / "valid.npz"),
         settings=settings.strategies[strategy].settings,
         seed=settings.seed,
-        policy=loop.resolve(settings.precision),
+        policy=precision.resolve(settings.precision),
     )
     if made.train is None:
         print(f"{strategy}: no features are kept: {made.record['missing']}")

@@ -1,34 +1,35 @@
-"""Fit every normalization on a training split, and show what each does."""
+"""Fit every normalization on a training split, and draw what each does."""
 
 from pathlib import Path
 
 from pipeline.config import params
 from pipeline.core.files import replacing
 from pipeline.core.images import ImageSet
-from pipeline.plots import figures, spectra
-from pipeline.plots.previews import contact_sheet
+from pipeline.plots import spectra
 from pipeline.preprocessing import normalization
 from pipeline.project import command
 
 
 def main(suite: str, data: Path, out: Path, pictures: Path) -> None:
-    """Write the statistics of one suite's training split, and a folder of pictures: before and after, and spectrum."""
+    """Write the folder `out` with one file per normalization, and a folder of pictures: before and after, spectrum.
+
+    A normalization that whitens has no file where the pictures are too large to whiten.
+    """
     settings = params.load(Path("params.yaml"))
     train = ImageSet.load(data / "train.npz")
-    name = f"{settings.suites[suite].task}/{suite}"
-    statistics = normalization.fit(train, name=name, **dict(settings.normalize))
-    shown = train.images[: 4 if train.shape[1] > 2 * train.shape[0] else 16]
-    modes = {"samplewise": "samplewise", "featurewise": "featurewise"}
-    if statistics.whitens:
-        for epsilon in (statistics.zca_epsilon, *spectra.EPSILONS):
-            modes[f"zca, epsilon {epsilon:g}"] = {"zca_whitening": True, "zca_epsilon": epsilon}
-    rows = {label: statistics.apply(shown, mode) for label, mode in modes.items()}
+    statistics = normalization.fit(
+        train,
+        name=f"{settings.suites[suite].task}/{suite}",
+        zca_epsilon=settings.normalize.zca_epsilon,
+        zca_center=settings.normalize.zca_center,
+    )
+    with replacing(out) as folder:
+        folder.mkdir()
+        for name, normalizer in normalization.normalizers(statistics, settings.normalize.modes).items():
+            normalizer.save(folder / f"{name}.npz")
     with replacing(pictures) as folder:
         folder.mkdir()
-        contact_sheet({f"{name}, {train.origin}, raw": shown, **rows}, folder / "before_after.png")
-        if statistics.whitens:
-            figures.save(spectra.spectrum(statistics), folder / "spectrum.png")
-    statistics.save(out)
+        spectra.draw(statistics, train, folder)
 
 
 if __name__ == "__main__":

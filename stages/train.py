@@ -10,54 +10,55 @@ from pipeline import strategies
 from pipeline.config import params
 from pipeline.core.files import replacing, write_json
 from pipeline.core.images import ImageSet
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.project import command
+from pipeline.records.training import TrainingRecord
 from pipeline.training import loop
 from pipeline.training.models import save
 
 
-def main(
-    strategy: str, data: Path, statistics: Path, out: Path, curves: Path, timings: Path, uses: Path = Path()
-) -> None:
-    """Write models/<strategy>: the model and the record of its training."""
+def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path, curves: Path, timings: Path) -> None:
+    """Write the folder `out` with the model and the record of its training, the curves, and the seconds it took."""
     settings = params.load(Path("params.yaml"))
-    entry = settings.strategies[strategy]
-    module = strategies.load(strategy)
+    entry, module = settings.strategies[strategy], strategies.load(strategy)
     train, valid = ImageSet.load(data / "train.npz"), ImageSet.load(data / "valid.npz")
-    features = {"features": uses} if entry.on_features else {}
+    computed = {"features": features} if entry.takes_features else {}
+    if entry.takes_proposals:
+        computed = {"features": features / data.name}
     start = time.perf_counter()
-    with Live(str(curves), dvcyaml=None, report=None, save_dvc_exp=False) as live:
-        with loop.running(settings.precision, [DVCLiveCallback(live=live)]) as run:
-            model = module.train(
-                train,
-                valid,
-                normalizer=Statistics.load(statistics),
-                seed=settings.seed,
-                budget=settings.budget,
-                **features,
-                **entry.settings,
-            )
+    with (
+        Live(str(curves), dvcyaml=None, report=None, save_dvc_exp=False) as live,
+        loop.running(settings.precision, [DVCLiveCallback(live=live)]) as run,
+    ):
+        model = module.train(
+            train,
+            valid,
+            normalizer=Normalizer.load(normalizer),
+            seed=settings.seed,
+            budget=settings.budget,
+            **computed,
+            **entry.arguments,
+        )
     seconds = time.perf_counter() - start
-    record = {
-        "strategy": strategy,
-        "task": entry.task,
-        "suites": list(module.SUITES),
-        "trained_on": entry.train_on,
-        "origin": train.origin,
-        "positional": getattr(module, "POSITIONAL", True),
-        "deployable": getattr(module, "DEPLOYABLE", True),
-        "pretrained": run.pretrained,
-        "parameters": loop.parameters(model),
-        "precision": run.precision,
-        "seed": settings.seed,
-        "budget": settings.budget,
-        "settings": dict(entry.settings),
-        "history": run.history,
-    }
+    record = TrainingRecord(
+        strategy=strategy,
+        task=entry.task,
+        **vars(strategies.traits(module)),
+        trained_on=entry.train_on,
+        normalization=entry.normalization,
+        origin=train.origin,
+        pretrained=run.pretrained,
+        parameters=loop.parameters(model),
+        precision=run.precision,
+        seed=settings.seed,
+        budget=settings.budget,
+        settings=entry.settings,
+        history=tuple(run.history),
+    )
     with replacing(out) as folder:
         folder.mkdir()
         save(model, folder / "model.keras")
-        write_json(folder / "training.json", record)
+        record.write(folder / "training.json")
     write_json(timings, {"strategy": strategy, "seconds": round(seconds, 1)})
 
 

@@ -1,35 +1,58 @@
-"""The sections of params.yaml, each with the types and bounds of its keys; params.py holds them against each other."""
+"""The sections of params.yaml, each with the types and bounds of its keys. `consistency` compares them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, model_validator
 
 from pipeline.config.types import (
+    MODE_NAMES,
     AugmentationSection,
     Count,
     Fraction,
+    Mode,
+    Name,
     NonNegative,
     Positive,
+    Recipe,
     Section,
     Switch,
     Whole,
 )
 
+Task = Literal["strips", "scenes", "mnist", "cifar10"]
+TASKS: tuple[Task, ...] = get_args(Task)
+PUBLIC = "public"
+"""The origin of a source that is fetched from its public addresses; any other is a folder."""
+PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
+"""Pictures in the official train and test files of the public sources."""
+FEATURES_FOLDER = "data/features"
+"""Where the stage `features` writes, one folder for each strategy."""
+PROPOSALS_FOLDER = "data/proposals"
+"""Where the stage `propose` writes, one folder for each suite."""
+
 
 class Fetch(Section):
+    """Where pictures come from when their source cannot be reached."""
+
     fallback: Literal["embedded", "none"]
 
 
 class Source(Section):
+    """Where the pictures of one source come from: `public`, or a folder."""
+
     origin: str = Field(alias="from", min_length=1)
 
 
 class Sources(Section):
+    """The sources, by name."""
+
     mnist: Source
     cifar10: Source
 
 
 class Compose(Section):
+    """What fixes splits and suites."""
+
     seed: Whole
 
 
@@ -86,7 +109,12 @@ def _ordered(digits: list[int]) -> None:
         raise ValueError(f"digits is [fewest, most], expected fewest <= most, found {digits}")
 
 
+AnySuite = Annotated[SplitSuite | StripSuite | SceneSuite, Discriminator("task")]
+
+
 class Validation(Section):
+    """Bounds of the expectations that a data set must meet."""
+
     class_share: Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
     constant_share: Fraction
 
@@ -98,23 +126,82 @@ class Validation(Section):
 
 
 class Normalization(Section):
+    """How normalizations are fitted, and those that a project adds: a mapping of switches for each name."""
+
     zca_epsilon: Positive
     zca_center: Literal["picture", "channel"]
+    custom: dict[Name, Mode] = Field(default={})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Normalization":
+        for name, mode in self.custom.items():
+            if name in MODE_NAMES:
+                raise ValueError(f"custom: another name than {name!r}, which exists already")
+            if isinstance(mode, str):
+                raise ValueError(f"custom.{name}: a mapping of switches, found {mode!r}")
+        return self
+
+    @property
+    def modes(self) -> dict[str, Any]:
+        """Every normalization by name: a built-in name stands for itself."""
+        return {**{name: name for name in MODE_NAMES}, **self.custom}
 
 
 class Packaging(Section):
-    pass
+    """A task whose best strategy is packaged; it has no settings yet."""
+
+
+class Strategy(Section):
+    """An entry under `strategies`. The settings of the strategy follow these keys.
+
+    Attributes:
+        task: whose suites it is scored on.
+        train_on: its data set, as task/suite.
+        normalization: the one that becomes part of its model.
+        code: the shared file or folder that it builds on, a dependency of its training.
+        features: what is computed before its training: a folder below `data/features`, `data/proposals`, or the data
+            set itself.
+    """
+
+    task: Task
+    train_on: str
+    normalization: str
+    code: str
+    features: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the strategy by name, defaults included, as params.yaml has them: flat."""
+        own = set(Strategy.model_fields)
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in own}
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The settings as `train` takes them: those of the recipe in one `Recipe`."""
+        settings = self.settings
+        recipe = Recipe(**{name: settings.pop(name) for name in Recipe.model_fields})
+        return {"recipe": recipe, **settings}
+
+    @property
+    def takes_features(self) -> bool:
+        """Whether its training reads what the stage `features` computed."""
+        return self.features.startswith(f"{FEATURES_FOLDER}/")
+
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether its model takes the regions that the stage `propose` computed."""
+        return self.features == PROPOSALS_FOLDER
 
 
 class Frozen(Section):
-    """What stages.features passes once through the frozen part of a strategy's network."""
+    """The data set that passes once through the frozen part of a strategy's network."""
 
     source: str = Field(alias="from")
     network: Literal["vgg16"]
 
 
 class StageGate(Section):
-    """What a version may lose against the champion of a stage; shares of the gate split's pictures read whole."""
+    """How much sequence accuracy on the gate split a version may lose against the champion of a stage."""
 
     allowed_loss: Fraction
     suite_loss: Fraction
@@ -122,7 +209,7 @@ class StageGate(Section):
 
 
 class TaskGate(Section):
-    """What every version of a task must keep to, whoever is champion."""
+    """Bounds that every version of a task must meet, whichever version is champion."""
 
     floor: Fraction
     ece: Fraction
@@ -131,7 +218,7 @@ class TaskGate(Section):
 
 
 class Gates(Section):
-    """The registry's policy: what a version must show before it gets to `staging` or `prod`."""
+    """The registry's policy: what a version must show before it reaches `staging` or `prod`."""
 
     confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False)]
     resamples: Annotated[int, Field(strict=True, ge=1000)]
@@ -139,16 +226,13 @@ class Gates(Section):
     slice_pictures: Count
     staging: StageGate
     prod: StageGate
-    tasks: dict[Literal["strips", "scenes", "mnist", "cifar10"], TaskGate]
+    tasks: dict[Task, TaskGate]
 
 
 class Previews(Section):
-    """Which data sets the stage `preview` varies, by what, and how the pictures that it saves are called."""
+    """Which data sets the stage `preview` augments, how, and the names of the pictures that it saves."""
 
-    suites: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], Annotated[str, Field(min_length=1)]],
-        Field(min_length=1),
-    ]
+    suites: Annotated[dict[Name, Annotated[str, Field(min_length=1)]], Field(min_length=1)]
     pictures: Annotated[int, Field(strict=True, ge=1, le=1000)]
     save_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
     save_format: Literal["png", "jpeg"]

@@ -1,13 +1,13 @@
-"""The types of settings, which strategies annotate their keyword arguments with, and how a value is held to its type.
+"""The types of settings, with which strategies annotate their keyword arguments, and the check of a value.
 
-A wrong value is told with where it stands, what was expected and what was found. Imports no TensorFlow.
+Importing this module does not import TensorFlow.
 """
 
 import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -28,13 +28,39 @@ Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+"""A name that becomes a path, a stage's address or an argument."""
+PatchSide = Annotated[int, Field(strict=True, ge=1, le=8)]
+"""The side of a square patch, in pixels."""
+InputSize = Annotated[int, Field(strict=True, ge=32)]
+"""Height and width of an input, in pixels; VGG16 takes 32 and more."""
+VGG16Layers = Annotated[int, Field(strict=True, ge=1, le=19)]
+"""A number of layers of VGG16 without its head."""
 Regions = Annotated[int, Field(strict=True, ge=1, le=64)]
-"""Some of the 64 regions that are proposed of a scene."""
+"""A number of the 64 regions that are proposed for a scene."""
 Precision = Literal["auto", "float32", "mixed_bfloat16"]
 
 
 class Section(BaseModel):
+    """A mapping in params.yaml whose keys are all known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Recipe(Section):
+    """How long and how fast a strategy trains; its keys are flat in the strategy's entry of params.yaml.
+
+    Attributes:
+        epochs: passes over the training split at budget 1; may be a fraction.
+        batch: examples per step.
+        learning_rate: of the optimizer; with a schedule, its peak.
+        weight_decay: decoupled, of kernels only.
+    """
+
+    epochs: Positive
+    batch: Count
+    learning_rate: Positive
+    weight_decay: NonNegative = 0.0
 
 
 class NormalizationSwitches(Section):
@@ -49,6 +75,7 @@ class NormalizationSwitches(Section):
 
 
 MODE_NAMES = ("none", "rescale", "samplewise", "featurewise", "zca")
+"""The normalizations that always exist; `normalize.custom` in params.yaml adds others."""
 
 
 def _mode(value: Any, checked_switches: Callable[[Any], NormalizationSwitches]) -> str | dict[str, Any]:
@@ -143,46 +170,85 @@ AugmentationOptions = Annotated[AugmentationSection, AfterValidator(Augmentation
 
 
 def checked(kind: Any, value: Any, where: str) -> Any:
-    """The value as `kind`, a type of this module, takes it.
+    """`value`, validated as `kind`, a type of this module.
 
     Raises:
-        ConfigurationError: it is none; the message says where it stands, what was expected and what was found.
+        ConfigurationError: it does not fit; the message names where it is, what was expected and what was found.
     """
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise ConfigurationError(_explained(error, kind, where)) from None
+        raise ConfigurationError(explain(error, kind, where)) from None
 
 
-def _explained(error: ValidationError, kind: Any, where: str) -> str:
+def explain(error: ValidationError, kind: Any, where: str) -> str:
+    """The first error of a validation as one line: key, expected, found, and the nearest key that exists.
+
+    Args:
+        error: of validating something as `kind`.
+        kind: a section, or a type of this module.
+        where: what the message begins with; keys inside `kind` are appended with dots.
+    """
     # A misspelt key is both unknown and missing; the first says more.
     errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
-    location = ".".join([where, *(str(part) for part in first["loc"] if not str(part).startswith("function-"))])
+    parts, section = _path(kind, first["loc"])
+    location = ".".join([where, *parts]) if not where.endswith(": ") else where + ".".join(parts)
     if first["type"] == "extra_forbidden":
-        section = _section_at(kind if isinstance(kind, type) else get_args(kind)[0], first["loc"][:-1])
         keys = [field.alias or name for name, field in section.model_fields.items()]
-        return f"{location}: unknown key{nearest(str(first['loc'][-1]), keys)}; expected {', '.join(keys)}"
+        noun = getattr(section, "noun", "key")
+        there = "there are" if noun != "key" else "expected"
+        return f"{location}: unknown {noun}{nearest(str(first['loc'][-1]), keys)}; {there} {', '.join(keys)}"
     if first["type"] == "missing":
         return f"{location}: missing"
-    if first["type"] == "model_type":
+    if first["type"] == "union_tag_invalid":
+        expected = first["ctx"]["expected_tags"].replace("'", "")
+        return f"{location}.task: expected one of {expected}, found {first['ctx']['tag']!r}"
+    if first["type"] == "union_tag_not_found" and isinstance(first["input"], Mapping):
+        return f"{location}.task: missing"
+    if first["type"] in ("model_type", "dict_type", "model_attributes_type", "union_tag_not_found"):
         return f"{location}: expected a mapping, found {first['input']!r}"
-    said = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{location}: expected {said}, found {first['input']!r}"
+    message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{location}: expected {message}, found {first['input']!r}"
 
 
-def _section_at(section: Any, location: tuple[int | str, ...]) -> Any:
-    """The section that a key stands in: `section` itself, or one inside it."""
-    for part in location:
-        if hasattr(section, "model_fields") and part in section.model_fields:
-            section = section.model_fields[part].annotation
-        elif get_args(section):
+def _path(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """The keys of a location in the file, and the section that holds the last one.
+
+    Pydantic's locations also name validators and the tags of unions, which are not in the file.
+    """
+    parts, section = [], _bare(kind)
+    for index, part in enumerate(location):
+        if str(part).startswith("function-"):
+            continue
+        members = get_args(section)
+        if get_origin(section) is Union and index and not isinstance(part, int):
+            section = next((member for member in members if part in get_args(_task_of(member))), section)
+            if not get_args(section):
+                continue
+        parts.append(str(part))
+        if index == len(location) - 1:
+            break
+        if hasattr(section, "model_fields"):
+            names = {field.alias or name: field for name, field in section.model_fields.items()}
+            field = names.get(str(part)) or section.model_fields.get(str(part))
+            section = _bare(field.annotation) if field else section
+        elif members:
             # A mapping of sections: the entry's name leads to its values' type.
-            section = get_args(section)[-1]
-    return section
+            section = _bare(members[-1])
+    return parts, section
+
+
+def _bare(kind: Any) -> Any:
+    """A type without what `Annotated` adds."""
+    return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
+
+
+def _task_of(section: Any) -> Any:
+    return section.model_fields["task"].annotation if hasattr(section, "model_fields") else Any
 
 
 def nearest(name: Any, names: list[str]) -> str:
-    """` (did you mean ...?)` with the name that is most like it, or nothing."""
+    """` (did you mean ...?)` with the most similar name, or nothing."""
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

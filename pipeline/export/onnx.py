@@ -1,6 +1,5 @@
-"""Keras -> ONNX, byte for byte the same for the same model."""
+"""Keras -> ONNX: the same model gives the same bytes."""
 
-import hashlib
 import warnings
 from pathlib import Path
 
@@ -9,20 +8,22 @@ import numpy as np
 import onnx
 
 from pipeline.core.files import replacing
+from pipeline.runtime.model import IMAGES, REGIONS
 
 OPSET = 17
 
 
 def to_onnx(model: keras.Model, path: Path) -> None:
-    """Export a model that reads uint8 (n, H, W, C); the batch stays dynamic.
+    """Export a model that takes uint8 (n, H, W, C), and possibly regions float32 (n, k, 4); the batch stays dynamic.
 
-    The graph's input is `images`, its outputs carry the names of the contract. Inner names are renumbered in the order
-    of the graph: the exporter's own differ from run to run.
+    The inputs of the graph are `images` and `regions`, its outputs have the names of the contract. Inner names are
+    renumbered in the order of the graph: those of the exporter differ from run to run.
     """
     # A first call builds what the exporter needs to trace.
-    model(np.zeros((1, *model.input_shape[1:]), np.uint8))
+    zeros = [np.zeros((1, *given.shape[1:]), given.dtype) for given in model.inputs]
+    model(zeros[0] if len(zeros) == 1 else zeros)
     with replacing(path) as temporary, warnings.catch_warnings():
-        # Keras asks NumPy for a name that it no longer has, and says so to no one's use.
+        # Keras asks NumPy for a name that it no longer has.
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(temporary, format="onnx", opset_version=OPSET, verbose=False)
         graph = onnx.load(temporary)
@@ -30,11 +31,11 @@ def to_onnx(model: keras.Model, path: Path) -> None:
 
 
 def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
-    """Rename input, outputs and everything between them in a fixed order; drop what only describes the exporter.
+    """Rename inputs, outputs and everything between them in a fixed order; drop what only describes the exporter.
 
     Args:
-        model: an exported graph that reads one input.
-        outputs: the names its outputs get; each is found in the exporter's own name for it.
+        model: an exported graph of one or two inputs: uint8 pictures, and float32 regions.
+        outputs: the names of its outputs, in any order: Keras exports a dictionary in the order of its sorted keys.
     """
     names: dict[str, str] = {"": ""}
     graph = model.graph
@@ -42,9 +43,9 @@ def canonical(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
     # Constants that the exporter folded stay behind as inputs that nothing reads.
     read = {name for node in nodes for name in node.input}
     inputs = [value for value in graph.input if value.name in read]
-    (images,) = inputs
-    names[images.name] = "images"
-    # Keras flattens a dict of outputs in the order of its sorted keys.
+    inputs.sort(key=lambda value: value.type.tensor_type.elem_type != onnx.TensorProto.UINT8)
+    for value, name in zip(inputs, (IMAGES, REGIONS), strict=False):
+        names[value.name] = name
     for value, name in zip(graph.output, sorted(outputs), strict=True):
         names[value.name] = name
     for node in nodes:
@@ -90,9 +91,3 @@ def _topological(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         stack.append((node, True))
         stack.extend((made_by[name], False) for name in reversed(node.input) if name in made_by)
     return order
-
-
-def sha256(path: Path) -> str:
-    """The identity of a model file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,7 @@ import numpy as np
 from keras import ops
 
 if TYPE_CHECKING:
-    from pipeline.config.types import Mode
-    from pipeline.preprocessing.normalization import Statistics
+    from pipeline.preprocessing.normalization import Normalizer
 
 PACKAGE = "digit_strips"
 
@@ -81,14 +80,13 @@ class ZCAWhitening(keras.layers.Layer):
         return super().get_config()
 
 
-def normalize(images: keras.KerasTensor, statistics: "Statistics", mode: "Mode") -> keras.KerasTensor:
-    """Put the layers of `mode` on uint8 (n, H, W, C): normalized floats of the same shape.
+def normalize(images: keras.KerasTensor, normalizer: "Normalizer") -> keras.KerasTensor:
+    """Put the layers of a normalization on uint8 (n, H, W, C): normalized floats of the same shape.
 
     Raises:
-        ConfigurationError: there is no such mode or switch, or no whitening for pictures of this size.
         DataError: the statistics are of pictures of another shape.
     """
-    steps = statistics.steps(mode, images.shape[1:])
+    statistics, steps = normalizer.statistics, normalizer.steps(images.shape[1:])
     whitens = steps.zca_epsilon is not None
     # Whitening multiplies rounding errors by the inverse of small eigenvalues: float32 whatever the policy.
     policy = "float32" if whitens else None

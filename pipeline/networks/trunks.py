@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.layers import activated
+from pipeline.networks.blocks import block
 
 CHANNELS = 128
 STRIDE = 4
@@ -41,9 +42,3 @@ def columns(images: keras.KerasTensor, window: int) -> keras.KerasTensor:
     x = layers.Conv2D(CHANNELS, (x.shape[1], window), use_bias=False)(x)
     x = activated(x)
     return ops.squeeze(x, 1)
-
-
-def block(x: keras.KerasTensor, filters: int, kernel: int, strides: int = 1) -> keras.KerasTensor:
-    """Convolution, batch normalization, ReLU."""
-    x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
-    return activated(x)

@@ -1,62 +1,26 @@
-"""What stands beside a packaged model: the manifest that names it, and that serving holds it to."""
+"""The manifest of a packaged model: its export, with the threshold and the scores that the comparison gives."""
 
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-from pipeline.core.images import ImageSet
-from pipeline.evaluation.scoring import Score
-from pipeline.export.onnx import OPSET, sha256
-from pipeline.export.parity import Parity
-
-CARRIED = (
-    "task",
-    "strategy",
-    "origin",
-    "pretrained",
-    "parameters",
-    "trained_on",
-    "seed",
-    "budget",
-    "precision",
-    "settings",
-    "positional",
-)
-"""What the manifest repeats of the training."""
+from pipeline.records.comparison import Candidate
+from pipeline.records.evaluation import Evaluation
+from pipeline.records.export import ExportRecord, ServedModel
+from pipeline.records.manifest import Manifest
 
 
-def manifest(
-    model: Path,
-    training: Mapping[str, Any],
-    candidate: Mapping[str, Any],
-    pictures: ImageSet,
-    rows: Sequence[Score],
-    parity: Mapping[str, Parity],
-    boxes: bool,
-) -> dict[str, Any]:
-    """Describe an exported model.
+def manifest(export: ExportRecord, candidate: Candidate, evaluation: Evaluation) -> Manifest:
+    """Describe the candidate of a task.
 
     Args:
-        model: the ONNX file; its SHA-256 is its identity.
-        training: what the train stage recorded.
-        candidate: what the comparison says of it, with its `coverage`.
-        pictures: some that it reads: their size, slots and class names are the model's.
-        rows: its rows of the leaderboard.
-        parity: how it agrees with Keras, by suite.
-        boxes: whether it says where each digit is.
+        export: of its served form.
+        candidate: of the comparison, with the coverage.
+        evaluation: of the same strategy; gives sequence accuracy on test, by suite.
+
+    Raises:
+        ValueError: the candidate has no strategy that can be deployed.
     """
-    height, width, channels = pictures.shape
-    return {
-        **{key: training[key] for key in CARRIED},
-        "model": {"file": model.name, "sha256": sha256(model), "bytes": model.stat().st_size},
-        "inputs": {"height": height, "width": width, "channels": channels},
-        "slots": pictures.slots,
-        "class_names": list(pictures.class_names),
-        "boxes": boxes,
-        "coverage": candidate["coverage"],
-        "metrics": {row.suite: row.sequence_accuracy for row in rows if row.split == "test"},
-        "parity": {suite: result.as_dict() for suite, result in parity.items()},
-        "opset": OPSET,
-        "made_with": {name: version(name) for name in ("tensorflow", "keras", "tf2onnx", "onnxruntime")},
-    }
+    if candidate.coverage is None:
+        raise ValueError(f"{candidate.task}: no strategy can be deployed")
+    served: Mapping[str, object] = {name: getattr(export, name) for name in ServedModel.model_fields}
+    metrics = {suite: splits["test"].sequence_accuracy for suite, splits in evaluation.suites.items()}
+    return Manifest(**served, coverage=candidate.coverage, metrics=metrics)

@@ -1,16 +1,39 @@
-"""The spectrum of a whitening, drawn: what varies how much before and after, and what the matrix amplifies."""
+"""What normalizations do: pictures before and after, and the spectrum of a whitening."""
+
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.plots.figures import BLUE, INK, MUTED, STYLE, VERMILLION
+from pipeline.core.images import ImageSet
+from pipeline.plots.previews import contact_sheet
+from pipeline.plots.style import BLUE, INK, MUTED, STYLE, VERMILLION, save
 from pipeline.preprocessing.normalization import Statistics
 
 EPSILONS = (1e-4, 1e-2)
 """Drawn beside the epsilon in use, to see what it does."""
 ROUNDING = 1 / 12 / 255**2
 """The variance of an error that is uniform between two grey levels, on the scale 0 to 1."""
+
+
+def draw(statistics: Statistics, train: ImageSet, folder: Path) -> None:
+    """Write `before_after.png` and, where a whitening was fitted, `spectrum.png` into `folder`.
+
+    Args:
+        statistics: of the training split.
+        train: the training split; its first pictures are shown.
+        folder: exists.
+    """
+    shown = train.images[: 4 if train.shape[1] > 2 * train.shape[0] else 16]
+    modes = {"samplewise": "samplewise", "featurewise": "featurewise"}
+    if statistics.whitens:
+        for epsilon in (statistics.zca_epsilon, *EPSILONS):
+            modes[f"zca, epsilon {epsilon:g}"] = {"zca_whitening": True, "zca_epsilon": epsilon}
+    rows = {label: statistics.apply(shown, mode) for label, mode in modes.items()}
+    contact_sheet({f"{statistics.name}, {train.origin}, raw": shown, **rows}, folder / "before_after.png")
+    if statistics.whitens:
+        save(spectrum(statistics), folder / "spectrum.png")
 
 
 @matplotlib.rc_context(STYLE)

@@ -1,5 +1,7 @@
 """Rescaling, centring, scaling and whitening: fitted once on the training split, then layers of the model.
 
+`Statistics` is what is fitted; a `Normalizer` is the part of it that one normalization needs, with the mode.
+
 A mode is a name or a mapping of switches. The switches carry the names that Keras's retired ImageDataGenerator gave
 them and work in its order, on pictures x of the scale 0 to 1:
 
@@ -15,9 +17,10 @@ As in the old generator, what is fitted (3 to 5) is fitted on pictures before an
 """
 
 import itertools
+import json
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +72,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the training pictures say, on the scale 0 to 1.
+    """Statistics of the training pictures, on the scale 0 to 1.
 
     Attributes:
         name: the data set, as task/suite, for messages.
@@ -175,16 +178,71 @@ class Statistics:
         gains = self.zca_gains(epsilon)
         return float(gains[-1] / gains[0])
 
-    def save(self, path: Path) -> None:
-        """Write an uncompressed `.npz`."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The statistics as named arrays, for a file."""
         arrays = {"name": np.array(self.name), "shape": np.array(self.shape), "mean": self.mean}
         arrays |= {"deviation": self.deviation, "zca_epsilon": np.array(self.zca_epsilon)}
         if self.whitens:
             arrays |= {"zca_mean": self.zca_mean, "zca_values": self.zca_values, "zca_vectors": self.zca_vectors}
-        write_arrays(path, arrays)
+        return arrays
 
     @classmethod
-    def load(cls, path: Path) -> "Statistics":
+    def of(cls, arrays: dict[str, np.ndarray], path: Path) -> "Statistics":
+        """The statistics that `arrays` made arrays of.
+
+        Raises:
+            DataError: an array is missing or unknown; the message names `path`.
+        """
+        arrays = dict(arrays)
+        try:
+            shape = tuple(int(side) for side in arrays.pop("shape"))
+            name, epsilon = str(arrays.pop("name")), float(arrays.pop("zca_epsilon"))
+            return cls(name=name, shape=shape, zca_epsilon=epsilon, **arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not statistics of a data set ({error}); run `dvc repro -f normalize`") from None
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """One normalization of one data set: what `normalize` writes for every name, and a strategy trains with.
+
+    Attributes:
+        statistics: of the training split; without a whitening where the mode needs none.
+        mode: a name of `SWITCHES`, `none`, or a mapping of switches.
+    """
+
+    statistics: Statistics
+    mode: Mode
+
+    @classmethod
+    def of(cls, statistics: Statistics, mode: Mode) -> "Normalizer":
+        """The part of `statistics` that `mode` needs, so that one normalization does not depend on another.
+
+        Raises:
+            ConfigurationError: there is no such mode or switch, or no whitening for pictures of this size.
+        """
+        if statistics.steps(mode, statistics.shape).zca_epsilon is None:
+            statistics = replace(statistics, zca_mean=None, zca_values=None, zca_vectors=None)
+        return cls(statistics, mode)
+
+    def steps(self, shape: tuple[int, ...]) -> Steps:
+        """The steps of the mode for pictures of this shape.
+
+        Raises:
+            DataError: the statistics are of pictures of another shape.
+        """
+        return self.statistics.steps(self.mode, shape)
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """Normalize uint8 (n, H, W, C) with NumPy as the layers do; float32, the same shape."""
+        return self.statistics.apply(images, self.mode)
+
+    def save(self, path: Path) -> None:
+        """Write an uncompressed `.npz`; equal normalizations give equal bytes."""
+        write_arrays(path, {**self.statistics.arrays(), "mode": np.array(json.dumps(self.mode, sort_keys=True))})
+
+    @classmethod
+    def load(cls, path: Path) -> "Normalizer":
         """Read what `save` wrote.
 
         Raises:
@@ -192,11 +250,10 @@ class Statistics:
         """
         arrays = read_arrays(path)
         try:
-            shape = tuple(int(side) for side in arrays.pop("shape"))
-            name, epsilon = str(arrays.pop("name")), float(arrays.pop("zca_epsilon"))
-            return cls(name=name, shape=shape, zca_epsilon=epsilon, **arrays)
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{path}: no statistics of a data set ({error}); run `dvc repro -f normalize`") from None
+            mode = json.loads(str(arrays.pop("mode")))
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{path}: not a normalization ({error}); run `dvc repro -f normalize`") from None
+        return cls(Statistics.of(arrays, path), mode)
 
 
 def fit(
@@ -255,6 +312,20 @@ def fit(
         whitening["zca_mean"] = _scaled(center)
     deviation = np.sqrt(np.maximum(variance, 0)) / 255
     return Statistics(name, shape, _scaled(mean), deviation.astype(np.float32), zca_epsilon, **whitening)
+
+
+def normalizers(statistics: Statistics, modes: Mapping[str, Mode]) -> dict[str, Normalizer]:
+    """A normalizer for every mode, by name; those that whiten are left out where no whitening was fitted."""
+    return {
+        name: Normalizer.of(statistics, mode)
+        for name, mode in modes.items()
+        if statistics.whitens or not _whitens(mode)
+    }
+
+
+def _whitens(mode: Mode) -> bool:
+    switches = SWITCHES.get(mode, {}) if isinstance(mode, str) else mode
+    return bool(switches.get("zca_whitening"))
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

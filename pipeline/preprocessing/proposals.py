@@ -6,12 +6,14 @@ its border cuts through. Connected components alone would not do: digits touch, 
 """
 
 import functools
+from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from pipeline.core.errors import DataError
-from pipeline.core.images import INK
+from pipeline.core.files import read_arrays, write_arrays
+from pipeline.core.images import INK, ImageSet
 
 REGIONS = 64
 """Regions of a picture that the strategies ask for."""
@@ -139,6 +141,48 @@ def suppressed(boxes: np.ndarray, score: np.ndarray, k: int) -> np.ndarray:
         shared = np.maximum(wide, 0) * np.maximum(high, 0)
         alive &= shared <= OVERLAP * (area + area[index] - shared)
     return boxes[order[kept]].astype(np.float32)
+
+
+def save(path: Path, regions: np.ndarray) -> None:
+    """Write the regions float32 (n, k, 4) of n pictures as an uncompressed `.npz`."""
+    write_arrays(path, {"regions": regions})
+
+
+def load(path: Path, pictures: int | None = None) -> np.ndarray:
+    """Read what `save` wrote.
+
+    Args:
+        path: the file.
+        pictures: n, how many pictures the regions must be of; None takes any number.
+
+    Returns:
+        float32 (n, k, 4).
+
+    Raises:
+        DataError: the file is missing or damaged, or holds the regions of another number of pictures.
+    """
+    regions = read_arrays(path).get("regions")
+    if regions is None or regions.dtype != np.float32 or regions.ndim != 3 or regions.shape[2] != 4:
+        raise DataError(f"{path}: no regions float32 (n, k, 4) in it; run `dvc repro propose`")
+    if pictures is not None and len(regions) != pictures:
+        raise DataError(f"{path}: regions of {len(regions)} pictures, expected {pictures}; run `dvc repro propose`")
+    return regions
+
+
+def of_splits(train: ImageSet, valid: ImageSet, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """The regions of a training and a valid split, float32 (n, k, 4) each.
+
+    Args:
+        train: scenes uint8 (n, H, W, 1).
+        valid: likewise, or the first of them.
+        folder: with the files that `propose` wrote of the whole splits; None computes the regions here.
+
+    Raises:
+        DataError: a file is missing, or has the regions of fewer pictures.
+    """
+    if folder is None:
+        return propose(train.images), propose(valid.images)
+    return load(folder / "train.npz", len(train)), load(folder / "valid.npz")[: len(valid)]
 
 
 def recall(regions: np.ndarray, boxes: np.ndarray, overlap: float) -> np.ndarray:

@@ -5,14 +5,14 @@ from typing import Literal
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.config.types import AugmentationOptions, Count, Fraction, Recipe, Switch
 from pipeline.core.images import ImageSet
 from pipeline.layers import FusedBatchNormalization, normalize
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import CrossEntropy
-from pipeline.training.reader import softmax_reading
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("cifar10",)
 
@@ -21,35 +21,27 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     augmentation: AugmentationOptions,
     batch_norm: Switch,
     batch_norm_place: Literal["before_activation", "after_activation"],
     batch_norm_dense: Switch,
     width: Count,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     label_smoothing: Fraction,
 ) -> keras.Model:
     """Train on pictures (n, H, W, C) with labels (n, 1) and return a classifier of them.
 
     Args:
-        normalization: the mode applied to the picture, or the switches of it.
         augmentation: options of `pipeline.preprocessing.augmentation.Augmentation` for the training pictures.
         batch_norm: normalize each channel over the batch (Ioffe and Szegedy 2015) at every convolution.
         batch_norm_place: the paper's, between a convolution and its activation, or behind the activation.
         batch_norm_dense: normalize the features before the dense layer as well.
         width: channels of the first block; the second and third have three and four times as many.
-        epochs: passes over the pictures at budget 1.
-        batch: pictures a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` pictures.
         dropout: before the last layer.
         label_smoothing: the share of a target spread over all classes.
     """
@@ -69,7 +61,7 @@ def train(
 
     def build() -> keras.Model:
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")
-        x = convolution(normalize(pictures, normalizer, normalization), width)
+        x = convolution(normalize(pictures, normalizer), width)
         for filters in (width, 3 * width, 4 * width):
             x = convolution(convolution(x, filters, pooled=True), filters)
         x = layers.GlobalMaxPooling2D()(x)
@@ -83,12 +75,10 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=CrossEntropy(label_smoothing),
         augment=Augmentation(**augmentation),
     )
-    return softmax_reading(network)
+    return softmax_reader(network)

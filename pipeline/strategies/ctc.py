@@ -3,15 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive, Whole
+from pipeline.config.types import Count, Fraction, NonNegative, Recipe, Whole
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import BestPath, normalize
 from pipeline.networks import trunks
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import left_aligned
-from pipeline.training.reader import sequence_reading
+from pipeline.training.reader import sequence_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -21,16 +21,12 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     window: Count,
     recurrent: Whole,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     shift_range: NonNegative,
     shear_range: NonNegative,
@@ -41,13 +37,9 @@ def train(
     4 pixels; the loss sums over all ways of writing the digits into the columns, so no position is ever told.
 
     Args:
-        normalization: the mode applied to the strip.
         window: columns of the trunk that one column of scores sees.
         recurrent: units of a bidirectional GRU between columns and scores, each way; 0 for none.
-        epochs: passes over the strips at budget 1.
-        batch: strips a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the scores.
         shift_range: pixels the whole strip moves, in x and y.
         shear_range: degrees the whole strip is slanted.
@@ -55,7 +47,7 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = trunks.columns(normalize(strips, normalizer, normalization), window)
+        x = trunks.columns(normalize(strips, normalizer), window)
         if recurrent:
             x = layers.Bidirectional(layers.GRU(recurrent, return_sequences=True, unroll=True))(x)
         x = layers.Dropout(dropout, seed=seed)(x)
@@ -66,11 +58,9 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_Temporal(),
         augment=Augmentation(
             width_shift_range=shift_range,
@@ -80,18 +70,18 @@ def train(
         ),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
-    return sequence_reading(images, BestPath(SLOTS, name="reading")(network(images)))
+    return sequence_reader(images, BestPath(SLOTS, name="reading")(network(images)))
 
 
 class _Temporal:
     """-log of the sum over all paths that collapse to the digits; the strip's own blank class is the path's."""
 
-    def loss(self, truth, said):
-        digits = left_aligned(truth, BLANK)
+    def loss(self, targets, outputs):
+        digits = left_aligned(targets, BLANK)
         length = ops.sum(ops.cast(ops.not_equal(digits, BLANK), "int32"), -1)
-        columns = ops.full_like(length, said.shape[1])
-        return ops.ctc_loss(digits, said, length, columns, mask_index=BLANK)
+        columns = ops.full_like(length, outputs.shape[1])
+        return ops.ctc_loss(digits, outputs, length, columns, mask_index=BLANK)
 
-    def right(self, truth, said):
-        read = BestPath(SLOTS)(ops.cast(said, "float32"))["classes"]
-        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth, BLANK)), -1)
+    def correct(self, targets, outputs):
+        read = BestPath(SLOTS)(ops.cast(outputs, "float32"))["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(targets, BLANK)), -1)

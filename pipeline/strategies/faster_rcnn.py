@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Count, Fraction, NonNegative, Recipe
 from pipeline.core.images import SCENE_SHAPE, SCENE_SLOTS, ImageSet
 from pipeline.layers import Proposals, RegionAlign
 from pipeline.layers import boxes as geometry
 from pipeline.networks import detection
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.networks.blocks import block
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.loop import Examples
 
@@ -39,39 +40,31 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     regions: Count,
     context: NonNegative,
     jitter: Fraction,
     hidden: Count,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
 ) -> keras.Model:
     """Train on scenes (n, 112, 112, 1) with boxes and return a detector of their digits.
 
     Args:
-        normalization: the mode applied to the scene.
         regions: that the network proposes of a scene.
         context: what is added to a region's sides before it is cut out, as a share of them.
         jitter: true boxes among the regions are shifted and stretched by up to this share of their sides.
         hidden: units of the dense layer under the two heads.
-        epochs: passes over the scenes at budget 1.
-        batch: scenes a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` scenes.
         dropout: before the heads.
     """
 
     def build() -> keras.Model:
         images = keras.Input(SCENE_SHAPE, dtype="uint8", name="images")
         shown = keras.Input((SCENE_SLOTS, 4), dtype="float32", name="shown")
-        maps = detection.features(normalizer, normalization)
+        maps = detection.features(normalizer)
         proposing = _proposing(maps.output.shape[1:])
         head = detection.dense_head((BINS, BINS, detection.CHANNELS), hidden, dropout, seed)
         proposed = Proposals(
@@ -80,27 +73,25 @@ def train(
         seen = maps(images)
         anchors = proposing(seen)
         rows = ops.concatenate([proposed([_one_a_cell(anchors[..., 0]), anchors[..., 1:]]), shown], axis=1)
-        said = _said(seen, rows, head, context)
-        return keras.Model([images, shown], {**said, "anchors": anchors}, name="faster_rcnn")
+        outputs = _heads(seen, rows, head, context)
+        return keras.Model([images, shown], {**outputs, "anchors": anchors}, name="faster_rcnn")
 
     network = loop.fit(
         build,
-        Examples((train.images, train.boxes), detection.truth_of(train)),
-        Examples((valid.images, np.zeros_like(valid.boxes)), detection.truth_of(valid)),
-        epochs=epochs,
-        batch=batch,
+        Examples((train.images, train.boxes), detection.targets_of(train)),
+        Examples((valid.images, np.zeros_like(valid.boxes)), detection.targets_of(valid)),
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=Joint(),
-        augment=Shown(jitter),
+        augment=GroundTruthJitter(jitter),
     )
     images = keras.Input(SCENE_SHAPE, dtype="uint8", name="images")
     seen = network.get_layer("features")(images)
     anchors = network.get_layer("proposing")(seen)
     proposed = network.get_layer("proposals")([_one_a_cell(anchors[..., 0]), anchors[..., 1:]])
-    said = _said(seen, proposed, network.get_layer("head"), context)
-    return keras.Model(images, detection.reading(said), name="reader")
+    outputs = _heads(seen, proposed, network.get_layer("head"), context)
+    return keras.Model(images, detection.reading(outputs), name="reader")
 
 
 def _one_a_cell(objectness: keras.KerasTensor) -> keras.KerasTensor:
@@ -114,7 +105,7 @@ def _one_a_cell(objectness: keras.KerasTensor) -> keras.KerasTensor:
     return ops.reshape(ops.where(cells >= surest, cells, cells - BEHIND), (-1, objectness.shape[1]))
 
 
-class Joint(detection.TwoPart):
+class Joint(detection.DetectionLoss):
     """The heads' two-part loss plus that of the proposals, each counted once (Ren et al. 2015, section 3.1.2).
 
     An anchor should be taken if it overlaps a true box by 0.6, or more than every other anchor overlaps that box. Of
@@ -125,9 +116,9 @@ class Joint(detection.TwoPart):
         super().__init__()
         self.anchors = geometry.anchors(detection.SIDE // detection.STRIDE, detection.STRIDE, HEIGHTS, ASPECTS)
 
-    def loss(self, truth, said):
-        objectness, offsets = said["anchors"][..., 0], said["anchors"][..., 1:]
-        there = truth[..., 1:]
+    def loss(self, targets, outputs):
+        objectness, offsets = outputs["anchors"][..., 0], outputs["anchors"][..., 1:]
+        there = targets[..., 1:]
         overlap = geometry.overlaps(ops.convert_to_tensor(self.anchors), there)
         best, slot = ops.max(overlap, axis=-1), ops.argmax(overlap, axis=-1)
         # Anchors that fit equally well, but for rounding, are all the best.
@@ -144,23 +135,23 @@ class Joint(detection.TwoPart):
         mine = tf.gather(there, slot, batch_dims=1)
         wanted = geometry.encode(mine, ops.convert_to_tensor(self.anchors))
         shape = ops.sum(detection.huber(wanted, offsets) * positive, axis=-1)
-        return super().loss(truth, said) + (ops.sum(wrong, axis=-1) + alarms + shape) / count
+        return super().loss(targets, outputs) + (ops.sum(wrong, axis=-1) + alarms + shape) / count
 
 
 HARDEST = 384
 """Negative anchors of a scene that are learnt from, at most."""
 
 
-class Shown:
+class GroundTruthJitter:
     """Puts true boxes, shifted and stretched by up to a share of their sides, among the regions."""
 
     def __init__(self, extent: float) -> None:
         self.extent = extent
 
-    def __call__(self, inputs: tuple[tf.Tensor, tf.Tensor], truth: tf.Tensor, seed: tf.Tensor):
-        """Images, true boxes (n, 8, 4) and truth (n, 8, 5) -> the same with other boxes."""
+    def __call__(self, inputs: tuple[tf.Tensor, tf.Tensor], targets: tf.Tensor, seed: tf.Tensor):
+        """Images, true boxes (n, 8, 4) and targets (n, 8, 5) -> the same with other boxes."""
         images, boxes = inputs
-        return (images, detection.jittered(boxes, self.extent, seed)), truth
+        return (images, detection.jittered(boxes, self.extent, seed)), targets
 
 
 def _proposing(shape: tuple[int, int, int]) -> keras.Model:
@@ -171,13 +162,13 @@ def _proposing(shape: tuple[int, int, int]) -> keras.Model:
     """
     maps = keras.Input(shape)
     each = len(HEIGHTS) * len(ASPECTS)
-    x = detection.block(layers.MaxPooling2D(2)(maps), 128, 3)
+    x = block(layers.MaxPooling2D(2)(maps), 128, 3)
     x = layers.Conv2D(4 * each * 5, 1, dtype="float32", name="anchors")(x)
     side = x.shape[1]
     x = ops.transpose(ops.reshape(x, (-1, side, side, 2, 2, each * 5)), (0, 1, 3, 2, 4, 5))
     return keras.Model(maps, ops.reshape(x, (-1, 4 * side * side * each, 5)), name="proposing")
 
 
-def _said(seen, regions, head: layers.Layer, context: float) -> dict[str, keras.KerasTensor]:
+def _heads(seen, regions, head: layers.Layer, context: float) -> dict[str, keras.KerasTensor]:
     cut = RegionAlign(BINS, detection.STRIDE, context)([seen, regions])
-    return detection.said_of(head(cut), regions)
+    return detection.region_outputs(head(cut), regions)

@@ -3,15 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Count, Fraction, NonNegative, Recipe
 from pipeline.core.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
 from pipeline.layers import LengthAndDigits, activated, normalize
 from pipeline.networks import trunks
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import left_aligned
-from pipeline.training.reader import sequence_reading
+from pipeline.training.reader import sequence_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -25,15 +25,11 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     hidden: Count,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     shift_range: NonNegative,
     shear_range: NonNegative,
@@ -44,12 +40,8 @@ def train(
     convolutional neural networks". The network is told nothing about where the digits are.
 
     Args:
-        normalization: the mode applied to the strip.
         hidden: units of the layer that all outputs read.
-        epochs: passes over the strips at budget 1.
-        batch: strips a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the outputs.
         shift_range: pixels the whole strip moves, in x and y.
         shear_range: degrees the whole strip is slanted.
@@ -57,7 +49,7 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = trunks.columns(normalize(strips, normalizer, normalization), window=3)
+        x = trunks.columns(normalize(strips, normalizer), window=3)
         # Which digit is the second depends on what stands to its left: running totals of what the columns detect let
         # every column know how much there was, and wide convolutions let it see its surroundings.
         marks = layers.Dense(MARKS, activation="sigmoid")(x)
@@ -78,11 +70,9 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_LengthAndDigits(),
         augment=Augmentation(
             width_shift_range=shift_range,
@@ -93,21 +83,21 @@ def train(
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     logits = network(images)
-    return sequence_reading(images, LengthAndDigits(name="reading")(logits["length"], logits["digits"]))
+    return sequence_reader(images, LengthAndDigits(name="reading")(logits["length"], logits["digits"]))
 
 
 class _LengthAndDigits:
     """-log P(length) - sum of log P(digit i) over the digits there are (section 4 of the paper)."""
 
-    def loss(self, truth, said):
-        ordered = left_aligned(truth, BLANK)
+    def loss(self, targets, outputs):
+        ordered = left_aligned(targets, BLANK)
         used = ops.not_equal(ordered, BLANK)
         digits, there = ops.where(used, ordered, ops.zeros_like(ordered)), ops.cast(used, "float32")
         length = ops.sum(there, -1)
-        loss = keras.losses.sparse_categorical_crossentropy(length, said["length"], from_logits=True)
-        each = keras.losses.sparse_categorical_crossentropy(digits, said["digits"], from_logits=True)
+        loss = keras.losses.sparse_categorical_crossentropy(length, outputs["length"], from_logits=True)
+        each = keras.losses.sparse_categorical_crossentropy(digits, outputs["digits"], from_logits=True)
         return loss + ops.sum(each * there, -1)
 
-    def right(self, truth, said):
-        read = LengthAndDigits()(said["length"], said["digits"])["classes"]
-        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth, BLANK)), -1)
+    def correct(self, targets, outputs):
+        read = LengthAndDigits()(outputs["length"], outputs["digits"])["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(targets, BLANK)), -1)

@@ -5,14 +5,14 @@ from typing import Literal
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Fraction, NonNegative, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.networks import trunks
 from pipeline.preprocessing.augmentation import Augmentation, Recomposition
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
-from pipeline.training.reader import softmax_reading
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 
@@ -21,15 +21,11 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
     trunk: Literal["columns", "forum"],
-    normalization: Mode,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     rotation_range: NonNegative,
     shift_range: NonNegative,
@@ -41,11 +37,7 @@ def train(
     Args:
         trunk: `columns` gives each head the features above its own 28 columns; `forum` is the literal network of the
             question this strategy answers: two 3×3 convolutions, one pooling, and one dense layer that all heads share.
-        normalization: the mode applied to the strip.
-        epochs: passes over the strips at budget 1.
-        batch: strips a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the heads.
         rotation_range: degrees, for each cell on its own, as are the next two.
         shift_range: pixels, in x and y.
@@ -55,7 +47,7 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = normalize(strips, normalizer, normalization)
+        x = normalize(strips, normalizer)
         x = trunks.cells(x, SLOTS) if trunk == "columns" else _shared(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         # Five dense heads at once: (n, slots, features) by (slots, features, classes), one kernel and bias a slot.
@@ -66,11 +58,9 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         augment=Recomposition(
             cell=Augmentation(
                 rotation_range=rotation_range,
@@ -84,7 +74,7 @@ def train(
             blank_rate=blank_rate,
         ),
     )
-    return softmax_reading(network)
+    return softmax_reader(network)
 
 
 def _shared(x: keras.KerasTensor) -> keras.KerasTensor:

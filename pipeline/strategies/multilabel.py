@@ -3,15 +3,15 @@
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Fraction, NonNegative, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.networks import trunks
 from pipeline.preprocessing.augmentation import Augmentation, Recomposition
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import BinaryCrossEntropy
-from pipeline.training.reader import softmax_reading
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 
@@ -20,14 +20,10 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     rotation_range: NonNegative,
     shift_range: NonNegative,
@@ -41,11 +37,7 @@ def train(
     the returned model computes.
 
     Args:
-        normalization: the mode applied to the strip.
-        epochs: passes over the strips at budget 1.
-        batch: strips a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the one dense layer that holds all 55 outputs.
         rotation_range: degrees, for each cell on its own, as are the next two.
         shift_range: pixels, in x and y.
@@ -55,7 +47,7 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = trunks.cells(normalize(strips, normalizer, normalization), SLOTS)
+        x = trunks.cells(normalize(strips, normalizer), SLOTS)
         x = layers.Dropout(dropout, seed=seed)(layers.Flatten()(x))
         logits = layers.Dense(SLOTS * len(STRIP_NAMES), dtype="float32", name="logits")(x)
         return keras.Model(strips, ops.reshape(logits, (-1, SLOTS, len(STRIP_NAMES))), name="multilabel")
@@ -64,11 +56,9 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=BinaryCrossEntropy(),
         augment=Recomposition(
             cell=Augmentation(
@@ -83,4 +73,4 @@ def train(
             blank_rate=blank_rate,
         ),
     )
-    return softmax_reading(network)
+    return softmax_reader(network)

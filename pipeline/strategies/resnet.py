@@ -1,20 +1,18 @@
 """A narrow residual network of nine layers behind a whitened first layer, for 32×32 colour pictures."""
 
-from typing import Annotated
-
 import keras
 import numpy as np
 from keras import layers, ops
-from pydantic import Field
 
-from pipeline.config.types import AugmentationOptions, Count, Fraction, Mode, NonNegative, Positive, Switch
+from pipeline.config.types import AugmentationOptions, Count, Fraction, PatchSide, Recipe, Switch
 from pipeline.core.images import ImageSet
-from pipeline.layers import activated, normalize
+from pipeline.layers import normalize
+from pipeline.networks.blocks import block
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import CrossEntropy
-from pipeline.training.reader import softmax_reading
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("cifar10",)
 _FITTED_ON = 5000
@@ -27,17 +25,13 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     augmentation: AugmentationOptions,
-    patch: Annotated[int, Field(strict=True, ge=1, le=8)],
+    patch: PatchSide,
     width: Count,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     label_smoothing: Fraction,
     flip_average: Switch,
@@ -49,29 +43,25 @@ def train(
     picture and its mirror image are those of Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU".
 
     Args:
-        normalization: the mode applied to the picture, or the switches of it.
         augmentation: options of `pipeline.preprocessing.augmentation.Augmentation` for the training pictures.
         patch: pixels of a side of the patches that the first layer whitens.
         width: half the channels of the first stage; the second and third have four and eight times as many.
-        epochs: passes over the pictures at budget 1.
-        batch: pictures a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` pictures.
         dropout: before the last layer.
         label_smoothing: the share of a target spread over all classes.
         flip_average: read each picture and its mirror image, and take the mean of the logits.
     """
-    weights = whitening(normalizer.apply(train.images[:_FITTED_ON], normalization), patch)
+    weights = whitening(normalizer.apply(train.images[:_FITTED_ON]), patch)
 
     def build() -> keras.Model:
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")
-        x = normalize(pictures, normalizer, normalization)
+        x = normalize(pictures, normalizer)
         whitened = layers.Conv2D(
             weights[0].shape[-1], patch, padding="same", activation="relu", trainable=False, name="whitened"
         )
-        x = _residual(_convolution(whitened(x), 2 * width, pooled=True), 2 * width)
-        x = _convolution(x, 4 * width, pooled=True)
-        x = _residual(_convolution(x, 8 * width, pooled=True), 8 * width)
+        x = _residual(block(whitened(x), 2 * width, 3, pooled=True), 2 * width)
+        x = block(x, 4 * width, 3, pooled=True)
+        x = _residual(block(x, 8 * width, 3, pooled=True), 8 * width)
         x = layers.Dropout(dropout, seed=seed)(layers.GlobalMaxPooling2D()(x))
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         whitened.set_weights(weights)
@@ -81,15 +71,13 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=CrossEntropy(label_smoothing),
         augment=Augmentation(**augmentation),
     )
-    return softmax_reading(_with_mirror_image(network) if flip_average else network)
+    return softmax_reader(_with_mirror_image(network) if flip_average else network)
 
 
 def whitening(pictures: np.ndarray, patch: int) -> list[np.ndarray]:
@@ -114,15 +102,8 @@ def whitening(pictures: np.ndarray, patch: int) -> list[np.ndarray]:
     return [kernel.reshape(patch, patch, channels, -1).astype(np.float32), bias.astype(np.float32)]
 
 
-def _convolution(x: keras.KerasTensor, filters: int, pooled: bool = False) -> keras.KerasTensor:
-    x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    if pooled:
-        x = layers.MaxPooling2D(2)(x)
-    return activated(x)
-
-
 def _residual(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    return layers.Add()([x, _convolution(_convolution(x, filters), filters)])
+    return layers.Add()([x, block(block(x, filters, 3), filters, 3)])
 
 
 def _with_mirror_image(network: keras.Model) -> keras.Model:

@@ -3,15 +3,16 @@
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Count, Fraction, NonNegative, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
-from pipeline.layers import StringPath, activated, normalize
+from pipeline.layers import StringPath, normalize
 from pipeline.layers.paths import log_sum_exp, string_scores
+from pipeline.networks.blocks import block
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import left_aligned
-from pipeline.training.reader import sequence_reading
+from pipeline.training.reader import sequence_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -21,16 +22,12 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     width: Count,
     gap: Count,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     shift_range: NonNegative,
     shear_range: NonNegative,
@@ -39,17 +36,13 @@ def train(
 
     LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", sections II, VI and
     VII; Matan, Burges, LeCun, Denker 1992, "Multi-digit recognition using a space displacement neural network". The
-    criterion is the paper's discriminative forward one: the log of the sum over the paths with the right digits, less
+    criterion is the paper's discriminative forward one: the log of the sum over the paths with the correct digits, less
     that over all paths.
 
     Args:
-        normalization: the mode applied to the strip.
         width: how many times the channels of LeNet-5 (6, 16, 120, 84).
         gap: positions of 4 pixels from one digit to the next, at least.
-        epochs: passes over the strips at budget 1.
-        batch: strips a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the scores.
         shift_range: pixels the whole strip moves, in x and y.
         shear_range: degrees the whole strip is slanted.
@@ -58,11 +51,11 @@ def train(
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
         # LeNet-5 sees 32×32 pixels: two more on each side of a digit.
-        x = layers.ZeroPadding2D(2)(normalize(strips, normalizer, normalization))
+        x = layers.ZeroPadding2D(2)(normalize(strips, normalizer))
         for channels in (6, 16):
-            x = _convolution(x, width * channels)
+            x = block(x, width * channels, 5, padding="valid", activation="tanh")
             x = layers.AveragePooling2D(2)(x)
-        x = _convolution(x, width * 120)
+        x = block(x, width * 120, 5, padding="valid", activation="tanh")
         x = layers.Conv2D(width * 84, 1, activation="tanh")(x)
         x = layers.Dropout(dropout, seed=seed)(x)
         scores = layers.Conv2D(len(STRIP_NAMES), 1, dtype="float32", name="scores")(x)
@@ -72,11 +65,9 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_DiscriminativeForward(gap),
         augment=Augmentation(
             width_shift_range=shift_range,
@@ -86,27 +77,22 @@ def train(
         ),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
-    return sequence_reading(images, StringPath(SLOTS, gap, name="reading")(network(images)))
-
-
-def _convolution(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    x = layers.Conv2D(filters, 5, use_bias=False)(x)
-    return activated(x, "tanh")
+    return sequence_reader(images, StringPath(SLOTS, gap, name="reading")(network(images)))
 
 
 class _DiscriminativeForward:
-    """log of the sum over all paths - log of the sum over the paths with the right digits (section VI.D)."""
+    """log of the sum over all paths - log of the sum over the paths with the correct digits (section VI.D)."""
 
     def __init__(self, gap: int) -> None:
         self.gap = gap
 
-    def loss(self, truth, said):
-        digits = left_aligned(truth, BLANK)
+    def loss(self, targets, outputs):
+        digits = left_aligned(targets, BLANK)
         count = ops.sum(ops.cast(ops.not_equal(digits, BLANK), "int32"), -1)
-        string, everything = string_scores(said[..., :-1] - said[..., -1:], digits, SLOTS, self.gap)
-        right = ops.sum(string * ops.one_hot(count, SLOTS + 1, dtype=string.dtype), -1)
-        return log_sum_exp(everything) - right
+        string, everything = string_scores(outputs[..., :-1] - outputs[..., -1:], digits, SLOTS, self.gap)
+        correct = ops.sum(string * ops.one_hot(count, SLOTS + 1, dtype=string.dtype), -1)
+        return log_sum_exp(everything) - correct
 
-    def right(self, truth, said):
-        read = StringPath(SLOTS, self.gap)(said)["classes"]
-        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth, BLANK)), -1)
+    def correct(self, targets, outputs):
+        read = StringPath(SLOTS, self.gap)(outputs)["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(targets, BLANK)), -1)

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Fraction, NonNegative, Recipe
 from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.networks import trunks
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
-from pipeline.training.reader import softmax_reading
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 
@@ -20,14 +20,10 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
     rotation_range: NonNegative,
     shift_range: NonNegative,
@@ -36,11 +32,7 @@ def train(
     """Train on single digits (n, 28, 28, 1) and return a reader of strips (n, 28, 140, 1).
 
     Args:
-        normalization: the mode applied to each cell.
-        epochs: passes over the digits at budget 1.
-        batch: digits a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` digits.
         dropout: before the last layer.
         rotation_range: degrees.
         shift_range: pixels, in x and y.
@@ -49,7 +41,7 @@ def train(
 
     def build() -> keras.Model:
         cells = keras.Input((DIGIT, DIGIT, 1), dtype="uint8", name="cells")
-        x = trunks.trunk(normalize(cells, normalizer, normalization))
+        x = trunks.trunk(normalize(cells, normalizer))
         x = layers.Flatten()(layers.MaxPooling2D(2)(x))
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
@@ -59,11 +51,9 @@ def train(
         build,
         with_blanks(train),
         with_blanks(valid),
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         augment=Augmentation(
             rotation_range=rotation_range,
             width_shift_range=shift_range,
@@ -72,7 +62,7 @@ def train(
             fill_mode="constant",
         ),
     )
-    return softmax_reading(_over_strips(digit))
+    return softmax_reader(_over_strips(digit))
 
 
 def with_blanks(digits: ImageSet) -> ImageSet:

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, NonNegative, Positive
+from pipeline.config.types import Count, Fraction, Recipe
 from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import Peaks, normalize
 from pipeline.networks import trunks
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import left_aligned
-from pipeline.training.reader import sequence_reading
+from pipeline.training.reader import sequence_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
@@ -27,16 +27,12 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     window: Count,
     reach: Count,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
-    weight_decay: NonNegative,
+    recipe: Recipe,
     dropout: Fraction,
 ) -> keras.Model:
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and boxes (n, 5, 4), and return a reader of them.
@@ -45,19 +41,15 @@ def train(
     share one pass of the convolutions.
 
     Args:
-        normalization: the mode applied to the strip.
         window: columns of the trunk that one window sees.
         reach: windows on either side within which two peaks are one digit.
-        epochs: passes over the strips at budget 1.
-        batch: strips a step.
-        learning_rate: the peak of the one-cycle schedule.
-        weight_decay: AdamW's.
+        recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the scores.
     """
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = trunks.columns(normalize(strips, normalizer, normalization), window)
+        x = trunks.columns(normalize(strips, normalizer), window)
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
         offsets = layers.Dense(4, dtype="float32", name="offsets")(x)
@@ -69,16 +61,14 @@ def train(
         build,
         loop.Examples((train.images,), {"labels": train.labels, "windows": windows(train)}),
         loop.Examples((valid.images,), {"labels": valid.labels, "windows": windows(valid)}),
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=loop.adamw(learning_rate, weight_decay),
         objective=_Windows(peaks),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
-    said = network(images)
-    return sequence_reading(images, peaks(said["logits"], said["offsets"]))
+    outputs = network(images)
+    return sequence_reader(images, peaks(outputs["logits"], outputs["offsets"]))
 
 
 def windows(strips: ImageSet) -> np.ndarray:
@@ -96,12 +86,12 @@ def windows(strips: ImageSet) -> np.ndarray:
     nearest = distance.argmin(axis=-1)
     least = distance.min(axis=-1)
     rows = np.arange(n)[:, None]
-    said = np.zeros((n, len(middle), 6), np.float32)
-    said[..., 0] = (least <= NEAR) | (least >= FAR)
-    said[..., 1] = np.where(least <= NEAR, strips.labels[rows, nearest], BLANK)
+    outputs = np.zeros((n, len(middle), 6), np.float32)
+    outputs[..., 0] = (least <= NEAR) | (least >= FAR)
+    outputs[..., 1] = np.where(least <= NEAR, strips.labels[rows, nearest], BLANK)
     origin = np.stack([middle, np.full_like(middle, DIGIT / 2)] * 2, -1)
-    said[..., 2:] = np.where((least <= NEAR)[..., None], strips.boxes[rows, nearest] - origin, 0)
-    return said
+    outputs[..., 2:] = np.where((least <= NEAR)[..., None], strips.boxes[rows, nearest] - origin, 0)
+    return outputs
 
 
 class _Windows:
@@ -110,14 +100,14 @@ class _Windows:
     def __init__(self, peaks: Peaks) -> None:
         self.peaks = peaks
 
-    def loss(self, truth, said):
-        windows = truth["windows"]
+    def loss(self, targets, outputs):
+        windows = targets["windows"]
         told, classes, boxes = windows[..., 0], windows[..., 1], windows[..., 2:]
         digit = ops.cast(ops.not_equal(classes, BLANK), "float32")
-        each = keras.losses.sparse_categorical_crossentropy(classes, said["logits"], from_logits=True)
-        off = keras.losses.huber(boxes, said["offsets"]) * digit
+        each = keras.losses.sparse_categorical_crossentropy(classes, outputs["logits"], from_logits=True)
+        off = keras.losses.huber(boxes, outputs["offsets"]) * digit
         return ops.mean(each * told, -1) + BOX_WEIGHT * ops.mean(off, -1)
 
-    def right(self, truth, said):
-        read = self.peaks(said["logits"], said["offsets"])["classes"]
-        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(truth["labels"], BLANK)), -1)
+    def correct(self, targets, outputs):
+        read = self.peaks(outputs["logits"], outputs["offsets"])["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(targets["labels"], BLANK)), -1)

@@ -5,12 +5,12 @@ from typing import Literal
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Mode, Positive
+from pipeline.config.types import Fraction, Recipe
 from pipeline.core.images import ImageSet
 from pipeline.layers import normalize
-from pipeline.preprocessing.normalization import Statistics
-from pipeline.training import loop
-from pipeline.training.reader import softmax_reading
+from pipeline.preprocessing.normalization import Normalizer
+from pipeline.training import loop, optimizers
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("mnist",)
 POOLING = {"max": layers.MaxPooling2D, "avg": layers.AveragePooling2D}
@@ -20,15 +20,12 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
-    normalization: Mode,
     pooling: Literal["max", "avg"],
     data_format: Literal["channels_last", "channels_first"],
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive,
+    recipe: Recipe,
     dropout: Fraction,
     dense_dropout: Fraction,
 ) -> keras.Model:
@@ -39,20 +36,17 @@ def train(
     learns: the example was written for 1.0.
 
     Args:
-        normalization: the mode applied to the picture.
         pooling: `max` keeps the largest value of every 2×2 window, `avg` their mean.
         data_format: the order of feature maps between the layers, (n, H, W, C) or (n, C, H, W). Pictures are
             (n, H, W, C) either way, and the weights mean the same, so that they can be moved from one to the other.
-        epochs: passes over the digits at budget 1; the example makes 12.
-        batch: digits a step.
-        learning_rate: Adadelta's, constant.
+        recipe: of Adadelta at a constant rate; the example makes 12 epochs.
         dropout: after pooling.
         dense_dropout: before the last layer.
     """
 
     def build() -> keras.Model:
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")
-        x = normalize(pictures, normalizer, normalization)
+        x = normalize(pictures, normalizer)
         if data_format == "channels_first":
             x = layers.Permute((3, 1, 2))(x)
         x = _convolution(x, 32, data_format, "conv1")
@@ -69,13 +63,12 @@ def train(
         build,
         train,
         valid,
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
-        optimizer=lambda steps: keras.optimizers.Adadelta(learning_rate),
+        optimizer=optimizers.adadelta,
     )
-    return softmax_reading(network)
+    return softmax_reader(network)
 
 
 def _convolution(x: keras.KerasTensor, filters: int, data_format: str, name: str) -> keras.KerasTensor:

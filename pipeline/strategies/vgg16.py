@@ -1,22 +1,21 @@
 """VGG16 as a frozen base with a small head of one's own: transfer from ImageNet."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import keras
 import numpy as np
 from keras import layers, ops
-from pydantic import Field
 
-from pipeline.config.types import AugmentationOptions, Count, Fraction, Positive, Switch, Weights
+from pipeline.config.types import AugmentationOptions, Fraction, InputSize, Recipe, Switch, VGG16Layers, Weights
 from pipeline.core.images import ImageSet
 from pipeline.layers import FusedBatchNormalization
 from pipeline.networks import pretrained
 from pipeline.networks.features import Features, varying
 from pipeline.preprocessing.augmentation import Augmentation
-from pipeline.preprocessing.normalization import Statistics
-from pipeline.training import loop
-from pipeline.training.reader import softmax_reading
+from pipeline.preprocessing.normalization import Normalizer
+from pipeline.training import loop, optimizers
+from pipeline.training.reader import softmax_reader
 
 SUITES = ("cifar10",)
 HIDDEN = 256
@@ -26,19 +25,17 @@ def train(
     train: ImageSet,
     valid: ImageSet,
     *,
-    normalizer: Statistics,
+    normalizer: Normalizer,
     seed: int,
     budget: float,
     features: Path | None = None,
     weights: Weights,
-    input_size: Annotated[int, Field(strict=True, ge=32)],
-    freeze_until: Annotated[int, Field(strict=True, ge=1, le=19)],
+    input_size: InputSize,
+    freeze_until: VGG16Layers,
     activation: Literal["relu", "sigmoid"] = "relu",
     dropout: Fraction = 0.5,
     batch_norm: Switch = False,
-    epochs: Positive,
-    batch: Count,
-    learning_rate: Positive = 1e-4,
+    recipe: Recipe,
     momentum: Fraction = 0.9,
     augmentation: AugmentationOptions,
 ) -> keras.Model:
@@ -54,9 +51,7 @@ def train(
         activation: of the hidden layer.
         dropout: before the last layer.
         batch_norm: normalize the features before the hidden layer, so that a learning rate suits weights of any scale.
-        epochs: passes over the pictures at budget 1.
-        batch: pictures a step.
-        learning_rate: of gradient descent, the same for every step; 1e-4 is for weights of ImageNet.
+        recipe: of gradient descent at a constant rate; 1e-4 is usual for weights of ImageNet.
         momentum: of gradient descent.
         augmentation: options of `pipeline.preprocessing.augmentation.Augmentation`; where one varies the pictures, no
             features can be kept.
@@ -86,9 +81,8 @@ def train(
         activation=activation,
         dropout=dropout,
         batch_norm=batch_norm,
-        epochs=epochs,
-        batch=batch,
-        optimizer=lambda steps: keras.optimizers.SGD(learning_rate, momentum=momentum),
+        recipe=recipe,
+        optimizer=optimizers.sgd(momentum),
         augment=Augmentation(**augmentation) if varying(augmentation) else None,
     )
 
@@ -105,8 +99,7 @@ def transfer(
     activation: str,
     dropout: float,
     batch_norm: bool,
-    epochs: float,
-    batch: int,
+    recipe: Recipe,
     optimizer: loop.Optimizer,
     augment: loop.Augment | None = None,
 ) -> keras.Model:
@@ -119,8 +112,8 @@ def transfer(
         kept: what the frozen layers make of both, float32 (n, h, w, c), or None: then every step asks them anew. The
             order of the pictures, the weights at the start and what is dropped are the same either way.
         seed: of the head's weights, the order and what is dropped.
-        budget: scales `epochs`.
-        freeze_until: as of `train`, and so are all that follow.
+        budget: scales the epochs of the recipe.
+        freeze_until: as in `train`, like all that follow.
     """
     loop.report(pretrained=base.pretrained)
 
@@ -149,11 +142,10 @@ def transfer(
         (lambda: whole(*parts())) if kept is None else (lambda: parts()[1]),
         train if kept is None else loop.Examples((kept[0],), train.labels),
         valid if kept is None else loop.Examples((kept[1],), valid.labels),
-        epochs=epochs,
-        batch=batch,
+        recipe=recipe,
         budget=budget,
         seed=seed,
         optimizer=optimizer,
         augment=augment,
     )
-    return softmax_reading(network if kept is None else whole(parts()[0], network))
+    return softmax_reader(network if kept is None else whole(parts()[0], network))

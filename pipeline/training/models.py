@@ -1,8 +1,6 @@
-"""Keras models on disk and at work: one model, one file, byte for byte; loading imports no strategy."""
+"""Keras models: saved to reproducible bytes, loaded without importing a strategy, and applied in batches."""
 
 import json
-import statistics
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,6 @@ import pipeline.layers  # noqa: F401  registers the layers a saved model may nam
 from pipeline.core.errors import DataError
 from pipeline.core.files import replacing
 from pipeline.core.readings import Readings
-from pipeline.preprocessing import proposals
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -44,7 +41,7 @@ def load(path: Path) -> keras.Model:
     """Load a model that `save` wrote.
 
     Raises:
-        DataError: the file is missing or is no Keras archive.
+        DataError: the file is missing or is not a Keras archive.
     """
     try:
         return keras.saving.load_model(path, compile=False)
@@ -53,49 +50,40 @@ def load(path: Path) -> keras.Model:
         raise DataError(f"{path}: cannot be loaded as a Keras model ({reason}); run `dvc repro -f train`") from None
 
 
-Reader = Callable[[np.ndarray], dict[str, tf.Tensor]]
-"""Reads uint8 (n, H, W, C) of any n, to the outputs by name."""
+Predict = Callable[..., dict[str, tf.Tensor]]
+"""uint8 (n, H, W, C) of any n, and float32 regions (n, k, 4) where the model takes them -> the outputs by name."""
 
 
-def reader(model: keras.Model) -> Reader:
-    """The model for uint8 (n, H, W, C) of any n, as one traced graph: `model.predict` would cost some 80 ms a call.
-
-    Where the model has a second input, the regions are proposed here, picture by picture and outside the graph.
-    """
-    regions = model.inputs[1:]
+def traced(model: keras.Model) -> Predict:
+    """The model as one traced graph for any n: `model.predict` would cost some 80 ms per call."""
     signature = [tf.TensorSpec(given.shape, given.dtype) for given in model.inputs]
-    graph = tf.function(
-        lambda *given: model(given[0] if not regions else list(given), training=False), input_signature=signature
+    return tf.function(
+        lambda *given: model(given[0] if len(given) == 1 else list(given), training=False), input_signature=signature
     )
-    if not regions:
-        return graph
-    return lambda images: graph(images, proposals.propose(images, regions[0].shape[1]))
 
 
-def read(model: keras.Model | Reader, images: np.ndarray, *, batch: int = 256, progress: str | None = None) -> Readings:
+def read(
+    model: keras.Model | Predict,
+    images: np.ndarray,
+    regions: np.ndarray | None = None,
+    *,
+    batch: int = 256,
+    progress: str | None = None,
+) -> Readings:
     """Read uint8 (n, H, W, C) in batches.
 
     Args:
-        model: or what `reader` made of it, which spares tracing where several sets are read.
+        model: or the result of `traced`, which saves tracing where several sets are read.
         images: the pictures.
-        batch: pictures a call.
-        progress: the name of a progress bar, if there is to be one.
+        regions: float32 (n, k, 4), for a model that takes them.
+        batch: pictures per call.
+        progress: the name of a progress bar; no bar without it.
     """
-    graph = reader(model) if isinstance(model, keras.Model) else model
+    graph = traced(model) if isinstance(model, keras.Model) else model
+    inputs = (images,) if regions is None else (images, regions)
     starts = tqdm(range(0, len(images), batch), desc=progress, unit="batch", leave=False, disable=None)
-    parts = [graph(images[start : start + batch]) for start in starts]
+    parts = [graph(*(array[start : start + batch] for array in inputs)) for start in starts]
     return Readings.of({name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]})
-
-
-def milliseconds(graph: Reader, images: np.ndarray, *, times: int) -> float:
-    """Median wall clock of reading uint8 (n, H, W, C) in one call, divided by n."""
-    graph(images)
-    taken = []
-    for _ in range(times):
-        started = time.perf_counter()
-        graph(images)
-        taken.append(time.perf_counter() - started)
-    return round(1000 * statistics.median(taken) / len(images), 4)
 
 
 def _renumbered(value: Any, numbers: dict[int, int]) -> Any:

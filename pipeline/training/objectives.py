@@ -1,4 +1,4 @@
-"""What a training makes small, and what it counts as read right."""
+"""Objectives: the loss of a training, and what it counts as correct."""
 
 from typing import Any, Protocol
 
@@ -7,17 +7,17 @@ from keras import ops
 
 
 class Objective(Protocol):
-    """Compares what a network says with the truth, both as tensors of n rows."""
+    """Compares the outputs of a network with targets, both tensors of n rows or structures of them."""
 
-    def loss(self, truth: Any, said: Any) -> Any:
-        """Float (n,) or (n, ...), averaged by the fit loop."""
+    def loss(self, targets: Any, outputs: Any) -> Any:
+        """Float (n,) or (n, ...); the fit loop takes the mean."""
 
-    def right(self, truth: Any, said: Any) -> Any:
-        """Bool (n,): which pictures count as read right; the epoch with the most on valid is kept."""
+    def correct(self, targets: Any, outputs: Any) -> Any:
+        """Bool (n,): which pictures are exact matches; the epoch with the most on valid is kept."""
 
 
 class CrossEntropy:
-    """Of one softmax a slot: logits (n, slots, classes) against labels (n, slots).
+    """Cross-entropy of one softmax per slot: logits (n, slots, classes) against labels (n, slots).
 
     Args:
         smoothing: the share of a target spread evenly over all classes (Szegedy et al. 2016, section 7).
@@ -26,32 +26,32 @@ class CrossEntropy:
     def __init__(self, smoothing: float = 0.0) -> None:
         self.smoothing = smoothing
 
-    def loss(self, truth, said):
-        classes = said.shape[-1]
-        target = ops.one_hot(truth, classes) * (1 - self.smoothing) + self.smoothing / classes
-        return keras.losses.categorical_crossentropy(target, said, from_logits=True)
+    def loss(self, targets, outputs):
+        classes = outputs.shape[-1]
+        target = ops.one_hot(targets, classes) * (1 - self.smoothing) + self.smoothing / classes
+        return keras.losses.categorical_crossentropy(target, outputs, from_logits=True)
 
-    def right(self, truth, said):
-        return every_slot(truth, said)
+    def correct(self, targets, outputs):
+        return every_slot(targets, outputs)
 
 
 class BinaryCrossEntropy:
-    """Of one sigmoid a class and slot: logits (n, slots, classes) against labels (n, slots) as ones among zeros.
+    """Cross-entropy of one sigmoid per class and slot: logits (n, slots, classes) against one-hot labels (n, slots).
 
-    Accuracy is counted by groups, never by single outputs: with eleven classes, all zeros are 90.9 % of those right.
+    Accuracy is counted by slots, never by outputs: with eleven classes, all zeros make 90.9 % of the outputs correct.
     """
 
-    def loss(self, truth, said):
-        return keras.losses.binary_crossentropy(ops.one_hot(truth, said.shape[-1]), said, from_logits=True)
+    def loss(self, targets, outputs):
+        return keras.losses.binary_crossentropy(ops.one_hot(targets, outputs.shape[-1]), outputs, from_logits=True)
 
-    def right(self, truth, said):
-        return every_slot(truth, said)
+    def correct(self, targets, outputs):
+        return every_slot(targets, outputs)
 
 
-def every_slot(truth, logits):
+def every_slot(targets, logits):
     """Bool (n,): whether every slot has its highest logit at the true class."""
     read = ops.argmax(logits, axis=-1)
-    return ops.all(ops.equal(ops.cast(truth, read.dtype), read), axis=-1)
+    return ops.all(ops.equal(ops.cast(targets, read.dtype), read), axis=-1)
 
 
 def left_aligned(labels, blank: int):

@@ -1,11 +1,11 @@
-"""Makes the model that the contract asks for out of a trained network that gives logits."""
+"""Turns a trained network that gives logits into the reader that the contract of strategies asks for."""
 
 import keras
 
 from pipeline.layers import Confidence, MostProbable
 
 
-def softmax_reading(network: keras.Model) -> keras.Model:
+def softmax_reader(network: keras.Model) -> keras.Model:
     """Put softmax, argmax and joint confidence on a network.
 
     Args:
@@ -25,7 +25,7 @@ def softmax_reading(network: keras.Model) -> keras.Model:
     return keras.Model(images, outputs, name="reader")
 
 
-def sequence_reading(images: keras.KerasTensor, reading: dict[str, keras.KerasTensor]) -> keras.Model:
-    """The model from `images`, uint8 (n, H, W, C), to what a layer of `pipeline.layers` read, by its names."""
+def sequence_reader(images: keras.KerasTensor, reading: dict[str, keras.KerasTensor]) -> keras.Model:
+    """The model from `images`, uint8 (n, H, W, C), to the outputs of a layer of `pipeline.layers`, by their names."""
     named = {name: keras.layers.Identity(name=name, dtype=value.dtype)(value) for name, value in reading.items()}
     return keras.Model(images, named, name="reader")

@@ -1,0 +1,217 @@
+"""Checks of params.yaml that compare one section with another."""
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import signatures
+from pipeline.config.sections import (
+    FEATURES_FOLDER,
+    PROPOSALS_FOLDER,
+    PUBLIC,
+    PUBLIC_SIZES,
+    TASKS,
+    SceneSuite,
+    SplitSuite,
+    Strategy,
+    StripSuite,
+)
+from pipeline.config.types import nearest
+from pipeline.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pipeline.config.params import Params
+
+
+def check(params: "Params", path: Path) -> None:
+    """Compare the sections of params.yaml.
+
+    Args:
+        params: the sections, each valid on its own.
+        path: of the file, for messages; `pipeline/` is beside it.
+
+    Raises:
+        ConfigurationError: two values contradict each other, or one names something that does not exist.
+    """
+    if not path.with_name("pipeline").is_dir():
+        raise ConfigurationError(f"{path}: no folder pipeline/ beside it; run from the project's top folder")
+    for name, suite in params.suites.items():
+        _inside_project(suite.source, f"{path}: suites.{name}.from")
+        if isinstance(suite, SplitSuite):
+            _check_split_suite(params, suite, f"{path}: suites.{name}")
+    for name, suite in params.suites.items():
+        if not isinstance(suite, SplitSuite):
+            _check_composed_suite(params, suite, f"{path}: suites.{name}")
+    for task, names in params.reported.items():
+        _check_reported(params, task, names, f"{path}: reported.{task}")
+    for name, wanted in params.previews.suites.items():
+        _check_data_set(params, wanted, f"{path}: previews.suites.{name}")
+    for name in params.features:
+        if name not in params.strategies:
+            raise ConfigurationError(
+                f"{path}: features.{name}: no strategy of this name{nearest(name, list(params.strategies))}; "
+                f"there are {', '.join(params.strategies)}"
+            )
+    for suite_name in params.proposals:
+        scenes = [key for key, suite in params.suites.items() if isinstance(suite, SceneSuite)]
+        if suite_name not in scenes:
+            raise ConfigurationError(
+                f"{path}: proposals: no suite of scenes {suite_name!r}{nearest(suite_name, scenes)}; "
+                f"there are {', '.join(scenes) or 'none'}"
+            )
+    for name, strategy in params.strategies.items():
+        where = f"{path}: strategies.{name}"
+        _check_data_set(params, strategy.train_on, f"{where}.train_on")
+        _inside_project(strategy.code, f"{where}.code")
+        if not (path.parent / strategy.code).exists():
+            raise ConfigurationError(f"{where}.code: no file or folder {strategy.code!r}, expected one below pipeline/")
+        if not params.suites_of(strategy.task):
+            raise ConfigurationError(
+                f"{path}: reported.{strategy.task}: no suite; expected at least one to score {name} on"
+            )
+        _check_features(params, name, strategy, where)
+        _check_pictures(params, strategy, where)
+        _check_batch(params, strategy, where)
+    for task in params.package:
+        _check_package(params, task, path)
+
+
+def _check_split_suite(params: "Params", suite: SplitSuite, where: str) -> None:
+    source = PurePosixPath(suite.source).name
+    origin = getattr(params.sources, source, None)
+    if suite.source != f"raw/{source}" or origin is None:
+        raise ConfigurationError(
+            f"{where}.from: expected raw/mnist or raw/cifar10 for a suite of single pictures, found {suite.source!r}"
+        )
+    if origin.origin != PUBLIC:
+        return
+    official_train, official_test = PUBLIC_SIZES[source]
+    given = suite.train + suite.valid + suite.gate
+    if given != official_train or suite.test != official_test:
+        raise ConfigurationError(
+            f"{where}: train + valid + gate is {given} and test {suite.test}; "
+            f"expected {official_train} and {official_test}, the sizes of the official files"
+        )
+
+
+def _check_composed_suite(params: "Params", suite: StripSuite | SceneSuite, where: str) -> None:
+    digits = [key for key, other in params.suites.items() if f"{other.task}/{key}" == suite.source]
+    if not digits or params.suites[digits[0]].task != "mnist":
+        raise ConfigurationError(
+            f"{where}.from: {suite.task} are composed from single digits, expected mnist/mnist, found {suite.source!r}"
+        )
+
+
+def _check_reported(params: "Params", task: str, names: list[str], where: str) -> None:
+    there = [name for name, suite in params.suites.items() if suite.task == task]
+    of_task = params.strategies_of(task)
+    readable = {suite for name in of_task for suite in signatures.constant(name, "SUITES", ())}
+    for name in names:
+        if name not in there:
+            raise ConfigurationError(
+                f"{where}: no suite {name!r} of {task}{nearest(name, there)}; there are {', '.join(there) or 'none'}"
+            )
+        if names.count(name) > 1:
+            raise ConfigurationError(f"{where}: duplicate suite {name!r}")
+        if of_task and name not in readable:
+            raise ConfigurationError(
+                f"{where}: no strategy reads {name!r}; expected it in the SUITES of those that can, in "
+                "pipeline/strategies/NAME.py"
+            )
+
+
+def _check_features(params: "Params", name: str, strategy: Strategy, where: str) -> None:
+    data = f"data/{strategy.train_on}"
+    frozen = dict(params.features).get(name)
+    expected = f"{FEATURES_FOLDER}/{name}" if frozen else data
+    takes_proposals = not signatures.constant(name, "DEPLOYABLE", True)
+    if takes_proposals:
+        expected = PROPOSALS_FOLDER
+    if strategy.features != expected:
+        raise ConfigurationError(
+            f"{where}.features: expected {expected!r}, "
+            + (
+                "what `propose` computes, since its model takes regions"
+                if takes_proposals
+                else f"since there is {'an' if frozen else 'no'} entry features.{name}"
+            )
+            + f", found {strategy.features!r}"
+        )
+    if frozen and frozen.source != strategy.train_on:
+        raise ConfigurationError(
+            f"{where.partition(': ')[0]}: features.{name}.from: expected {strategy.train_on!r}, what the strategy "
+            f"trains on, found {frozen.source!r}"
+        )
+    if takes_proposals:
+        for suite in {PurePosixPath(strategy.train_on).name, *params.suites_of(strategy.task)} - {*params.proposals}:
+            raise ConfigurationError(
+                f"{where.partition(': ')[0]}: proposals: {suite!r} is missing; expected every suite that {name} reads"
+            )
+
+
+def _check_pictures(params: "Params", strategy: Strategy, where: str) -> None:
+    suite = params.suites[PurePosixPath(strategy.train_on).name]
+    # Strips can be read digit by digit.
+    allowed = (strategy.task, "mnist") if strategy.task == "strips" else (strategy.task,)
+    if suite.task not in allowed:
+        raise ConfigurationError(
+            f"{where}.train_on: {strategy.train_on!r} does not teach {strategy.task}; expected a data set of "
+            f"{' or '.join(allowed)}"
+        )
+    modes = params.normalize.modes
+    if strategy.normalization not in modes:
+        raise ConfigurationError(
+            f"{where}.normalization: expected one of {', '.join(modes)}, found {strategy.normalization!r}"
+            f"{nearest(strategy.normalization, list(modes))}"
+        )
+    mode = modes[strategy.normalization]
+    whitens = mode == "zca" or (isinstance(mode, dict) and mode.get("zca_whitening"))
+    if whitens and not isinstance(suite, SplitSuite):
+        raise ConfigurationError(
+            f"{where}.normalization: pictures of {strategy.train_on} are too large to whiten; expected another "
+            "normalization, or a strategy that trains on single digits"
+        )
+
+
+def _check_batch(params: "Params", strategy: Strategy, where: str) -> None:
+    batch = strategy.settings.get("batch", 1)
+    suite = params.suites[PurePosixPath(strategy.train_on).name]
+    size = suite.train if isinstance(suite, SplitSuite) else _fewest_composed(params, suite)
+    if batch > size:
+        raise ConfigurationError(
+            f"{where}.batch: {batch} is more than the {size} pictures in the training split of {strategy.train_on}; "
+            "expected at most that"
+        )
+
+
+def _check_package(params: "Params", task: str, path: Path) -> None:
+    able = params.strategies_of(task)
+    if not able:
+        raise ConfigurationError(
+            f"{path}: package.{task}: no strategy has this task; expected one of {', '.join(TASKS)}"
+        )
+    if not any(signatures.constant(name, "DEPLOYABLE", True) for name in able):
+        raise ConfigurationError(
+            f"{path}: package.{task}: none of {', '.join(able)} can be deployed; expected a strategy that can"
+        )
+    if task not in params.gates.tasks:
+        raise ConfigurationError(f"{path}: gates.tasks.{task}: missing; expected the bounds for a version of {task}")
+
+
+def _fewest_composed(params: "Params", suite: StripSuite | SceneSuite) -> int:
+    """Pictures of a composed training split; the number of scenes depends on draws, so this is its lower bound."""
+    digits = params.suites[PurePosixPath(suite.source).name]
+    return digits.train // (5 if isinstance(suite, StripSuite) else suite.digits[1]) * suite.rounds
+
+
+def _check_data_set(params: "Params", name: Any, where: str) -> None:
+    sets = [f"{suite.task}/{key}" for key, suite in params.suites.items()]
+    if name not in sets:
+        raise ConfigurationError(f"{where}: no data set {name!r}{nearest(name, sets)}; there are {', '.join(sets)}")
+
+
+def _inside_project(value: str, where: str) -> None:
+    if not value:
+        raise ConfigurationError(f"{where}: expected a path inside the project, found {value!r}")
+    pure = PurePosixPath(value)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in value or value.startswith("~"):
+        raise ConfigurationError(f"{where}: {value!r} leads outside the project; expected a path inside it")

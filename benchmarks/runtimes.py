@@ -51,7 +51,7 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
     table = "\n".join(lines)
     print(table)
     if write:
-        markdown.put(PAGE, "runtimes", table)
+        markdown.replace_table(PAGE, "runtimes", table)
 
 
 def _together(

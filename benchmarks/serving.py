@@ -114,7 +114,7 @@ def main(
     table = _table(measured, many)
     print(table)
     if write:
-        markdown.put(PAGE, f"serving {task}", table)
+        markdown.replace_table(PAGE, f"serving {task}", table)
 
 
 def contenders(artifacts: Path, task: str, keras: Path, rivals: str, mlserver: str) -> list[Contender]:

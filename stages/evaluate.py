@@ -1,76 +1,48 @@
-"""Reads every suite that a strategy can read, and scores the readings."""
+"""Read every suite that an exported model can read, with ONNX Runtime, and score the readings."""
 
-import time
-from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import params
-from pipeline.core.errors import DataError
-from pipeline.core.files import read_json, replacing, write_json
-from pipeline.core.images import ImageSet
-from pipeline.core.readings import Readings, left_to_right
-from pipeline.evaluation import scoring
+from pipeline.core.files import replacing, write_text
+from pipeline.evaluation import inference, scores
+from pipeline.evaluation.confusion import Confusion
 from pipeline.plots import galleries
 from pipeline.project import command
-from pipeline.training import models
-
-SPLITS = ("valid", "gate", "test")
-CARRIED = ("task", "origin", "precision", "parameters", "deployable", "pretrained")
-"""What the evaluation repeats of the training, so that the comparison needs no model."""
+from pipeline.records.export import ExportRecord
+from pipeline.reports import tables
 
 
-def main(strategy: str, model: Path, data: Path, predictions: Path, out: Path, pictures: Path, timings: Path) -> None:
-    """Read valid, gate and test of each suite below `data` that the strategy can read.
+def main(
+    strategy: str,
+    export: Path,
+    data: Path,
+    features: Path,
+    predictions: Path,
+    out: Path,
+    pictures: Path,
+    timings: Path,
+) -> None:
+    """Read valid, gate and test of each reported suite below `data` that the model in `export` can read.
 
-    Writes the readings from left to right as `SUITE-SPLIT.npz`, their scores, the time they took, and per suite three
-    pictures: right and wrong readings and the worst readings (of valid, on which work is steered), and a sheet of what
-    is confused, calibrated and hard (test).
+    Writes the readings from left to right as `SUITE-SPLIT.npz`, their scores, the wall clock, and for each suite three
+    pictures and the confusion of test.
     """
-    training = read_json(model / "training.json")
-    positional = training["positional"]
-    graph = models.reader(models.load(model / "model.keras"))
-    reported = params.load(Path("params.yaml")).suites_of(training["task"])
-    suites = [suite for suite in training["suites"] if suite in reported and (data / suite).is_dir()]
-    if not suites:
-        raise DataError(f"{data}: none of the suites that {strategy} can read: {', '.join(training['suites'])}")
-    truth = {suite: {split: _pictures(data / suite / f"{split}.npz", training) for split in SPLITS} for suite in suites}
-    said, seconds = {}, {}
-    for suite, splits in truth.items():
-        started = time.perf_counter()
-        said[suite] = {
-            split: models.read(graph, images.images, progress=f"{suite} {split}") for split, images in splits.items()
-        }
-        seconds[suite] = round(time.perf_counter() - started, 3)
-        if not positional:
-            said[suite] = {split: _ordered(read, splits[split]) for split, read in said[suite].items()}
-
-    scores = scoring.evaluation(said, truth, positional)
+    record = ExportRecord.read(export / "export.json")
+    reported = params.load(Path("params.yaml")).suites_of(record.task)
+    suites = inference.suites_to_read(record, reported, data)
+    results, timing = inference.read_suites(export / record.model.file, record, suites, data=data, features=features)
+    evaluation = scores.evaluation(record, results)
     with replacing(predictions) as folder:
-        for suite in suites:
-            for split in SPLITS:
-                said[suite][split].save(folder / f"{suite}-{split}.npz")
+        for suite, splits in results.items():
+            for split, evaluated in splits.items():
+                evaluated.readings.save(folder / f"{suite}-{split}.npz")
     with replacing(pictures) as folder:
-        for suite in suites:
-            galleries.save_evaluation(folder, strategy, suite, said[suite], truth[suite], positional)
-    write_json(out, {"strategy": strategy, **{key: training[key] for key in CARRIED}, **scores})
-    some = truth[suites[0]]["valid"].images
-    clock = {
-        "seconds": round(sum(seconds.values()), 3),
-        "seconds_by_suite": seconds,
-        "ms_per_picture_batch_1": models.milliseconds(graph, some[:1], times=30),
-        "ms_per_picture_batch_256": models.milliseconds(graph, some[:256], times=5),
-    }
-    write_json(timings, clock)
-
-
-def _ordered(read: Readings, pictures: ImageSet) -> Readings:
-    return left_to_right(read, scoring.blank_of(pictures.class_names))
-
-
-def _pictures(path: Path, training: dict) -> ImageSet:
-    """A model of the stand-in says so whatever it reads."""
-    pictures = ImageSet.load(path)
-    return replace(pictures, origin="embedded") if training["origin"] == "embedded" else pictures
+        for suite, splits in results.items():
+            galleries.save_evaluation(folder, strategy, suite, splits)
+            confusion = tables.confusion(record.task, suite, strategy, Confusion.of(splits["test"]))
+            write_text(folder / f"{suite}-confusion.csv", confusion)
+    evaluation.write(out)
+    timing.write(timings)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from pipeline.project import command
 from pipeline.reports import markdown
 
 PICTURES = {
-    "docs/pictures/accuracy-strips.png": "reports/comparison/accuracy-strips.png",
-    "docs/pictures/scenes.png": "reports/evaluation/faster_rcnn/scenes-readings.png",
+    "docs/pictures/accuracy-strips.png": "reports/comparison/strips/accuracy.png",
+    "docs/pictures/scenes.png": "reports/evaluation/scenes/faster_rcnn/scenes-examples.png",
     "docs/pictures/normalization.png": "reports/normalization/cifar10/before_after.png",
     "docs/pictures/whitening.png": "reports/normalization/cifar10/spectrum.png",
     "docs/pictures/augmentation.png": "previews/cifar10/all.png",
@@ -33,7 +33,7 @@ STRIPS = {
 
 def main() -> None:
     """Write the leaderboard into README.md, and the pictures into docs/pictures/."""
-    markdown.put(Path("README.md"), "leaderboard", Path("metrics/leaderboard.md").read_text())
+    markdown.replace_table(Path("README.md"), "leaderboard", Path("metrics/leaderboard.md").read_text())
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:
             temporary.write_bytes(Path(drawn).read_bytes())

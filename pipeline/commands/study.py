@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.files import write_text
 from pipeline.experiments import preflight, results, studies
-from pipeline.plots import figures
+from pipeline.plots import style
 from pipeline.project import command
 
 
@@ -31,7 +31,7 @@ def main(study: str, report: bool = False, jobs: int = 0) -> None:
         raise DataError(f"{study}: none of its {len(found.missing)} runs is finished; run it without --report")
     write_text(study.with_suffix(".csv"), results.table(asked, found))
     write_text(study.with_suffix(".md"), results.markdown(asked, found))
-    figures.save(results.figure(asked, found), study.with_suffix(".png"))
+    style.save(results.figure(asked, found), study.with_suffix(".png"))
     print(results.markdown(asked, found))
 
 

@@ -6,7 +6,7 @@ Computed from the readings that the experiments left, never from figures that we
 import csv
 import io
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from matplotlib.figure import Figure
 from pipeline.core.errors import DataError, RegistryError
 from pipeline.core.images import ImageSet
 from pipeline.core.readings import Readings
-from pipeline.evaluation import scoring
+from pipeline.evaluation import bootstrap
+from pipeline.evaluation.accuracy import rounded
+from pipeline.evaluation.evaluated import Evaluated
 from pipeline.experiments import runs
 from pipeline.experiments.studies import Study, written
-from pipeline.plots.figures import BLUE, INK, MUTED, STYLE
+from pipeline.plots.style import BLUE, INK, MUTED, STYLE
 from pipeline.registry import artifacts
 from pipeline.registry.storage import Storage
+from pipeline.reports.markdown import table as markdown_table
 
 RESAMPLES = 9_999
 DIFFERENCE = ("difference", "ci_low", "ci_high")
@@ -123,19 +126,8 @@ def collect(study: Study) -> Findings:
 
 
 def paired(differences: np.ndarray) -> tuple[float, float, float]:
-    """The mean of differences on the same pictures, float (n,), and its 95 % interval.
-
-    Percentile bootstrap over pictures (Efron and Tibshirani 1993, chapter 13). It says what other pictures would have
-    given with these very models; what other seeds would have given, only repeated runs can say.
-    """
-    mean = float(np.mean(differences))
-    if np.ptp(differences) == 0:
-        return mean, mean, mean
-    # A resample of n pictures is fixed by how often it holds each value, and there are few values.
-    values, counts = np.unique(differences, return_counts=True)
-    draws = np.random.default_rng(SEED).multinomial(len(differences), counts / len(differences), RESAMPLES)
-    low, high = np.quantile(draws @ values / len(differences), [0.025, 0.975])
-    return mean, float(low), float(high)
+    """The mean of differences on the same pictures, float (n,), and its 95 % interval."""
+    return bootstrap.mean_difference(differences, resamples=RESAMPLES, seed=SEED)
 
 
 def _effects(study: Study, strategy: str, suite: str, means: Mapping[tuple[str, ...], np.ndarray]) -> Iterator[Effect]:
@@ -156,7 +148,8 @@ def _correct(
     revision: str, strategy: str, split: str, truths: dict[tuple[str, str], ImageSet]
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Suite, origin, and bool (n,) which pictures a run read whole; `truths` holds what was loaded by its digest."""
-    scored = artifacts.evaluation(strategy)
+    task = runs.document(revision, "params.yaml")["strategies"][strategy]["task"]
+    scored = artifacts.evaluation(task, strategy)
     evaluation = runs.document(revision, scored)
     outs = {
         out["path"]: out["md5"]
@@ -170,11 +163,11 @@ def _correct(
             key = (outs.get(folder, folder), split)
             if key not in truths:
                 truths[key] = ImageSet.load(_copied(storage, f"{folder}/{split}.npz", Path(copies)))
-            said = artifacts.predictions(strategy, suite, split)
+            said = artifacts.predictions(task, strategy, suite, split)
             readings = Readings.load(_copied(storage, said, Path(copies)))
-            correct = scoring.correctness(readings, truths[key])
+            correct = Evaluated.of(readings, truths[key]).correct
             recorded = scores[split]["sequence_accuracy"]
-            if scoring.rounded(float(correct.mean())) != recorded:
+            if rounded(float(correct.mean())) != recorded:
                 raise DataError(
                     f"experiment {revision[:7]}: {said} gives {correct.mean():.6f}, but "
                     f"{scored} says {recorded:.6f}; expected the same"
@@ -225,7 +218,7 @@ def markdown(study: Study, findings: Findings) -> str:
             line += [deviation, spread, str(len(row.accuracies))]
         line += _compared(row.difference) if study.baseline else []
         lines.append(line)
-    page = f"# Study {study.name}\n\n{_said(study, findings)}\n\n{_grid(header, lines)}"
+    page = f"# Study {study.name}\n\n{_said(study, findings)}\n\n{markdown_table(header, lines)}"
     if findings.effects:
         lines = [
             (
@@ -240,7 +233,7 @@ def markdown(study: Study, findings: Findings) -> str:
         header = ["strategy", "suite", "setting", "change", "difference", "95 % interval"]
         page += (
             "\n## Effects\n\nEach level against the baseline's, averaged over the levels of all other settings.\n\n"
-            + _grid(header, lines)
+            + markdown_table(header, lines)
         )
     return page
 
@@ -275,11 +268,6 @@ def _compared(difference: tuple[float, float, float] | None) -> list[str]:
         return ["", ""]
     mean, low, high = (100 * each for each in difference)
     return [f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}"]
-
-
-def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [header, ["---"] * len(header), *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 @matplotlib.rc_context(STYLE)

@@ -1,4 +1,4 @@
-"""Pictures with what was read on them: right and wrong ones side by side, and the surest mistakes."""
+"""Pictures with their readings: correct and incorrect ones side by side, and the most confident errors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,112 +12,105 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from pipeline.core.images import ImageSet
-from pipeline.core.readings import Readings
-from pipeline.evaluation.scoring import blank_of, correctness, found
-from pipeline.plots import figures
-from pipeline.plots.figures import INK, MUTED, STYLE, VERMILLION
+from pipeline.evaluation.detection import true_positives
+from pipeline.evaluation.evaluated import Evaluated
+from pipeline.plots import style
+from pipeline.plots.diagnostics import diagnostics
+from pipeline.plots.style import INK, MUTED, STYLE, VERMILLION
 
-WORST = 24
-"""Readings in a gallery of mistakes."""
+ERRORS = 24
+"""Most pictures in a gallery of errors."""
 EACH = 8
-"""Right readings, and as many wrong ones, on a sheet of readings."""
+"""Correct readings, and as many errors, in a gallery of examples."""
 # Of Okabe and Ito's colours those that stand out on black.
-FOUND, ASTRAY, TRUTH = "#56B4E9", "#E69F00", "#FFFFFF"
+TRUE_POSITIVE, FALSE_POSITIVE, TARGET = "#56B4E9", "#E69F00", "#FFFFFF"
 WIDTH = 9.6
 """Of every gallery, in inches."""
 
 
 def as_text(classes: np.ndarray, class_names: Sequence[str]) -> str:
-    """One row of classes as a person writes it: digits joined, blanks left out, `nothing` where none is left."""
+    """Format one row of classes: digits joined, blanks left out, `nothing` where no digit is left."""
     names = [class_names[index] if index < len(class_names) else f"class {index}" for index in classes]
     names = [name for name in names if name != "blank"]
     return ("" if all(len(name) == 1 for name in names) else " ").join(names) or "nothing"
 
 
-def worst(readings: Readings, pictures: ImageSet, most: int = WORST) -> np.ndarray:
-    """Indices of wrong readings, the most confident first; at most `most` of them."""
-    wrong = np.flatnonzero(~correctness(readings, pictures))
-    return wrong[np.argsort(-readings.confidence[wrong], kind="stable")][:most]
+def confident_errors(evaluated: Evaluated, most: int = ERRORS) -> np.ndarray:
+    """Indices of incorrect readings, the most confident first; at most `most` of them."""
+    wrong = np.flatnonzero(~evaluated.correct)
+    return wrong[np.argsort(-evaluated.readings.confidence[wrong], kind="stable")][:most]
 
 
 @matplotlib.rc_context(STYLE)
-def gallery(
-    readings: Readings, pictures: ImageSet, title: str, most: int = WORST, *, positional: bool = True
-) -> Figure:
-    """The pictures read wrong with the highest confidence, each with what was read, what it was, and how sure.
+def errors(evaluated: Evaluated, title: str, most: int = ERRORS) -> Figure:
+    """Draw the errors with the highest confidence, each with the prediction, the target and the confidence.
 
-    Boxes are drawn where there are any; in a strip whose readings know positions, the slots that differ are underlined.
+    Boxes are drawn where there are any. In a strip whose readings know positions, the slots that differ are underlined.
     """
-    wrong, shown = int((~correctness(readings, pictures)).sum()), worst(readings, pictures, most)
-    columns = {"wide": 4, "large": 6, "small": 8}[_kind(pictures)]
+    wrong, shown = int((~evaluated.correct).sum()), confident_errors(evaluated, most)
+    columns = {"wide": 4, "large": 6, "small": 8}[_kind(evaluated.pictures)]
     rows = max(1, -(-len(shown) // columns))
-    boxes = _boxed(readings, pictures)
-    figure = Figure(figsize=(WIDTH, _height(pictures, rows, columns) + 0.3 + 0.25 * boxes), layout="constrained")
+    boxes = evaluated.has_boxes
+    tall = _height(evaluated.pictures, rows, columns)
+    figure = Figure(figsize=(WIDTH, tall + 0.3 + 0.25 * boxes), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04)
     axes = figure.subplots(rows, columns, squeeze=False)
-    count = f"{wrong:,} of {len(pictures):,} read wrong" + (f", the {len(shown)} surest" if wrong > len(shown) else "")
-    figure.suptitle(f"{title}: {count}", x=0.005, ha="left", weight="bold", size=10)
-    _fill(axes, shown, readings, pictures, positional, _in_one_line(columns))
+    part = f", the {len(shown)} most confident" if wrong > len(shown) else ""
+    figure.suptitle(
+        f"{title}: {wrong:,} errors in {len(evaluated):,} pictures{part}", x=0.005, ha="left", weight="bold", size=10
+    )
+    _fill(axes, shown, evaluated, _lines(columns))
     if not len(shown):
-        axes[0, 0].text(0, 0.5, "No picture was read wrong.", transform=axes[0, 0].transAxes)
+        axes[0, 0].text(0, 0.5, "No errors.", transform=axes[0, 0].transAxes)
     if boxes:
         _legend(figure)
     return figure
 
 
 @matplotlib.rc_context(STYLE)
-def sheet(readings: Readings, pictures: ImageSet, title: str, each: int = EACH, *, positional: bool = True) -> Figure:
-    """Right readings on the left, the first by index, and wrong ones on the right, the surest.
+def examples(evaluated: Evaluated, title: str, each: int = EACH) -> Figure:
+    """Draw the first correct readings on the left, and the most confident errors on the right.
 
-    Each stands with what was read, what it was where that differs, and how sure the model is. Where both have boxes,
-    those of the truth are dashed; those read are solid, with the class at the corner, in another colour where no digit
-    of that class is there.
+    Each has the prediction, the target where that differs, and the confidence. Where there are boxes, those of the
+    targets are dashed; those of the readings are solid, with the class at the corner, in another colour where they are
+    false positives.
     """
-    right = np.flatnonzero(correctness(readings, pictures))[:each]
-    wrong = worst(readings, pictures, each)
-    columns = {"wide": 1, "large": 2, "small": 4}[_kind(pictures)]
+    correct = np.flatnonzero(evaluated.correct)[:each]
+    wrong = confident_errors(evaluated, each)
+    columns = {"wide": 1, "large": 2, "small": 4}[_kind(evaluated.pictures)]
     rows = -(-each // columns)
-    boxes = _boxed(readings, pictures)
-    tall = _height(pictures, rows, 2 * columns)
+    boxes = evaluated.has_boxes
+    tall = _height(evaluated.pictures, rows, 2 * columns)
     figure = Figure(figsize=(WIDTH, tall + 0.55 + 0.25 * boxes), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04)
     figure.suptitle(title, x=0.005, ha="left", weight="bold", size=10)
     halves = figure.subfigures(1, 2, wspace=0.03)
-    heads = (f"right: the first {len(right)}", f"wrong: the surest {len(wrong)}")
-    for half, head, shown in zip(halves, heads, (right, wrong), strict=True):
+    heads = (f"correct: the first {len(correct)}", f"errors: the {len(wrong)} most confident")
+    for half, head, shown in zip(halves, heads, (correct, wrong), strict=True):
         half.suptitle(head if len(shown) else head.partition(":")[0] + ": none", x=0.01, ha="left", size=9, color=MUTED)
         axes = half.subplots(rows, columns, squeeze=False)
-        _fill(axes, shown, readings, pictures, positional, _in_one_line(2 * columns))
+        _fill(axes, shown, evaluated, _lines(2 * columns))
     if boxes:
         _legend(figure)
     return figure
 
 
-def save_evaluation(
-    folder: Path,
-    strategy: str,
-    suite: str,
-    readings: Mapping[str, Readings],
-    pictures: Mapping[str, ImageSet],
-    positional: bool = True,
-) -> None:
-    """Write `SUITE-sheet.png` of test; of valid, on which work is steered, `SUITE-readings.png` and `SUITE-worst.png`.
+def save_evaluation(folder: Path, strategy: str, suite: str, splits: Mapping[str, Evaluated]) -> None:
+    """Write `SUITE-diagnostics.png` of test, and of valid `SUITE-examples.png` and `SUITE-errors.png`.
+
+    Single errors are shown of valid only: work is steered by what they show, and test is only reported.
 
     Args:
         folder: where the three go.
-        strategy: who read.
-        suite: what was read.
-        readings: by split, from left to right.
-        pictures: by split.
-        positional: whether slot i of a reading stands for slot i of the truth.
+        strategy: named in the titles.
+        suite: named in the titles and the files.
+        splits: `valid` and `test`.
     """
-    note = " (embedded stand-in)" if pictures["valid"].origin == "embedded" else ""
+    note = " (embedded stand-in)" if splits["valid"].pictures.origin == "embedded" else ""
     title = f"{strategy} on {suite}, {{}}{note}".format
-    summary = figures.sheet(readings["test"], pictures["test"], title("test"), positional)
-    figures.save(summary, folder / f"{suite}-sheet.png")
-    for kind, draw in (("readings", sheet), ("worst", gallery)):
-        drawn = draw(readings["valid"], pictures["valid"], title("valid"), positional=positional)
-        figures.save(drawn, folder / f"{suite}-{kind}.png")
+    style.save(diagnostics(splits["test"], title("test")), folder / f"{suite}-diagnostics.png")
+    style.save(examples(splits["valid"], title("valid")), folder / f"{suite}-examples.png")
+    style.save(errors(splits["valid"], title("valid")), folder / f"{suite}-errors.png")
 
 
 def _kind(pictures: ImageSet) -> str:
@@ -126,56 +119,53 @@ def _kind(pictures: ImageSet) -> str:
 
 
 def _height(pictures: ImageSet, rows: int, columns: int) -> float:
-    """Inches that so many rows of pictures need, with their lines of text."""
+    """Inches for so many rows of pictures with their lines of text."""
     height, width = pictures.shape[:2]
-    return rows * (WIDTH / columns * 0.94 * height / width + (0.26 if _in_one_line(columns) else 0.42))
+    return rows * (WIDTH / columns * 0.94 * height / width + 0.12 + 0.14 * _lines(columns))
 
 
-def _in_one_line(columns: int) -> bool:
-    """Whether what was read and what it was fit beside each other above a picture of so many across."""
-    return WIDTH / columns > 2
+def _lines(columns: int) -> int:
+    """Lines of a caption above a picture, with so many pictures in a row."""
+    return 1 if WIDTH / columns > 3 else 2 if WIDTH / columns > 2 else 3
 
 
-def _boxed(readings: Readings, pictures: ImageSet) -> bool:
-    return readings.boxes is not None and pictures.boxes is not None
-
-
-def _fill(
-    axes: np.ndarray, shown: np.ndarray, readings: Readings, pictures: ImageSet, positional: bool, in_one_line: bool
-) -> None:
+def _fill(axes: np.ndarray, shown: np.ndarray, evaluated: Evaluated, lines: int) -> None:
     for axis in axes.ravel():
         axis.set_axis_off()
         # Ticks take part in the layout even where no axis is drawn, and most of its time.
         axis.set(xticks=[], yticks=[])
-    boxes = _boxed(readings, pictures)
-    hits = found(readings.take(shown), pictures.take(shown)) if boxes else [None] * len(shown)
+    readings, pictures, boxes = evaluated.readings, evaluated.pictures, evaluated.has_boxes
+    hits = true_positives(readings.take(shown), pictures.take(shown)) if boxes else [None] * len(shown)
     for axis, index, hit in zip(axes.ravel(), shown, hits, strict=False):
         axis.imshow(pictures.images[index], cmap="gray", vmin=0, vmax=255)
         if boxes:
-            _draw_boxes(axis, readings, pictures, index, hit)
-        elif positional:
+            _draw_boxes(axis, evaluated, index, hit)
+        elif evaluated.positional:
             _underline(axis, readings.classes[index], pictures.labels[index], *pictures.shape[:2])
-        said, was = (as_text(rows[index], pictures.class_names) for rows in (readings.classes, pictures.labels))
-        rest = ", ".join([*([f"was {was}"] if said != was else []), f"{readings.confidence[index]:.2f}"])
-        axis.set_title(
-            f"read {said},{' ' if in_one_line else chr(10)}{rest}",
-            size=7.5 if in_one_line else 6.8,
-            weight="normal",
-            pad=3,
-        )
+        axis.set_title(_caption(evaluated, index, lines), size=7.5 if lines < 3 else 6.8, weight="normal", pad=3)
 
 
-def _draw_boxes(axis: Axes, readings: Readings, pictures: ImageSet, index: int, hit: np.ndarray) -> None:
-    blank = blank_of(pictures.class_names)
+def _caption(evaluated: Evaluated, index: int, lines: int) -> str:
+    names = evaluated.pictures.class_names
+    predicted = as_text(evaluated.readings.classes[index], names)
+    target = as_text(evaluated.pictures.labels[index], names)
+    parts = [f"predicted {predicted}", *([f"target {target}"] if predicted != target else [])]
+    confidence = f"confidence {evaluated.readings.confidence[index]:.2f}"
+    between, before = {1: (", ", ", "), 2: (", ", "\n"), 3: ("\n", "\n")}[lines]
+    return between.join(parts) + before + confidence
+
+
+def _draw_boxes(axis: Axes, evaluated: Evaluated, index: int, hit: np.ndarray) -> None:
+    readings, pictures, blank = evaluated.readings, evaluated.pictures, evaluated.blank
     height, width = pictures.shape[:2]
     for box in pictures.boxes[index][pictures.labels[index] != blank]:
-        axis.add_patch(_rectangle(box, edgecolor=TRUTH, ls=(0, (2, 2)), lw=0.8, alpha=0.85))
-    for box, name, right in zip(readings.boxes[index], readings.classes[index], hit, strict=True):
+        axis.add_patch(_rectangle(box, edgecolor=TARGET, ls=(0, (2, 2)), lw=0.8, alpha=0.85))
+    for box, name, is_hit in zip(readings.boxes[index], readings.classes[index], hit, strict=True):
         if name == blank:
             continue
-        colour = FOUND if right else ASTRAY
+        colour = TRUE_POSITIVE if is_hit else FALSE_POSITIVE
         axis.add_patch(_rectangle(box, edgecolor=colour, lw=1.1))
-        # Inside the picture, whatever the box: a label over the edge would stand in the next picture's text.
+        # Inside the picture, whatever the box: a label over the edge would overlap the next picture's text.
         x, y = np.clip(box[:2], 0, (width - 5, height - 5))
         label = axis.text(x, y - 0.5, pictures.class_names[name], color=colour, size=6.5, weight="bold", va="bottom")
         label.set(path_effects=[patheffects.withStroke(linewidth=1.6, foreground="black")])
@@ -185,18 +175,18 @@ def _draw_boxes(axis: Axes, readings: Readings, pictures: ImageSet, index: int, 
 
 
 def _rectangle(box: np.ndarray, **look: object) -> Rectangle:
-    # Half-open pixels: the middle of pixel 0 is at 0.
+    # Half-open pixels: the centre of pixel 0 is at 0.
     x0, y0, x1, y1 = (float(side) - 0.5 for side in box)
     return Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **look)
 
 
-def _underline(axis: Axes, read: np.ndarray, was: np.ndarray, height: int, width: int) -> None:
-    slots = len(was)
-    if slots == 1 or len(read) != slots or width != slots * height:
+def _underline(axis: Axes, predicted: np.ndarray, target: np.ndarray, height: int, width: int) -> None:
+    slots = len(target)
+    if slots == 1 or len(predicted) != slots or width != slots * height:
         return
-    for slot in np.flatnonzero(read != was):
+    for slot in np.flatnonzero(predicted != target):
         line = Line2D([slot * height + 2, (slot + 1) * height - 3], [height + 1] * 2, color=VERMILLION, lw=2)
-        # Below the picture, in the space there is: pictures keep their size whether underlined or not.
+        # Below the picture, in free space: pictures keep their size whether underlined or not.
         line.set(clip_on=False, in_layout=False)
         axis.add_line(line)
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
@@ -204,8 +194,8 @@ def _underline(axis: Axes, read: np.ndarray, was: np.ndarray, height: int, width
 
 def _legend(figure: Figure) -> None:
     handles = [
-        Line2D([], [], color=FOUND, lw=1.6, label="read, and there"),
-        Line2D([], [], color=ASTRAY, lw=1.6, label="read, and not there"),
-        Line2D([], [], color=INK, lw=1, ls=(0, (2, 2)), label="the truth (white)"),
+        Line2D([], [], color=TRUE_POSITIVE, lw=1.6, label="true positive"),
+        Line2D([], [], color=FALSE_POSITIVE, lw=1.6, label="false positive"),
+        Line2D([], [], color=INK, lw=1, ls=(0, (2, 2)), label="target (white)"),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=7.5)

@@ -1,10 +1,26 @@
-"""What `compare` says of a task's strategies."""
+"""What `compare` records about the strategies of a task."""
 
 from collections.abc import Mapping
 
 from pipeline.records.base import Record
-from pipeline.records.evaluation import Coverage
+from pipeline.records.evaluation import Coverage, SplitScores
 from pipeline.records.training import Task
+
+
+class Score(SplitScores):
+    """One row of the leaderboard: the scores of a strategy on one split of one suite.
+
+    Attributes:
+        strategy, suite, split: which model read which pictures.
+        parameters, deployable, pretrained: of the model.
+    """
+
+    strategy: str
+    suite: str
+    split: str
+    parameters: int
+    deployable: bool
+    pretrained: str
 
 
 class Standing(Record):
@@ -13,7 +29,7 @@ class Standing(Record):
     Attributes:
         strategy: its name.
         valid_sequence_accuracy: the mean over the task's suites on valid; a suite that it cannot read counts as 0.
-        suites: the parts of that mean.
+        suites: the terms of that mean, by suite.
         cannot_read: the suites that counted as 0.
         origin, parameters, deployable: of the model.
     """
@@ -43,3 +59,8 @@ class Candidate(Record):
     coverage: Coverage | None
     runner_up: str | None
     others: tuple[Standing, ...]
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """Every strategy of the task: the candidate, if there is one, then the others, best first."""
+        return self.others if self.best is None else (self.best, *self.others)

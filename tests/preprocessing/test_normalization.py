@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 from pipeline.config.types import MODE_NAMES
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.images import ImageSet
-from pipeline.plots import figures, spectra
+from pipeline.plots import spectra, style
 from pipeline.preprocessing import normalization
 from pipeline.preprocessing.normalization import Statistics
 
@@ -342,7 +342,7 @@ def test_the_spectrum_is_drawn_with_its_condition_number_and_always_the_same(fit
     assert before.max() / before.min() > 100
     np.testing.assert_allclose(after, 1, atol=0.05)
     for name in ("one.png", "two.png"):
-        figures.save(spectra.spectrum(statistics), tmp_path / name)
+        style.save(spectra.spectrum(statistics), tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 

@@ -1,0 +1,179 @@
+"""The tables of the metrics folder: the leaderboard, timings, training curves, confusions, and the summary."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.core.errors import DataError
+from pipeline.evaluation.confusion import Confusion
+from pipeline.records.comparison import Candidate, Score
+from pipeline.records.timing import EvaluationTiming, TrainingTiming
+from pipeline.records.training import TrainingRecord
+from pipeline.reports import markdown
+
+COLUMNS = (
+    "strategy",
+    "suite",
+    "split",
+    "origin",
+    "n",
+    "digit_accuracy",
+    "slot_accuracy",
+    "sequence_accuracy",
+    "ci_low",
+    "ci_high",
+    "accuracy_power_n",
+    "count_accuracy",
+    "map50",
+    "coverage_995",
+    "accuracy_at_coverage",
+    "ece",
+    "parameters",
+    "deployable",
+    "pretrained",
+)
+"""Of the leaderboard as CSV."""
+HEADINGS = (
+    "suite",
+    "strategy",
+    "sequence accuracy",
+    "95 % interval",
+    "digit accuracy",
+    "accuracy^n",
+    "count accuracy",
+    "mAP@0.5",
+    "coverage at 99.5 %",
+    "ECE",
+    "parameters",
+)
+"""Of the leaderboard in Markdown."""
+TIMINGS = ("strategy", "train_seconds", "evaluate_seconds", "ms_per_picture_batch_1", "ms_per_picture_batch_256")
+CURVES = ("loss", "exact_match", "val_loss", "val_exact_match")
+CONFUSION = ("task", "suite", "strategy", "actual", "predicted", "count")
+
+
+def leaderboard(rows: Sequence[Score]) -> str:
+    """Render rows as CSV under `COLUMNS`: floats with four decimals, an empty cell where there is no value."""
+    return csv_text(COLUMNS, [[_cell(getattr(row, column)) for column in COLUMNS] for row in rows])
+
+
+def merged(tables: Iterable[Path]) -> str:
+    """Join CSV files with equal headers into one.
+
+    Raises:
+        DataError: a file is missing, or its header differs from that of the first.
+    """
+    header, body = "", []
+    for path in tables:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; run `make repro` to make it")
+        first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if first != (header or first):
+            raise DataError(f"{path}: expected the header {header.strip()}, found {first.strip()}")
+        header, body = first, [*body, *lines]
+    return header + "".join(body)
+
+
+def leaderboard_markdown(rows: Sequence[Score]) -> str:
+    """Render the rows of test as a Markdown table: shares in per cent, the suite in its first row only."""
+    tests = [row for row in rows if row.split == "test"]
+    return markdown.table(
+        HEADINGS,
+        [
+            (
+                "" if above and above.suite == row.suite else row.suite,
+                row.strategy + (" (stand-in)" if row.origin == "embedded" else ""),
+                percent(row.sequence_accuracy),
+                f"{percent(row.ci_low)} to {percent(row.ci_high)}",
+                percent(row.digit_accuracy),
+                percent(row.accuracy_power_n),
+                percent(row.count_accuracy),
+                percent(row.map50),
+                percent(row.coverage_995),
+                _cell(row.ece),
+                f"{row.parameters:,}",
+            )
+            for above, row in zip([None, *tests], tests, strict=False)
+        ],
+    )
+
+
+def summary(candidates: Iterable[Candidate], rows: Sequence[Score]) -> dict[str, float]:
+    """By task, the mean sequence accuracy of its candidate on test over the task's suites, with four decimals.
+
+    A suite that the candidate cannot read counts as 0, as in the choice of the candidate. A task without a candidate is
+    left out.
+    """
+    means = {}
+    for candidate in candidates:
+        if candidate.best is None:
+            continue
+        best, suites = candidate.best.strategy, candidate.best.suites
+        tests = [
+            row.sequence_accuracy
+            for row in rows
+            if row.strategy == best and row.split == "test" and row.suite in suites
+        ]
+        means[candidate.task] = round(sum(tests) / len(suites), 4)
+    return means
+
+
+def timings(folder: Path, strategies: Sequence[str]) -> str:
+    """Render the wall clock of `train-NAME.json` and `evaluate-NAME.json` as CSV; a missing file leaves empty cells."""
+    rows = []
+    for strategy in strategies:
+        trained, evaluated = Path(folder) / f"train-{strategy}.json", Path(folder) / f"evaluate-{strategy}.json"
+        train = TrainingTiming.read(trained) if trained.is_file() else None
+        evaluate = EvaluationTiming.read(evaluated) if evaluated.is_file() else None
+        rows.append(
+            [
+                strategy,
+                _cell(train and train.seconds, 1),
+                _cell(evaluate and evaluate.seconds, 1),
+                _cell(evaluate and evaluate.ms_per_picture_batch_1, 3),
+                _cell(evaluate and evaluate.ms_per_picture_batch_256, 3),
+            ]
+        )
+    return csv_text(TIMINGS, rows)
+
+
+def curves(trainings: Iterable[TrainingRecord]) -> str:
+    """Render the metrics of every epoch as CSV: strategy, task, epoch from 1 on, and `CURVES` with six decimals."""
+    rows = [
+        [training.strategy, training.task, str(epoch), *(_cell(values.get(name), 6) for name in CURVES)]
+        for training in trainings
+        for epoch, values in enumerate(training.history, 1)
+    ]
+    return csv_text(("strategy", "task", "epoch", *CURVES), rows)
+
+
+def confusion(task: str, suite: str, strategy: str, counted: Confusion) -> str:
+    """Render the cells of a confusion matrix that are not 0 as CSV under `CONFUSION`."""
+    rows = [
+        [task, suite, strategy, actual, predicted, str(count)]
+        for actual, row in zip(counted.names, counted.counts.tolist(), strict=True)
+        for predicted, count in zip(counted.names, row, strict=True)
+        if count
+    ]
+    return csv_text(CONFUSION, rows)
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Render a table as CSV with Unix line ends."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def percent(share: float | None, decimals: int = 2, missing: str = "") -> str:
+    """A share as a percentage without its sign; `missing` where there is none."""
+    return missing if share is None else f"{100 * share:.{decimals}f}"
+
+
+def _cell(value: object, decimals: int = 4) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

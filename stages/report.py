@@ -1,0 +1,61 @@
+"""Merge what was recorded about every task into the tables of metrics/ and one page."""
+
+from pathlib import Path
+
+from pipeline.config import params
+from pipeline.config.sections import TASKS
+from pipeline.core.files import replacing, write_json, write_text
+from pipeline.plots import curves as charts
+from pipeline.plots import style
+from pipeline.project import command
+from pipeline.reports import report as page
+from pipeline.reports import tables
+from pipeline.reports.overview import Overview
+
+
+def main(
+    leaderboards: Path,
+    candidates: Path,
+    evaluation: Path,
+    training: Path,
+    timings: Path,
+    validation: Path,
+    sheets: Path,
+    comparison: Path,
+    leaderboard: Path,
+    summary: Path,
+    timings_table: Path,
+    curves: Path,
+    confusion: Path,
+    pictures: Path,
+    report: Path,
+) -> None:
+    """Read the folders `leaderboards` to `comparison`, and write the files `leaderboard` to `report`.
+
+    Strategies and suites that are not in params.yaml are left out. `leaderboard` is CSV; the same name with `.md` has
+    the rows of test in Markdown. `pictures` is a folder for the training curves.
+    """
+    settings = params.load(Path("params.yaml"))
+    task_of = {name: strategy.task for name, strategy in settings.strategies.items()}
+    suites_of = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
+    overview = Overview.load(task_of, suites_of, evaluation=evaluation, training=training, candidates=candidates)
+
+    write_text(leaderboard, tables.merged(leaderboards / f"{task}.csv" for task in suites_of))
+    write_text(leaderboard.with_suffix(".md"), tables.leaderboard_markdown(overview.rows))
+    write_json(summary, tables.summary(overview.candidates.values(), overview.rows))
+    write_text(timings_table, tables.timings(timings, list(task_of)))
+    write_text(curves, tables.curves(overview.trainings.values()))
+    counted = (sheets / task / name / f"{suite}-confusion.csv" for task, name, suite in overview.candidate_suites())
+    write_text(confusion, tables.merged(counted))
+    with replacing(pictures) as folder:
+        folder.mkdir()
+        title = "Training (embedded stand-in)" if overview.stand_in else "Training"
+        histories = {name: training.history for name, training in overview.trainings.items()}
+        style.save(charts.curves(histories, title), folder / "curves.png")
+    folders = page.Folders(validation, comparison, sheets, curves=pictures)
+    run = {"seed": settings.seed, "budget": settings.budget}
+    write_text(report, page.report(overview, run, folders))
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -34,6 +34,15 @@ def check(params: "Params", path: Path) -> None:
     """
     if not path.with_name("pipeline").is_dir():
         raise ConfigurationError(f"{path}: no folder pipeline/ beside it; run from the project's top folder")
+    _check_suites(params, path)
+    _check_computed(params, path)
+    for name, strategy in params.strategies.items():
+        _check_strategy(params, name, strategy, path)
+    for task in params.package:
+        _check_package(params, task, path)
+
+
+def _check_suites(params: "Params", path: Path) -> None:
     for name, suite in params.suites.items():
         _inside_project(suite.source, f"{path}: suites.{name}.from")
         if isinstance(suite, SplitSuite):
@@ -45,34 +54,38 @@ def check(params: "Params", path: Path) -> None:
         _check_reported(params, task, names, f"{path}: reported.{task}")
     for name, wanted in params.previews.suites.items():
         _check_data_set(params, wanted, f"{path}: previews.suites.{name}")
+
+
+def _check_computed(params: "Params", path: Path) -> None:
+    """What is computed before training: features and proposals."""
     for name in params.features:
         if name not in params.strategies:
             raise ConfigurationError(
                 f"{path}: features.{name}: no strategy of this name{nearest(name, list(params.strategies))}; "
                 f"there are {', '.join(params.strategies)}"
             )
-    for suite_name in params.proposals:
-        scenes = [key for key, suite in params.suites.items() if isinstance(suite, SceneSuite)]
-        if suite_name not in scenes:
+    scenes = [key for key, suite in params.suites.items() if isinstance(suite, SceneSuite)]
+    for name in params.proposals:
+        if name not in scenes:
             raise ConfigurationError(
-                f"{path}: proposals: no suite of scenes {suite_name!r}{nearest(suite_name, scenes)}; "
+                f"{path}: proposals: no suite of scenes {name!r}{nearest(name, scenes)}; "
                 f"there are {', '.join(scenes) or 'none'}"
             )
-    for name, strategy in params.strategies.items():
-        where = f"{path}: strategies.{name}"
-        _check_data_set(params, strategy.train_on, f"{where}.train_on")
-        _inside_project(strategy.code, f"{where}.code")
-        if not (path.parent / strategy.code).exists():
-            raise ConfigurationError(f"{where}.code: no file or folder {strategy.code!r}, expected one below pipeline/")
-        if not params.suites_of(strategy.task):
-            raise ConfigurationError(
-                f"{path}: reported.{strategy.task}: no suite; expected at least one to score {name} on"
-            )
-        _check_features(params, name, strategy, where)
-        _check_pictures(params, strategy, where)
-        _check_batch(params, strategy, where)
-    for task in params.package:
-        _check_package(params, task, path)
+
+
+def _check_strategy(params: "Params", name: str, strategy: Strategy, path: Path) -> None:
+    where = f"{path}: strategies.{name}"
+    _check_data_set(params, strategy.train_on, f"{where}.train_on")
+    _inside_project(strategy.code, f"{where}.code")
+    if not (path.parent / strategy.code).exists():
+        raise ConfigurationError(f"{where}.code: no file or folder {strategy.code!r}, expected one below pipeline/")
+    if not params.suites_of(strategy.task):
+        raise ConfigurationError(
+            f"{path}: reported.{strategy.task}: no suite; expected at least one to score {name} on"
+        )
+    _check_features(params, name, strategy, path)
+    _check_pictures(params, strategy, where)
+    _check_batch(params, strategy, where)
 
 
 def _check_split_suite(params: "Params", suite: SplitSuite, where: str) -> None:
@@ -119,33 +132,28 @@ def _check_reported(params: "Params", task: str, names: list[str], where: str) -
             )
 
 
-def _check_features(params: "Params", name: str, strategy: Strategy, where: str) -> None:
-    data = f"data/{strategy.train_on}"
+def _check_features(params: "Params", name: str, strategy: Strategy, path: Path) -> None:
+    takes_regions = not signatures.constant(name, "DEPLOYABLE", True)
     frozen = dict(params.features).get(name)
-    expected = f"{FEATURES_FOLDER}/{name}" if frozen else data
-    takes_proposals = not signatures.constant(name, "DEPLOYABLE", True)
-    if takes_proposals:
-        expected = PROPOSALS_FOLDER
+    if takes_regions:
+        expected, reason = PROPOSALS_FOLDER, "since its model takes regions"
+    elif frozen:
+        expected, reason = f"{FEATURES_FOLDER}/{name}", f"since there is an entry features.{name}"
+    else:
+        expected, reason = f"data/{strategy.train_on}", f"since there is no entry features.{name}"
     if strategy.features != expected:
         raise ConfigurationError(
-            f"{where}.features: expected {expected!r}, "
-            + (
-                "what `propose` computes, since its model takes regions"
-                if takes_proposals
-                else f"since there is {'an' if frozen else 'no'} entry features.{name}"
-            )
-            + f", found {strategy.features!r}"
+            f"{path}: strategies.{name}.features: expected {expected!r}, {reason}, found {strategy.features!r}"
         )
     if frozen and frozen.source != strategy.train_on:
         raise ConfigurationError(
-            f"{where.partition(': ')[0]}: features.{name}.from: expected {strategy.train_on!r}, what the strategy "
-            f"trains on, found {frozen.source!r}"
+            f"{path}: features.{name}.from: expected {strategy.train_on!r}, what the strategy trains on, "
+            f"found {frozen.source!r}"
         )
-    if takes_proposals:
-        for suite in {PurePosixPath(strategy.train_on).name, *params.suites_of(strategy.task)} - {*params.proposals}:
-            raise ConfigurationError(
-                f"{where.partition(': ')[0]}: proposals: {suite!r} is missing; expected every suite that {name} reads"
-            )
+    suites = [PurePosixPath(strategy.train_on).name, *params.suites_of(strategy.task)] if takes_regions else []
+    for suite in suites:
+        if suite not in params.proposals:
+            raise ConfigurationError(f"{path}: proposals: expected every suite that {name} reads, {suite!r} is missing")
 
 
 def _check_pictures(params: "Params", strategy: Strategy, where: str) -> None:

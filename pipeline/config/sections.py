@@ -57,7 +57,7 @@ class Compose(Section):
 
 
 class Suite(Section):
-    """What every suite says: where its pictures come from."""
+    """What every suite has: the source of its pictures."""
 
     source: str = Field(alias="from")
 

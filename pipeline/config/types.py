@@ -64,7 +64,7 @@ class Recipe(Section):
 
 
 class NormalizationSwitches(Section):
-    """The switches of normalization, all off by default; `pipeline.preprocessing.normalization` says what each does."""
+    """The switches of normalization, all off by default; see `pipeline.preprocessing.normalization`."""
 
     samplewise_center: Switch = False
     samplewise_std_normalization: Switch = False

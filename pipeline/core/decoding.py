@@ -1,6 +1,6 @@
-"""Pictures as files: PNG and JPEG bytes from anywhere, decoded into what a model reads, or refused in one line.
+"""Picture files: PNG and JPEG bytes from anywhere are decoded into what a model reads, or rejected in one line.
 
-Nothing here changes a picture's size or polarity: models trained on MNIST read light ink on a dark ground.
+Nothing here changes the size or the polarity of a picture: models trained on MNIST read light ink on a dark background.
 """
 
 import io
@@ -17,11 +17,11 @@ Shape = tuple[int, int, int]
 """Height, width and channels."""
 FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 16_000_000
-"""A picture that declares more is refused before anything is decoded."""
+"""A picture that declares more is rejected before anything is decoded."""
 _ORIENTATION = 0x0112
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANCILLARY = (b"tRNS", b"eXIf")
-"""Of a PNG's chunks without which there would be a picture, too, those that are read."""
+"""The ancillary chunks of a PNG that are read; a decoder needs none of them."""
 _OTHERS = {
     b"GIF8": "GIF",
     b"II*\0": "TIFF",
@@ -37,7 +37,7 @@ _OTHERS = {
 
 
 class PictureError(DataError):
-    """Bytes that cannot be read as a picture.
+    """Bytes that cannot be decoded as a picture.
 
     Attributes:
         code: `empty`, `not_a_picture`, `damaged`, `unsupported_format`, `too_many_pixels` or `wrong_size`.
@@ -53,10 +53,10 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: uint8 (H, W, C).
-        notes: what was done to it on the way, in order: `exif_orientation` (turned as its EXIF entry says),
-            `sixteen_bit` (the high byte of each grey value kept; Pillow itself does so for colours), `alpha_on_black`,
-            `grey` (to luma, ITU-R 601), `rgb` (from grey, palette or CMYK), `turned` (a standing strip laid down).
+        pixels: uint8 (height, width, channels).
+        notes: how it was converted, in order: `exif_orientation` (turned as its EXIF entry says), `sixteen_bit` (the
+            high byte of each grey value kept; Pillow itself does so for colours), `alpha_on_black`, `grey` (to luma,
+            ITU-R 601), `rgb` (from grey, palette or CMYK), `turned` (an upright strip turned to landscape).
     """
 
     pixels: np.ndarray
@@ -64,26 +64,26 @@ class Picture:
 
 
 def decode(data: bytes, shape: Shape) -> Picture:
-    """Decode a PNG or JPEG of one size; see `decode_fitting`."""
-    return decode_fitting(data, {"": shape})[1]
+    """Decode a PNG or JPEG of one size; see `decode_for`."""
+    return decode_for(data, {"": shape})[1]
 
 
-def decode_fitting(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Picture]:
-    """Decode a PNG or JPEG, told by its content alone, into the first of several shapes that its size fits.
+def decode_for(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Picture]:
+    """Decode a PNG or JPEG, recognised by its content alone, for the first of several shapes that its size fits.
 
-    Colour profiles, gamma and texts are ignored; of an animated PNG the first frame is read. A PNG's EXIF orientation
-    is what its eXIf chunk says.
+    Colour profiles, gamma and texts are ignored; of an animated PNG the first frame is read. The EXIF orientation of a
+    PNG is that of its eXIf chunk.
 
     Args:
         data: the file's bytes.
-        shapes: height, width and channels (1 or 3) that are wanted, by a name; a strip may stand.
+        shapes: height, width and channels (1 or 3) that are wanted, by a name; a strip may be upright.
 
     Returns:
         The name of the shape, and the picture.
 
     Raises:
-        PictureError: the bytes are no picture, a damaged one, of another format, or of another size. Sizes are judged
-            by the header: a picture that will be refused is never decoded.
+        PictureError: the bytes are not a picture, damaged, of another format, or of another size. The header gives the
+            size: a picture that will be rejected is never decoded.
     """
     if not data:
         raise PictureError("empty", "no bytes found, expected a PNG or JPEG picture")
@@ -98,20 +98,18 @@ def decode_fitting(data: bytes, shapes: Mapping[str, Shape]) -> tuple[str, Pictu
     except Exception:
         raise _damaged() from None
     with image:
-        name = _fitting(image.size, shapes)
+        name = _matching(image.size, shapes)
         try:
             pixels, notes = convert(image, channels=shapes[name][2])
-        except (
-            Exception
-        ):  # Pillow's decoders raise whatever their parsing trips over: OSError, SyntaxError, struct.error, …
+        except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error and others.
             raise _damaged() from None
-    laid = to_landscape(pixels[None])[0]
-    if laid.shape != pixels.shape:
+    landscape = to_landscape(pixels[None])[0]
+    if landscape.shape != pixels.shape:
         notes.append("turned")
-    return name, Picture(laid, tuple(notes))
+    return name, Picture(landscape, tuple(notes))
 
 
-def _fitting(size: tuple[int, int], shapes: Mapping[str, Shape]) -> str:
+def _matching(size: tuple[int, int], shapes: Mapping[str, Shape]) -> str:
     width, height = size
     wanted = "; ".join(_named(shape) for shape in shapes.values())
     if width * height > MAX_PIXELS:
@@ -120,13 +118,13 @@ def _fitting(size: tuple[int, int], shapes: Mapping[str, Shape]) -> str:
         )
     if min(width, height) < 2:
         raise PictureError("not_a_picture", f"a picture of {width}×{height} pixels found, expected {wanted}")
-    # Lying or standing: an EXIF orientation or a standing strip may still be turned, and both keep this set.
-    fitting = [name for name, shape in shapes.items() if {width, height} == {shape[0], shape[1]}]
-    if not fitting:
+    # Landscape or upright: an EXIF orientation or an upright strip may still be turned, and both keep this set.
+    matching = [name for name, shape in shapes.items() if {width, height} == {shape[0], shape[1]}]
+    if not matching:
         raise PictureError(
             "wrong_size", f"a picture of {width}×{height} pixels found, expected {wanted}; it is not resized"
         )
-    return fitting[0]
+    return matching[0]
 
 
 def _named(shape: Shape) -> str:
@@ -135,10 +133,10 @@ def _named(shape: Shape) -> str:
 
 
 def convert(image: Image.Image, channels: int) -> tuple[np.ndarray, list[str]]:
-    """Bring an opened picture of any mode to uint8 (H, W, channels), the same way for serving and for folders.
+    """Convert an opened picture of any mode to uint8 (height, width, channels), for serving and for folders alike.
 
-    EXIF orientation is applied, transparency is laid on black, of 16 bits the high byte is kept, colour becomes luma
-    (ITU-R 601) where one channel is wanted. Whatever Pillow's decoder raises passes through.
+    EXIF orientation is applied, transparency is composited on black, of 16 bits the high byte is kept, colour becomes
+    luma (ITU-R 601) where one channel is wanted. Exceptions of Pillow's decoders pass through.
 
     Returns:
         The pixels, and a note for each conversion that was made.
@@ -168,7 +166,7 @@ def convert(image: Image.Image, channels: int) -> tuple[np.ndarray, list[str]]:
 def _without_ballast(data: bytes) -> bytes:
     """A PNG without the chunks that are ignored, which Pillow would inflate: 64 MiB of texts fit into 60 KB.
 
-    What is no PNG comes back as it is, and so does the rest of one from where it breaks off.
+    Other bytes come back as they are, and so does the rest of a damaged PNG.
     """
     if not data.startswith(_PNG):
         return data
@@ -192,10 +190,10 @@ def _unidentified(data: bytes) -> PictureError:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return PictureError("unsupported_format", "WebP found, expected PNG or JPEG")
     if data[4:8] == b"ftyp":
-        return PictureError("unsupported_format", "AVIF, HEIC or a film found, expected PNG or JPEG")
+        return PictureError("unsupported_format", "AVIF, HEIC or a video found, expected PNG or JPEG")
     if data.startswith((b"\x89PNG", b"\xff\xd8")):
         return _damaged()
-    return PictureError("not_a_picture", "the bytes are no picture, expected PNG or JPEG")
+    return PictureError("not_a_picture", "not a picture, expected PNG or JPEG")
 
 
 def _damaged() -> PictureError:

@@ -9,7 +9,7 @@ class PipelineError(Exception):
 
 
 class ConfigurationError(PipelineError):
-    """params.yaml, a command's arguments or the environment say something that cannot be done."""
+    """params.yaml, a command's arguments or the environment say something that is not possible."""
 
     exit_code = 2
     kind = "configuration"

@@ -1,4 +1,4 @@
-"""Writing so that a killed process leaves nothing that looks finished."""
+"""Atomic writes: a killed process leaves no file that looks complete."""
 
 import contextlib
 import hashlib
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

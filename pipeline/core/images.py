@@ -145,10 +145,10 @@ class ImageSet:
 
 
 def to_landscape(images: np.ndarray) -> np.ndarray:
-    """Turn strips that stand, (n, 140, 28, C) or (140, 28), a quarter turn counter-clockwise; leave others alone.
+    """Turn upright strips, (n, 140, 28, C) or (140, 28), a quarter turn counter-clockwise; leave others alone.
 
-    What was the top of a standing strip becomes its left end, so the slots keep their order. The one place where the
-    orientation is decided: every reader of pictures passes through here.
+    The top of an upright strip becomes its left end, so the slots keep their order. Every reader of pictures calls
+    this: orientation is decided nowhere else.
     """
     height, width = STRIP_SHAPE[:2]
     if images.ndim == 2 and images.shape == (width, height):

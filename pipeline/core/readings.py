@@ -1,4 +1,4 @@
-"""What a model says of pictures. Imports NumPy alone: serving, evaluation and export share it."""
+"""Readings: the outputs of a model for n pictures. Importing this imports NumPy only."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,11 +67,11 @@ class Readings:
 def left_to_right(readings: Readings, blank: int | None) -> Readings:
     """The same readings with their digits sorted by the centres of their boxes, blanks last; as they are without boxes.
 
-    The one place where a reading that knows boxes and no positions gets its order: whoever compares sequences, draws
-    them or writes them down asks here first. Digits with equal centres keep the order they had.
+    Anything that compares, draws or writes sequences of a model without positions calls this first: order is decided
+    nowhere else. Digits with equal centres keep their order.
 
     Args:
-        readings: of n pictures, whose slots stand in any order.
+        readings: of n pictures, with slots in any order.
         blank: the class that is no digit, or None where every class counts.
     """
     if readings.boxes is None:

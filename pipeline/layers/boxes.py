@@ -31,7 +31,7 @@ def areas(boxes: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def encode(boxes: keras.KerasTensor, references: keras.KerasTensor) -> keras.KerasTensor:
-    """What turns references into boxes (Girshick et al. 2014, appendix C), both (..., 4) -> (..., 4).
+    """Offsets from references to boxes (Girshick et al. 2014, appendix C), both (..., 4) -> (..., 4).
 
     The shift of the centre as a share of the reference's sides, and the logarithm of the ratio of the sides, divided by
     `SCALES`. Sides shorter than a pixel count as one, so that an unused box is no error.
@@ -42,7 +42,7 @@ def encode(boxes: keras.KerasTensor, references: keras.KerasTensor) -> keras.Ker
 
 
 def decode(offsets: keras.KerasTensor, references: keras.KerasTensor) -> keras.KerasTensor:
-    """The boxes that `encode` made offsets of: (..., 4) and (..., 4) -> (..., 4)."""
+    """The inverse of `encode`, offsets to boxes: (..., 4) and (..., 4) -> (..., 4)."""
     offsets = offsets * ops.convert_to_tensor(SCALES, "float32")
     reference = _sides(references)
     middle = _centres(references) + offsets[..., :2] * reference
@@ -92,7 +92,7 @@ def survivors(rivals: keras.KerasTensor, rounds: int) -> keras.KerasTensor:
     another in turn nothing changes any more, and that is the greedy answer. Chains longer than `rounds` are cut.
 
     Args:
-        rivals: bool (..., n, n), symmetric, whether two boxes are too close to stand both; best box first.
+        rivals: bool (..., n, n), symmetric: whether two boxes are too close to both remain; best box first.
         rounds: how often to ask.
 
     Returns:

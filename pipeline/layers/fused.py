@@ -1,4 +1,4 @@
-"""Batch normalization in one kernel: Keras 3 spells it out in some ten, which took a fifth of a training step."""
+"""Batch normalization in one kernel; Keras 3 uses some ten operations, which took a fifth of a training step."""
 
 import keras
 import tensorflow as tf
@@ -7,17 +7,16 @@ from keras import layers
 from pipeline.layers.normalization import PACKAGE
 
 BLOCK = 16
-"""Channels that the kernel takes at once."""
+"""Channels that the kernel processes at once."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class FusedBatchNormalization(layers.BatchNormalization):
-    """Keras's layer, which while it learns calls TensorFlow's `FusedBatchNormV3` (as Keras 2 did).
+    """Keras's layer; during training it calls TensorFlow's `FusedBatchNormV3`, as Keras 2 did.
 
-    The same weights, the same outputs but for rounding; bfloat16 goes into the kernel as it is where that is fast, its
-    statistics are float32. What the kernel does not do (another axis than the last, masks, renormalization,
-    synchronized replicas) Keras does, and so it is when the layer does not learn: a saved model or an exported one
-    holds the plain operations.
+    Weights and outputs are the same up to rounding. bfloat16 enters the kernel as it is where that is fast; the
+    statistics are float32. Keras computes what the kernel does not support (an axis other than the last, masks,
+    renormalization, synchronized replicas), and inference: a saved or exported model has the plain operations.
 
     Args:
         momentum: of the moving statistics: a short training has too few steps for Keras's 0.99.
@@ -32,7 +31,7 @@ class FusedBatchNormalization(layers.BatchNormalization):
         plain = last and mask is None and self.scale and self.center and not (self.renorm or self.synchronized)
         if not (plain and training and self.trainable and len(inputs.shape) <= 4):
             return super().call(inputs, training=training, mask=mask)
-        # The kernel takes pictures; of rows and columns it makes no difference which is which.
+        # The kernel takes four dimensions; which of them are rows and columns makes no difference.
         shape = tf.shape(inputs)
         pictures = tf.reshape(inputs, (-1, 1, 1, inputs.shape[-1])) if len(inputs.shape) < 4 else inputs
         # In bfloat16 the CPU's kernel took five times as long as this detour where 16 does not divide the channels.

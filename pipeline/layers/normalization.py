@@ -20,8 +20,8 @@ class Samplewise(keras.layers.Layer):
     picture becomes zeros.
 
     Args:
-        epsilon: the least that is divided by.
-        scale: whether to divide.
+        epsilon: lower bound of the divisor.
+        scale: whether to divide by the standard deviation.
     """
 
     def __init__(self, epsilon: float = 1e-5, scale: bool = True, **kwargs):
@@ -47,7 +47,7 @@ class ZCAWhitening(keras.layers.Layer):
 
     With x a flattened picture, m the mean and U diag(s) U^T the covariance of the training pictures about m, the layer
     gives (x - m) W with W = U diag(1 / sqrt(s + epsilon)) U^T (Bell and Sejnowski 1997, "The independent components of
-    natural scenes are edge filters"; Krizhevsky 2009, appendix A; `pipeline.preprocessing.normalization` says more).
+    natural scenes are edge filters"; Krizhevsky 2009, appendix A; see `pipeline.preprocessing.normalization`).
 
     Args:
         mean: float32 (H * W * C,), or None in a layer that gets its weights from a file.

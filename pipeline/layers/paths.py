@@ -13,9 +13,9 @@ from pipeline.layers.normalization import PACKAGE
 from pipeline.layers.readout import best
 
 LEAST = -1e9
-"""A logarithm of nothing: finite, so that differences and gradients stay numbers."""
+"""The logarithm of zero, finite so that differences and gradients remain numbers."""
 FALL = 2.0
-"""How far below a peak's log odds those of a window lie that no longer counts; from 1 to 4 valid was read alike."""
+"""Distance in log odds below a peak at which a window's weight is zero; on valid, 1 to 4 gave the same readings."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -150,8 +150,8 @@ class Peaks(keras.layers.Layer):
     A position is a peak where the probability of any digit is above one half and nowhere higher within `reach`
     positions. A digit's distribution and its box are means over the windows within reach of the peak, weighted by how
     near their log odds of a digit come to the peak's: 1 at the peak, 0 from `FALL` below it on. So where two neighbours
-    are equally high, and rounding decides which is the peak, either is read the same. The confidence is that every peak
-    is read right and that the most digit-like position out of reach of all peaks is none.
+    are equally high, and rounding decides which is the peak, either is read the same. The confidence is the probability
+    that every peak is read correctly and that the most digit-like position out of reach of all peaks is not a digit.
 
     float (n, T, classes) logits and (n, T, 4) boxes as offsets in pixels from the window's middle -> the outputs above
     and `boxes` (n, slots, 4) in pixels.
@@ -171,7 +171,7 @@ class Peaks(keras.layers.Layer):
         rows = ops.softmax(logits)
         digit = 1 - rows[..., -1]
         length = digit.shape[1]
-        # The log odds of a digit: near 1, neighbouring probabilities cannot be told apart. Of equals the first wins.
+        # The log odds of a digit: near 1, neighbouring probabilities are equal in float32. Of equals the first wins.
         odds = log_sum_exp(logits[..., :-1]) - logits[..., -1] - 1e-4 * ops.arange(length, dtype=digit.dtype)
         highest = self._highest_within_reach(odds)
         peak = ops.cast(ops.logical_and(odds >= highest, digit > 0.5), rows.dtype)

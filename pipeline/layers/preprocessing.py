@@ -1,4 +1,4 @@
-"""What a network trained elsewhere was fed, inside the model, so that a model takes raw pictures."""
+"""The preprocessing of a pretrained network, inside the model, so that a model takes raw pictures."""
 
 import keras
 from keras import ops
@@ -15,7 +15,7 @@ class CaffePreprocessing(keras.layers.Layer):
     """
 
     def call(self, images):
-        # Keras casts no whole numbers on a layer's way in, and the mean of an uint8 would wrap around.
+        # Keras does not cast integer inputs of a layer, and subtracting the mean from uint8 would wrap around.
         pictures = ops.cast(images, self.compute_dtype)
         return keras.applications.vgg16.preprocess_input(pictures, data_format="channels_last")
 

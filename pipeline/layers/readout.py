@@ -1,4 +1,4 @@
-"""From class probabilities to a reading, inside the graph: what is evaluated, exported and served is one thing."""
+"""From class probabilities to a reading, inside the graph, so that training, export and serving share it."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from pipeline.layers.normalization import PACKAGE
 def best(values):
     """The index of the highest value along the last axis, int32.
 
-    Not `ops.argmax`: on TensorFlow it looks for negative zeros bit by bit, which ONNX has no operator for.
+    Not `ops.argmax`: on TensorFlow it inspects the sign bit of zeros, for which ONNX has no operator.
     """
     return ops.squeeze(ops.top_k(values, 1)[1], axis=-1)
 
@@ -27,7 +27,7 @@ class MostProbable(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Confidence(keras.layers.Layer):
-    """The probability that every slot is read right, taking slots as independent: (n, slots, classes) -> (n,)."""
+    """The probability that every slot is correct, if slots are independent: (n, slots, classes) -> (n,)."""
 
     def call(self, probabilities):
         return ops.prod(ops.max(probabilities, axis=-1), axis=-1)

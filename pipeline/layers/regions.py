@@ -24,7 +24,7 @@ class RegionAlign(keras.layers.Layer):
 
     Args:
         size: bins along each side.
-        stride: pixels that a cell of the maps stands for.
+        stride: pixels per cell of the maps.
         context: what is added to a region's sides, as a share of them.
         square: cut out the square about the region, so that shapes stay what they are.
         outside: `zero`, or `edge`: what lies beyond the maps.
@@ -87,7 +87,7 @@ class ByPicture(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Proposals(keras.layers.Layer):
-    """The regions that a region proposal network is surest of (Ren et al. 2015, section 3.1).
+    """The most probable regions of a region proposal network (Ren et al. 2015, section 3.1).
 
     [objectness float32 (n, a), offsets float32 (n, a, 4)] -> float32 (n, k, 4), inside the picture, best first. No
     gradient flows back through them. Places for which too few survive are filled with those suppressed, best first.
@@ -97,7 +97,7 @@ class Proposals(keras.layers.Layer):
         stride: pixels from one cell of anchors to the next.
         heights: of the anchors, in pixels.
         aspects: width over height of the anchors.
-        candidates: the surest anchors, which compete.
+        candidates: how many of the most probable anchors compete.
         k: regions of a picture.
         overlap: intersection over union from which two regions are rivals.
     """
@@ -128,8 +128,8 @@ class Proposals(keras.layers.Layer):
 
     def call(self, inputs):
         objectness, offsets = inputs
-        # In steps, equal ones by their place: where there is no ink all anchors are equally sure but for rounding,
-        # which differs between runtimes.
+        # In steps, ties by index: without ink all anchors are equally probable up to rounding, which differs between
+        # runtimes.
         steps = ops.round(ops.stop_gradient(objectness) * 64)
         _, best = ops.top_k(steps, self.candidates)
         anchors = ops.take(ops.convert_to_tensor(self.anchors()), best, axis=0)
@@ -157,9 +157,9 @@ class Detections(keras.layers.Layer):
     probability 1 and a box of zeros.
 
     Regions are refined by their offsets. A place holds one digit, whatever its class: of two boxes that have more than
-    a share of the smaller one in common, the one that is surer to hold any digit stays. The confidence is the
-    probability that every digit that is read has its class, times the probability that the boxes which stayed and are
-    not read hold nothing: those that are too improbable, and where more than eight are not, all but the surest eight.
+    a share of the smaller one in common, the one more probable to hold any digit stays. The confidence is the
+    probability that every digit read has its class, times the probability that the boxes which stayed and are
+    not read hold nothing: those below the threshold, and of more than eight others all but the eight most probable.
 
     Args:
         side: pixels along each side of the picture.
@@ -177,7 +177,7 @@ class Detections(keras.layers.Layer):
         regions, logits, offsets = inputs
         rows = ops.softmax(logits, axis=-1)
         boxes = geometry.clipped(geometry.decode(offsets, regions), self.side, self.side)
-        # By log odds: probabilities of sure digits are all 1 but for rounding, and then rounding would choose the box.
+        # By log odds: probabilities near 1 differ by rounding only, and rounding would choose the box.
         odds = ops.logsumexp(logits[..., :BLANK], axis=-1) - logits[..., BLANK]
         _, order = ops.top_k(odds, regions.shape[1] or tf.shape(regions)[1])
         rows, boxes = tf.gather(rows, order, batch_dims=1), tf.gather(boxes, order, batch_dims=1)
@@ -188,7 +188,7 @@ class Detections(keras.layers.Layer):
         alive = geometry.survivors(rivals, ROUNDS)
         digit = 1 - rows[..., BLANK]
         read = ops.logical_and(alive, digit >= self.threshold)
-        # The surest come first.
+        # The most probable come first.
         read = ops.logical_and(read, ops.cumsum(ops.cast(read, "int32"), axis=-1) <= SCENE_SLOTS)
         unread = ops.logical_and(alive, ops.logical_not(read))
         nothing = ops.prod(ops.where(unread, rows[..., BLANK], 1.0), axis=-1)

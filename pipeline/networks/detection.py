@@ -14,7 +14,7 @@ from pipeline.networks.blocks import block
 from pipeline.preprocessing.normalization import Normalizer
 
 STRIDE = 4
-"""Pixels a cell of the features stands for."""
+"""Pixels per cell of the features."""
 CHANNELS = 96
 OVERLAP = 0.5
 """Intersection over union from which a region is of the class of a true box."""

@@ -1,4 +1,4 @@
-"""What the frozen part of a network makes of pictures, computed once: an epoch then costs only what is learnt."""
+"""Outputs of the frozen part of a network, computed once, so that an epoch costs the trained part only."""
 
 import hashlib
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ class Features:
     """The features of a training and a valid split, and the network they were made with.
 
     Attributes:
-        train, valid: float32 (n, h, w, c), in the order of the pictures; None where `missing` says why there are none.
-        base: the whole network, so that what is learnt is put on the very weights that made the features.
+        train, valid: float32 (n, h, w, c), in the order of the pictures; None where `missing` gives the reason.
+        base: the whole network: the trained part is put on the weights that made the features.
         record: what they were made of, for features.json: the settings, `pretrained`, `precision`, `missing`, and
             `code`, the digests of this module and of `pretrained`: a training on features reruns when those change, and
             no other training depends on them.
@@ -86,14 +86,14 @@ class Features:
 
 
 def varying(augmentation: Mapping[str, Any]) -> list[str]:
-    """The options of an augmentation that change pictures; the others say only how they are changed."""
+    """The options of an augmentation that change pictures; the others only choose how."""
     manner = ("channel_shift_mode", "fill_mode", "cval", "interpolation_order")
     return [name for name, value in augmentation.items() if value and name not in manner]
 
 
 def missing(settings: Mapping[str, Any]) -> str | None:
-    """Why no features can stand for the pictures under a strategy's settings; None where they can."""
-    # No picture looks the same twice then.
+    """Why features cannot replace the pictures under a strategy's settings; None where they can."""
+    # Then every epoch sees other pictures.
     varied = varying(settings["augmentation"])
     if varied:
         return f"augmentation varies the pictures ({', '.join(varied)}), so every epoch passes through the frozen part"

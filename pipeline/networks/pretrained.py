@@ -1,4 +1,4 @@
-"""Networks that were trained elsewhere: where their weights come from, and what is said when they cannot be had."""
+"""Pretrained networks: the source of their weights, and the warning when they are not available."""
 
 import hashlib
 import http.client
@@ -87,7 +87,7 @@ def base(builder: Builder, weights: Weights, *, size: int, seed: int) -> Base:
     Args:
         builder: makes it.
         weights: `imagenet`: as Keras fetches them into its cache (`~/.keras`, or KERAS_HOME) and verifies them; where
-            they cannot be had this says so on standard error and goes on with random ones. A file of
+            they are not available, this warns on standard error and uses random ones. A file of
             `save_weights`, or one that Keras distributes, with its SHA-256. `none`: random.
         size: height and width of what it takes, in pixels.
         seed: of random weights.
@@ -104,24 +104,24 @@ def base(builder: Builder, weights: Weights, *, size: int, seed: int) -> Base:
         try:
             return Base(builder, size, _imagenet(builder, size).get_weights(), "imagenet")
         except Unavailable as error:
-            say_missing(str(error))
+            warn_missing(str(error))
     network = _empty(builder, size)
     pretrained = "missing" if weights == "imagenet" else "not_applicable"
     return Base(builder, size, _random(network, seed), pretrained)
 
 
-def say_missing(reason: str) -> None:
-    """One line on standard error; whoever trains on random weights in place of ImageNet's says it."""
+def warn_missing(reason: str) -> None:
+    """Warn on standard error that random weights replace those of ImageNet."""
     print(
-        f"PRETRAINED WEIGHTS MISSING: ImageNet's cannot be had ({reason}). Going on with RANDOM ones: `pretrained: "
-        "missing` stands in every row, and no stage of the registry takes such a model. A copy of the file will do: "
+        f"PRETRAINED WEIGHTS MISSING: ImageNet weights are not available ({reason}). RANDOM weights are used: every "
+        "result says `pretrained: missing`, and the registry rejects such a model. To use a copy of the file: "
         "weights: {file: PATH, sha256: DIGEST}.",
         file=sys.stderr,
     )
 
 
 class Unavailable(Exception):
-    """ImageNet's weights cannot be had; its text says why."""
+    """ImageNet's weights are not available; the message gives the reason."""
 
 
 def _imagenet(builder: Builder, size: int) -> keras.Model:

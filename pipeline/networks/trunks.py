@@ -8,7 +8,7 @@ from pipeline.networks.blocks import block
 
 CHANNELS = 128
 STRIDE = 4
-"""Pixels a column of the trunk's features stands for."""
+"""Pixels per column of the trunk's features."""
 
 
 def trunk(images: keras.KerasTensor) -> keras.KerasTensor:
@@ -23,12 +23,12 @@ def trunk(images: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:
-    """Normalized float (n, H, W, C) -> (n, slots, 128): what the trunk sees above each slot's own columns."""
+    """Normalized float (n, H, W, C) -> (n, slots, 128): the features of each slot's own columns."""
     x = trunk(images)
     height, width, channels = x.shape[1:]
     x = ops.reshape(x, (-1, height, slots, width // slots, channels))
     x = ops.reshape(ops.transpose(x, (0, 2, 1, 3, 4)), (-1, height, width // slots, channels))
-    # One dense layer for all slots: what a digit looks like does not depend on where it stands.
+    # One dense layer for all slots: the look of a digit does not depend on its slot.
     x = layers.Dense(CHANNELS, use_bias=False)(layers.Flatten()(layers.MaxPooling2D(2)(x)))
     x = activated(x)
     return ops.reshape(x, (-1, slots, CHANNELS))

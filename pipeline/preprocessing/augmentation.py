@@ -17,7 +17,7 @@ _FLIPS = ("horizontal_flip", "vertical_flip")
 
 @dataclass(frozen=True)
 class Transform:
-    """What is done to each of n pictures, under the names of ImageDataGenerator's transform parameters.
+    """A transform for each of n pictures, under the names of ImageDataGenerator's transform parameters.
 
     A field that is None is not done at all, and costs nothing. Geometry goes from a place in the new picture, seen from
     the middle, to the place in the old one that it shows: zoom, shear, shift, rotation, in this order. So a positive
@@ -68,7 +68,7 @@ class Transform:
 class Augmentation:
     """Every option of Keras's former ImageDataGenerator that varies pictures, under its name there.
 
-    0, False or None leaves a thing as it is. Where the old code did not do what it said, this does what it said:
+    0, False or None leaves a thing as it is. Where the old code did not do what it documented, this does:
     `width_shift_range` moves along the width (there, the two shifts were exchanged on the way to the picture), and
     pictures that are no squares turn about their middle.
 
@@ -157,7 +157,7 @@ class Augmentation:
         )
 
     def apply(self, images: tf.Tensor, transform: Transform) -> tf.Tensor:
-        """Do what a transform says: geometry, then channel shifts, then brightness, rounded once.
+        """Apply a transform: geometry, then channel shifts, then brightness, rounded once.
 
         Args:
             images: uint8 (n, H, W, C).

@@ -38,11 +38,11 @@ SWITCHES = {
     "featurewise": {"featurewise_center": True, "featurewise_std_normalization": True},
     "zca": {"featurewise_center": True, "zca_whitening": True},
 }
-"""What the names of modes stand for; `none` alone stands for no switches: it leaves the scale 0 to 255."""
+"""The switches of every named mode. `none` has no switches: it keeps the scale 0 to 255."""
 ZCA_LIMIT = 3072
 """Values of a picture up to which a whitening is fitted: 32×32×3. A strip's would be estimated from too few."""
 EPSILON = 1e-5
-"""A standard deviation below this is rounding: no picture or channel that varies has one so small."""
+"""A standard deviation below this is rounding: a picture or channel that varies has a larger one."""
 _BLOCK = 1024
 """Pictures at a time: sums over them of products of values less 128 are whole numbers that float32 holds exactly."""
 _MIDDLE = 128
@@ -381,7 +381,7 @@ def _blocks(arrays: Iterable[np.ndarray], name: str) -> Iterator[np.ndarray]:
 
 
 def _resolved(switches: dict, epsilon: float) -> Steps:
-    """The old generator's rules of what goes with what, each said in a warning as it said them."""
+    """Resolve contradicting switches by the rules of the old generator, with its warnings."""
     on = {name for name, value in switches.items() if value is True}
     whitening = "zca_whitening" in on
     for kind in ("samplewise", "featurewise"):

@@ -53,7 +53,7 @@ def load(name: str) -> ModuleType:
 
 
 def traits(module: ModuleType) -> Traits:
-    """What a strategy's module says of its readings."""
+    """The constants of a strategy's module."""
     return Traits(
         suites=tuple(module.SUITES),
         positional=getattr(module, "POSITIONAL", True),

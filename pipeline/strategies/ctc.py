@@ -34,7 +34,7 @@ def train(
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
 
     Graves, Fernández, Gomez, Schmidhuber 2006, "Connectionist temporal classification". One column of scores for every
-    4 pixels; the loss sums over all ways of writing the digits into the columns, so no position is ever told.
+    4 pixels; the loss sums over all ways of writing the digits into the columns, so positions are not supervised.
 
     Args:
         window: columns of the trunk that one column of scores sees.

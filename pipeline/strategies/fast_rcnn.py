@@ -43,7 +43,7 @@ def train(
     `features` is the folder that `stages.propose` wrote for these scenes; without it, regions are proposed here.
 
     Args:
-        regions: of a scene that are learnt from in a step.
+        regions: of a scene that a training step samples.
         context: what is added to a region's sides before it is cut out, as a share of them.
         jitter: true boxes among the regions are shifted and stretched by up to this share of their sides.
         hidden: units of the dense layer under the two heads.

@@ -28,10 +28,10 @@ ASPECTS = (0.45, 0.75, 1.05)
 CANDIDATES = 128
 """Anchors that compete in suppression; RIVALS is the overlap at which they do."""
 BEHIND = 1000.0
-"""Log odds that an anchor which is not its cell's surest is put back by."""
+"""Subtracted from the log odds of every anchor that is not the most probable of its cell."""
 RIVALS = 0.7
 POSITIVE, NEGATIVE = 0.6, 0.4
-"""Overlaps with a true box from which an anchor should be taken, and below which it should not; none in between."""
+"""Overlap with a true box from which an anchor is positive, and below which it is negative; neither in between."""
 SAMPLE = 3
 """Negative anchors for each positive one: those that look most like digits."""
 
@@ -95,7 +95,7 @@ def train(
 
 
 def _one_a_cell(objectness: keras.KerasTensor) -> keras.KerasTensor:
-    """Objectness (n, a) with every anchor but the surest of its cell put far behind.
+    """Objectness (n, a) with every anchor but the most probable of its cell ranked last.
 
     Else the anchors about the plainest digits leave no place for the others among those that compete.
     """
@@ -109,7 +109,7 @@ class Joint(detection.DetectionLoss):
     """The heads' two-part loss plus that of the proposals, each counted once (Ren et al. 2015, section 3.1.2).
 
     An anchor should be taken if it overlaps a true box by 0.6, or more than every other anchor overlaps that box. Of
-    the others, the three for each positive that look most like digits are learnt from, and not a random sample.
+    the others, the loss takes the three for each positive that look most like digits, and not a random sample.
     """
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class Joint(detection.DetectionLoss):
 
 
 HARDEST = 384
-"""Negative anchors of a scene that are learnt from, at most."""
+"""Upper bound of the negative anchors of a scene in the loss."""
 
 
 class GroundTruthJitter:

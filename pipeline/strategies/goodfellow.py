@@ -37,7 +37,7 @@ def train(
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
 
     Goodfellow, Bulatov, Ibarz, Arnoud, Shet 2013, "Multi-digit number recognition from street view imagery using deep
-    convolutional neural networks". The network is told nothing about where the digits are.
+    convolutional neural networks". The positions of the digits are not supervised.
 
     Args:
         hidden: units of the layer that all outputs read.
@@ -50,8 +50,8 @@ def train(
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
         x = trunks.columns(normalize(strips, normalizer), window=3)
-        # Which digit is the second depends on what stands to its left: running totals of what the columns detect let
-        # every column know how much there was, and wide convolutions let it see its surroundings.
+        # Which digit is the second depends on what is to its left: running totals of what the columns detect give every
+        # column the number of digits before it, and wide convolutions give it its surroundings.
         marks = layers.Dense(MARKS, activation="sigmoid")(x)
         totals = ops.cumsum(ops.cast(marks, "float32"), axis=1) / SLOTS
         x = layers.Concatenate()([x, totals])

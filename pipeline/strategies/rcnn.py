@@ -22,7 +22,7 @@ SUITES = ("scenes",)
 POSITIONAL = False
 DEPLOYABLE = False
 CHOOSING = 400
-"""Scenes of valid that choose among the epochs: reading all of them would take as long as learning."""
+"""Scenes of valid that choose among the epochs: reading all of them would take as long as the training."""
 
 
 def train(
@@ -45,7 +45,7 @@ def train(
     `features` is the folder that `stages.propose` wrote for these scenes; without it, regions are proposed here.
 
     Args:
-        regions: of a scene that are learnt from in a step.
+        regions: of a scene that a training step samples.
         context: what is added to a region's sides before it is cut out, as a share of them.
         square: cut out the square about a region, so that digits keep their shape, and not the region alone.
         jitter: true boxes among the regions are shifted and stretched by up to this share of their sides.

@@ -16,9 +16,9 @@ from pipeline.training.reader import sequence_reader
 SUITES = ("plain", "blanks", "jitter", "clutter")
 POSITIONAL = False
 NEAR = 4
-"""A window's middle this many pixels from a digit's is told to see the digit."""
+"""A window whose middle is within this many pixels of a digit's is supervised with the digit."""
 FAR = 8
-"""A window's middle at least this far from every digit's is told to see none; between the two, nothing is told."""
+"""A window at least this far from every digit is supervised with blank; between the two it is not supervised."""
 BOX_WEIGHT = 0.1
 """Of the boxes' loss, in pixels, against that of the classes."""
 
@@ -72,10 +72,10 @@ def train(
 
 
 def windows(strips: ImageSet) -> np.ndarray:
-    """What each window of each strip should say.
+    """The targets of every window of every strip.
 
     Returns:
-        float32 (n, T, 6): 1 where the window is told anything, its class, and the sides of its digit's box in pixels
+        float32 (n, T, 6): 1 where the window is supervised, its class, and the sides of its digit's box in pixels
         from the window's middle.
     """
     n, width = len(strips), strips.shape[1]
@@ -86,12 +86,12 @@ def windows(strips: ImageSet) -> np.ndarray:
     nearest = distance.argmin(axis=-1)
     least = distance.min(axis=-1)
     rows = np.arange(n)[:, None]
-    outputs = np.zeros((n, len(middle), 6), np.float32)
-    outputs[..., 0] = (least <= NEAR) | (least >= FAR)
-    outputs[..., 1] = np.where(least <= NEAR, strips.labels[rows, nearest], BLANK)
+    targets = np.zeros((n, len(middle), 6), np.float32)
+    targets[..., 0] = (least <= NEAR) | (least >= FAR)
+    targets[..., 1] = np.where(least <= NEAR, strips.labels[rows, nearest], BLANK)
     origin = np.stack([middle, np.full_like(middle, DIGIT / 2)] * 2, -1)
-    outputs[..., 2:] = np.where((least <= NEAR)[..., None], strips.boxes[rows, nearest] - origin, 0)
-    return outputs
+    targets[..., 2:] = np.where((least <= NEAR)[..., None], strips.boxes[rows, nearest] - origin, 0)
+    return targets
 
 
 class _Windows:
@@ -102,11 +102,11 @@ class _Windows:
 
     def loss(self, targets, outputs):
         windows = targets["windows"]
-        told, classes, boxes = windows[..., 0], windows[..., 1], windows[..., 2:]
+        supervised, classes, boxes = windows[..., 0], windows[..., 1], windows[..., 2:]
         digit = ops.cast(ops.not_equal(classes, BLANK), "float32")
         each = keras.losses.sparse_categorical_crossentropy(classes, outputs["logits"], from_logits=True)
         off = keras.losses.huber(boxes, outputs["offsets"]) * digit
-        return ops.mean(each * told, -1) + BOX_WEIGHT * ops.mean(off, -1)
+        return ops.mean(each * supervised, -1) + BOX_WEIGHT * ops.mean(off, -1)
 
     def correct(self, targets, outputs):
         read = self.peaks(outputs["logits"], outputs["offsets"])["classes"]

@@ -68,7 +68,7 @@ def train(
             augmentation=augmentation,
         )
         if kept.base.pretrained == "missing":
-            pretrained.say_missing("nor could they when the features were made")
+            pretrained.warn_missing("they were missing when the features were made")
     base = kept.base if kept else pretrained.base(keras.applications.VGG16, weights, size=input_size, seed=seed)
     return transfer(
         base,
@@ -118,7 +118,7 @@ def transfer(
     loop.report(pretrained=base.pretrained)
 
     def parts() -> tuple[keras.Model, keras.Model]:
-        """The frozen part, and what is learnt: float (n, h, w, c) -> logits (n, 1, classes)."""
+        """The frozen part, and the trained part: float (n, h, w, c) -> logits (n, 1, classes)."""
         frozen, rest = pretrained.split(base.network(), freeze_until)
         shown = keras.Input(frozen.output_shape[1:], name="features")
         x = shown
@@ -134,9 +134,9 @@ def transfer(
         logits = layers.Dense(train.classes, dtype="float32", kernel_initializer=initializer, name="logits")(x)
         return frozen, keras.Model(shown, ops.reshape(logits, (-1, 1, train.classes)), name="learnt")
 
-    def whole(frozen: keras.Model, learnt: keras.Model) -> keras.Model:
+    def whole(frozen: keras.Model, trained: keras.Model) -> keras.Model:
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")
-        return keras.Model(pictures, learnt(frozen(base.prepared(pictures), training=False)), name="transfer")
+        return keras.Model(pictures, trained(frozen(base.prepared(pictures), training=False)), name="transfer")
 
     network = loop.fit(
         (lambda: whole(*parts())) if kept is None else (lambda: parts()[1]),

@@ -1,31 +1,33 @@
-"""Get the pictures of a source: public, from a mirror, from a folder, or the stand-in."""
+"""Get the pictures of a source: published, from a mirror, from a folder, or the stand-in."""
 
 import os
 from pathlib import Path
 
 from pipeline.config import params
-from pipeline.core.files import replacing, write_json
+from pipeline.core.files import replacing
 from pipeline.data import sources
 from pipeline.project import command
+from pipeline.records.data import SOURCE
 
-CACHE = Path(".cache/downloads")
 
+def main(source: str, out: Path, cache: Path = Path(".cache/downloads")) -> None:
+    """Write the sets of one source, and their description to source.json.
 
-def main(source: str, out: Path) -> None:
-    """Write the sets of one source, and what they are to source.json."""
+    DATASETS_MIRROR names a mirror; DATASETS_CACHE replaces `cache`, the folder of the downloads.
+    """
     settings = params.load(Path("params.yaml"))
     sets = sources.fetch(
         source,
         settings.origin_of(source),
         fallback=settings.fetch.fallback,
         mirror=os.environ.get("DATASETS_MIRROR", ""),
-        cache=Path(os.environ.get("DATASETS_CACHE") or CACHE),
+        cache=Path(os.environ.get("DATASETS_CACHE") or cache),
     )
     with replacing(out) as folder:
         folder.mkdir()
         for name, pictures in sets.items():
             pictures.save(folder / f"{name}.npz")
-        write_json(folder / "source.json", sources.summary(sets))
+        sources.describe(sets).write(folder / SOURCE)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 
 from pipeline.core.images import SPLITS, ImageSet
-from pipeline.data import scenes, sources, strips
+from pipeline.data import scenes, splits, stand_in, strips
 
 SIZES = {"train": 50_000, "valid": 5_000, "gate": 5_000, "test": 10_000}
 SUITES = {
@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def embedded() -> dict[str, dict[str, dict[str, ImageSet]]]:
     """The stand-in's pictures by data set (`task/suite`) and split."""
-    digits = strips.divide(sources.embedded("mnist"), SIZES, seed=7)
-    sets = {"mnist/mnist": digits, "cifar10/cifar10": strips.divide(sources.embedded("cifar10"), SIZES, seed=7)}
+    digits = splits.divide(stand_in.digits(), SIZES, seed=7)
+    sets = {"mnist/mnist": digits, "cifar10/cifar10": splits.divide(stand_in.patches(), SIZES, seed=7)}
     for suite, settings in SUITES.items():
         sets[f"strips/{suite}"] = {
             split: strips.compose(digits[split], rounds=1, seed=index, **settings) for index, split in enumerate(SPLITS)

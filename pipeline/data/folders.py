@@ -1,4 +1,4 @@
-"""Pictures from a folder of the user's own: `folder/CLASS/*.png`, or pictures and a `labels.csv` beside them."""
+"""Pictures from a folder of the user's own: `FOLDER/CLASS/*.png`, or pictures and a `labels.csv` beside them."""
 
 import csv
 import warnings
@@ -8,50 +8,42 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from pipeline.core.decoding import convert
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.images import DIGIT, DIGIT_NAMES, ImageSet
-from pipeline.core.decoding import convert
 
 FORMATS = ("PNG", "JPEG", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 LABELS = "labels.csv"
-LARGEST = 4096 * 4096
-"""Pixels a picture may have at most."""
+MAX_PIXELS = 4096 * 4096
+"""Most pixels of a picture."""
 
 
 def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
     """Read a folder as `pool`, in the order of its file names.
 
     Args:
-        folder: holds a folder for each class, or pictures and `labels.csv` with the columns `file` and `label`.
+        folder: holds one folder per class, or pictures and `labels.csv` with the columns `file` and `label`.
         digits: expect 28×28 grey pictures, light on dark, of the classes 0 to 9; otherwise colour pictures of one size.
 
     Returns:
-        `pool`, whose origin is `folder:` and the folder's name. Colours are converted: to grey by luminance (ITU-R
-        601) for digits, from grey by repeating it for the others; transparent pixels are laid on black, of 16 bits the
-        high byte is kept, and a picture is turned as its EXIF entry says.
+        `pool`, uint8 (n, H, W, 1 or 3), whose origin is `folder:` and the folder's name. Colours are converted: to grey
+        by luminance (ITU-R BT.601) for digits, from grey by repeating it for the others. Transparent pixels are laid on
+        black, of 16 bits the high byte is kept, and a picture is turned by its EXIF orientation.
 
     Raises:
-        ConfigurationError: there is no such folder.
+        ConfigurationError: the folder does not exist.
         DataError: a picture is damaged, of another size, or dark on light; a label or a file is missing; a class is
-            empty; a row leads out of the folder; a picture lies where it has no class.
+            empty; a row leads out of the folder; a picture is outside the class folders.
     """
     if not folder.is_dir():
         raise ConfigurationError(f"{folder}: no such folder; expected FOLDER/CLASS/*.png, or pictures and {LABELS}")
-    files = _listed(folder / LABELS) if (folder / LABELS).is_file() else _by_class(folder)
+    files = _from_table(folder / LABELS) if (folder / LABELS).is_file() else _from_classes(folder)
     names = tuple(sorted({label for _, label in files}))
-    if digits:
-        wrong = sorted(set(names) - set(DIGIT_NAMES))
-        if wrong:
-            raise DataError(f"{folder}: class {wrong[0]!r} found, expected 0 to 9 for digits")
-        missing = sorted(set(DIGIT_NAMES) - set(names))
-        if missing:
-            raise DataError(f"{folder}: no pictures of class {missing[0]}, expected all of 0 to 9")
-    elif not 2 <= len(names) <= 255:
-        raise DataError(f"{folder}: {len(names)} classes found, expected 2 to 255")
-    images = []
+    _expect_classes(names, folder, digits)
+    images: list[np.ndarray] = []
     for path, _ in tqdm(files, desc=str(folder), unit="picture", disable=None):
-        image = _decoded(path, channels=1 if digits else 3)
+        image = _decode(path, channels=1 if digits else 3)
         expected = (DIGIT, DIGIT) if digits else (images or [image])[0].shape[:2]
         if image.shape[:2] != expected:
             raise DataError(
@@ -74,24 +66,57 @@ def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
     }
 
 
-def _by_class(folder: Path) -> list[tuple[Path, str]]:
+def _expect_classes(names: tuple[str, ...], folder: Path, digits: bool) -> None:
+    if digits:
+        if unknown := sorted(set(names) - set(DIGIT_NAMES)):
+            raise DataError(f"{folder}: class {unknown[0]!r} found, expected 0 to 9 for digits")
+        if missing := sorted(set(DIGIT_NAMES) - set(names)):
+            raise DataError(f"{folder}: no pictures of class {missing[0]}, expected all of 0 to 9")
+    elif not 2 <= len(names) <= 255:
+        raise DataError(f"{folder}: {len(names)} classes found, expected 2 to 255")
+
+
+def _from_classes(folder: Path) -> list[tuple[Path, str]]:
+    """Every picture with its label, from one folder per class."""
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
-        raise DataError(f"{folder}: neither class folders nor {LABELS} in it; expected FOLDER/CLASS/*.png")
+        raise DataError(f"{folder}: neither class folders nor {LABELS} found; expected FOLDER/CLASS/*.png")
     files = []
     for entry in classes:
         pictures = sorted(path for path in entry.iterdir() if _is_picture(path))
         if not pictures:
             raise DataError(f"{entry}: an empty class; expected pictures ({', '.join(SUFFIXES)}), or remove the folder")
         files += [(path, entry.name) for path in pictures]
-    if stray := sorted(_below(folder) - {path for path, _ in files}):
+    if stray := sorted(_pictures_below(folder) - {path for path, _ in files}):
         raise DataError(
             f"{stray[0]}: a picture outside {folder}/CLASS; move it into its class, or list all in {LABELS}"
         )
     return files
 
 
-def _listed(table: Path) -> list[tuple[Path, str]]:
+def _from_table(table: Path) -> list[tuple[Path, str]]:
+    """Every picture with its label, from `labels.csv`."""
+    folder = table.parent
+    labels: dict[Path, str] = {}
+    for name, label, line in _rows(table):
+        # Judged by the name alone: DVC may keep the pictures themselves as links into its cache.
+        path = folder / name
+        if path.is_absolute() != folder.is_absolute() or not path.is_relative_to(folder) or ".." in Path(name).parts:
+            raise DataError(f"{table}:{line}: {name!r} leads out of {folder}, expected a file in it; refused")
+        if not name or "\0" in name or not path.is_file():
+            raise DataError(f"{table}:{line}: no file {name!r} in {folder}; correct the row or remove it")
+        if not label:
+            raise DataError(f"{table}:{line}: {name} has no label; expected its class")
+        if path in labels:
+            raise DataError(f"{table}:{line}: duplicate file {name}; expected every picture once")
+        labels[path] = label
+    if unlisted := sorted(_pictures_below(folder) - set(labels)):
+        raise DataError(f"{table}: no label for {unlisted[0].relative_to(folder)}; list it or remove it")
+    return sorted(labels.items())
+
+
+def _rows(table: Path) -> list[tuple[str, str, int]]:
+    """File, label and line number of every row."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -101,29 +126,13 @@ def _listed(table: Path) -> list[tuple[Path, str]]:
                 )
             rows = [(row["file"] or "", row["label"] or "", reader.line_num) for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{table}: no table that can be read ({error}); expected CSV in UTF-8") from None
+        raise DataError(f"{table}: not a valid table ({error}); expected CSV in UTF-8") from None
     if not rows:
         raise DataError(f"{table}: no rows; expected one for every picture")
-    folder = table.parent
-    listed: dict[Path, str] = {}
-    for name, label, line in rows:
-        # Judged by the name alone: DVC may keep the pictures themselves as links into its cache.
-        path = folder / name
-        if path.is_absolute() != folder.is_absolute() or not path.is_relative_to(folder) or ".." in Path(name).parts:
-            raise DataError(f"{table}:{line}: {name!r} leads out of {folder}, expected a file in it; refused")
-        if not name or "\0" in name or not path.is_file():
-            raise DataError(f"{table}:{line}: no file {name!r} in {folder}; correct the row or remove it")
-        if not label:
-            raise DataError(f"{table}:{line}: {name} has no label; expected its class")
-        if path in listed:
-            raise DataError(f"{table}:{line}: {name} is listed twice; expected every picture once")
-        listed[path] = label
-    if unlisted := sorted(_below(folder) - set(listed)):
-        raise DataError(f"{table}: no label for {unlisted[0].relative_to(folder)}; list it or remove it")
-    return sorted(listed.items())
+    return rows
 
 
-def _below(folder: Path) -> set[Path]:
+def _pictures_below(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if _is_picture(path) and not _is_hidden(path.relative_to(folder))}
 
 
@@ -135,16 +144,19 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _decoded(path: Path, channels: int) -> np.ndarray:
+def _decode(path: Path, channels: int) -> np.ndarray:
+    """uint8 (H, W, channels) from a picture's file."""
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
             Image.open(path, formats=FORMATS) as picture,
         ):
-            if picture.width * picture.height > LARGEST:
-                raise DataError(f"{path}: {picture.width}×{picture.height} pixels found, expected at most {LARGEST:,}")
+            if picture.width * picture.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path}: {picture.width}×{picture.height} pixels found, expected at most {MAX_PIXELS:,}"
+                )
             return convert(picture, channels)[0]
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever their parsing trips over.
-        raise DataError(f"{path}: no picture that can be read ({error}); expected {', '.join(FORMATS)}") from None
+        raise DataError(f"{path}: not a valid picture ({error}); expected {', '.join(FORMATS)}") from None

@@ -5,73 +5,77 @@ Everything is drawn from one seed, in whole arrays: the same seed gives the same
 
 import numpy as np
 
-from pipeline.data import drawing
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, STRIP_NAMES, ImageSet
+from pipeline.data import drawing
 
 SIZES = (14, 42)
 """The longer side of a digit's ink box, in pixels."""
 ROTATION = 10.0
 """A digit is turned by at most this many degrees."""
 IOU = 0.15
-"""Of two ink boxes of a scene, at most this."""
+"""Two ink boxes of a scene have at most this intersection over union."""
 SHARED = 0.3
-"""Two ink boxes have at most this share of the smaller one in common."""
+"""Two ink boxes of a scene have at most this share of the smaller one in common."""
 APART = 4
-"""Pixels between the middles of two ink boxes along x, at least: which of two digits comes first is beyond doubt."""
+"""Pixels along x between the centres of two ink boxes, at least, so that the order of digits is unambiguous."""
 PATCHES = 8
+"""Clutter adds at most this many patches of other digits to a scene."""
 LINES = 4
-_LENGTHS = (60.0, 150.0)
-"""Lines are longer than any digit is high, so that none is taken for a 1."""
+"""Clutter adds at most this many lines to a scene."""
+_LINE_LENGTHS = (60.0, 150.0)
+"""Lines are longer than any digit is high, so that none can be read as a 1."""
 _CANVAS = 48
-"""Side of the square a digit is drawn on: the largest, drawn about the middle of its ink, fits."""
+"""Side of the square that a digit is drawn on: the largest, centred on its ink, fits."""
 _SMALL = 21.0
-"""Digits below this size are about to be made smaller; twice this still fits the square."""
+"""Digits below this size need antialiasing; twice this size still fits the square."""
 _CORRECTIONS = 3
 _TRIES = 48
 _TOUCHING = 0.5
-"""Share of the digits that are first tried beside another: chance alone rarely makes two digits touch."""
+"""Share of the digits that are first tried beside another: by chance alone two digits rarely touch."""
 _CHUNK = 256
 
 
 def compose(digits: ImageSet, *, rounds: int, fewest: int, most: int, clutter: bool, seed: int) -> ImageSet:
     """Compose scenes from one split's digits.
 
-    The digits are used in the order of fresh permutations, `rounds` of them: a scene takes the next `fewest` to `most`,
-    each number as often, and what is left for an incomplete scene at the end of a round is dropped. A digit that finds
-    no lawful place in 48 tries is dropped, and so is a scene that keeps fewer than `fewest`.
+    The digits are used in the order of fresh permutations, `rounds` of them. A scene takes the next `fewest` to `most`
+    digits, each number equally often; the incomplete scene at the end of a round is dropped. A digit that finds no
+    allowed position in 48 tries is dropped, and so is a scene that keeps fewer than `fewest`.
 
-    A digit is scaled to a size uniform within `SIZES`, turned by up to ±10° and laid anywhere, the brighter pixel
-    winning; half of the digits are tried beside another one first, overlapping by up to 4 pixels.
+    A digit is scaled to a size uniform within `SIZES`, turned by up to ±10° and put anywhere; where digits overlap, the
+    brighter pixel is kept. Half of the digits are tried beside another one first, overlapping by up to 4 pixels.
 
     Args:
         digits: uint8 (n, 28, 28, 1) with labels 0 to 9 and ids in `sources`.
-        rounds: how often the split's digits are gone through.
-        fewest: digits a scene holds at least, 1 or more.
-        most: digits a scene holds at most, 8 or fewer.
+        rounds: how often the split's digits are used.
+        fewest: fewest digits of a scene, 1 or more.
+        most: most digits of a scene, 8 or fewer.
         clutter: add patches cut from other digits of the split, and thin lines.
         seed: of everything drawn here.
 
     Returns:
-        images (m, 112, 112, 1); labels (m, 8) from left to right by the middles of the boxes, then 10 for unused slots;
-        boxes (m, 8, 4) of the ink; sources (m, 8), or (m, 8 + PATCHES) with clutter: ids of the slots' digits, then of
-        those the patches were cut from, -1 for none.
+        images uint8 (m, 112, 112, 1); labels (m, 8) from left to right by the centres of the boxes, then 10 for unused
+        slots; boxes (m, 8, 4) of the ink in pixels; sources (m, 8), or (m, 8 + PATCHES) with clutter: ids of the slots'
+        digits, then of those that patches were cut from, -1 for none.
 
     Raises:
-        DataError: there are fewer than `most` digits, or they are no 28×28 pictures of one channel.
+        DataError: there are fewer than `most` digits, their shape is not 28×28×1, or they have no ids.
     """
     if digits.shape != (DIGIT, DIGIT, 1):
         raise DataError(f"digits of shape {digits.shape} found, expected {(DIGIT, DIGIT, 1)} to compose scenes from")
     if len(digits) < most:
         raise DataError(f"{len(digits)} digits found, expected at least {most} to compose a scene from")
+    if digits.sources is None:
+        raise DataError("digits without ids found, expected the splits that `compose` wrote")
     rng = np.random.default_rng(seed)
-    chosen = np.concatenate([_dealt(len(digits), fewest, most, rng) for _ in range(rounds)])
+    chosen = np.concatenate([_deal(len(digits), fewest, most, rng) for _ in range(rounds)])
     total, ids = len(chosen), digits.sources[:, 0]
     images = np.zeros((total, *SCENE_SHAPE[:2]), np.uint8)
     boxes = np.zeros((total, SCENE_SLOTS, 4), np.float32)
     for start in range(0, total, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        images[rows], boxes[rows], order, placed = _drawn(digits.images[..., 0], chosen[rows], rng)
+        images[rows], boxes[rows], order, placed = _draw(digits.images[..., 0], chosen[rows], rng)
         chosen[rows] = np.where(placed, np.take_along_axis(chosen[rows], order, axis=1), -1)
     labels = np.where(chosen < 0, BLANK, digits.labels[chosen, 0]).astype(np.uint8)
     sources = np.where(chosen < 0, -1, ids[chosen]).astype(np.int32)
@@ -81,7 +85,7 @@ def compose(digits: ImageSet, *, rounds: int, fewest: int, most: int, clutter: b
         for start in range(0, total, _CHUNK):
             rows = slice(start, start + _CHUNK)
             drawing.add_patches(images[rows], digits.images[donors[rows], :, :, 0], used[rows], rng)
-            drawing.add_lines(images[rows], LINES, _LENGTHS, rng)
+            drawing.add_lines(images[rows], LINES, _LINE_LENGTHS, rng)
         sources = np.concatenate([sources, np.where(used, ids[donors], -1)], axis=1).astype(np.int32)
     scenes = ImageSet(
         images=images[..., None],
@@ -94,8 +98,8 @@ def compose(digits: ImageSet, *, rounds: int, fewest: int, most: int, clutter: b
     return scenes.take((labels != BLANK).sum(axis=1) >= fewest)
 
 
-def _dealt(digits: int, fewest: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """A permutation of so many digits dealt out to scenes: int64 (m, 8), -1 where a scene has no more."""
+def _deal(digits: int, fewest: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """A permutation of the indices of so many digits, dealt to scenes: int64 (m, 8), -1 in unused slots."""
     order = rng.permutation(digits)
     end = np.cumsum(rng.integers(fewest, most + 1, digits // fewest))
     end = end[end <= digits]
@@ -103,21 +107,25 @@ def _dealt(digits: int, fewest: int, most: int, rng: np.random.Generator) -> np.
     return np.where(at < end[:, None], order[np.minimum(at, digits - 1)], -1)
 
 
-def _drawn(
+def _draw(
     cells: np.ndarray, chosen: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Scenes without clutter: images (n, 112, 112), boxes (n, 8, 4), and per slot which of `chosen` it is, and whether
-    there is one."""
+    """Scenes without clutter, from uint8 cells (digits, 28, 28) and the digits chosen for each scene, (n, 8).
+
+    Returns:
+        Images (n, 112, 112), boxes (n, 8, 4), and for each slot, (n, 8), the column of `chosen` that it shows and
+        whether it shows a digit.
+    """
     n, (height, width) = len(chosen), SCENE_SHAPE[:2]
     there = chosen >= 0
     # The largest first: the small ones still find a place between them.
     wanted = -np.sort(-np.where(there, rng.uniform(*SIZES, chosen.shape), 0), axis=1)
     angle = np.deg2rad(rng.uniform(-ROTATION, ROTATION, chosen.shape))
     drawn = np.zeros((*chosen.shape, _CANVAS, _CANVAS), np.uint8)
-    drawn[there] = _sized(cells[chosen[there]], wanted[there], angle[there])
+    drawn[there] = draw_at_size(cells[chosen[there]], wanted[there], angle[there])
     ink = drawing.ink_boxes(drawn)
     longer = np.maximum(ink[..., 2] - ink[..., 0], ink[..., 3] - ink[..., 1])
-    corner, placed = _placed(ink[..., 2:] - ink[..., :2], (longer >= SIZES[0]) & (longer <= SIZES[1]), rng)
+    corner, placed = _place(ink[..., 2:] - ink[..., :2], (longer >= SIZES[0]) & (longer <= SIZES[1]), rng)
 
     images = np.zeros((n, height + 2 * _CANVAS, width + 2 * _CANVAS), np.uint8)
     for slot in range(SCENE_SLOTS):
@@ -132,39 +140,49 @@ def _drawn(
     return images[:, _CANVAS : _CANVAS + height, _CANVAS : _CANVAS + width], boxes, order, placed
 
 
-def _sized(cells: np.ndarray, wanted: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def draw_at_size(cells: np.ndarray, wanted: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """Digits turned, and scaled until the longer side of their ink is about `wanted` and within `SIZES`.
 
-    uint8 (n, 28, 28) -> (n, 48, 48), about the middle of the ink. What is not within `SIZES` after a few corrections
-    (a cell without ink) is left as it is.
+    A digit that is not within `SIZES` after a few corrections (a cell without ink) stays as it is.
+
+    Args:
+        cells: uint8 (n, 28, 28).
+        wanted: float (n,), pixels.
+        angle: float (n,), radians.
+
+    Returns:
+        uint8 (n, 48, 48), centred on the ink.
     """
-    extent, middle = _turned_ink(cells, angle)
+    extent, centre = _rotated_ink(cells, angle)
     scale, small = wanted / extent, wanted < _SMALL
-    drawn = _scaled(cells, scale, angle, middle, small)
+    drawn = _draw_scaled(cells, scale, angle, centre, small)
     # Interpolation moves the edge of the ink by a fraction of a pixel, the more, the larger the digit.
     for _ in range(_CORRECTIONS):
         x0, y0, x1, y1 = np.moveaxis(drawing.ink_boxes(drawn), -1, 0)
         longer = np.maximum(x1 - x0, y1 - y0)
         wrong = np.flatnonzero((longer > 0) & ((longer < SIZES[0]) | (longer > SIZES[1])))
         scale[wrong] *= np.clip(longer[wrong], SIZES[0] + 0.5, SIZES[1] - 0.5) / longer[wrong]
-        drawn[wrong] = _scaled(cells[wrong], scale[wrong], angle[wrong], middle[wrong], small[wrong])
+        drawn[wrong] = _draw_scaled(cells[wrong], scale[wrong], angle[wrong], centre[wrong], small[wrong])
     return drawn
 
 
-def _scaled(
-    cells: np.ndarray, scale: np.ndarray, angle: np.ndarray, middle: np.ndarray, small: np.ndarray
+def _draw_scaled(
+    cells: np.ndarray, scale: np.ndarray, angle: np.ndarray, centre: np.ndarray, small: np.ndarray
 ) -> np.ndarray:
-    """uint8 (n, 28, 28) -> (n, 48, 48). Small digits are drawn twice as large, and averaged over 2×2 pixels: where
-    they are made smaller, interpolation alone would miss thin strokes that run between its points."""
-    drawn = drawing.warped(cells, np.where(small, 2 * scale, scale), angle, _CANVAS, middle)
+    """uint8 (n, 28, 28) -> (n, 48, 48).
+
+    Small digits are drawn at twice their size and averaged over 2×2 pixels: interpolation alone would miss thin strokes
+    between its sampling points.
+    """
+    drawn = drawing.warp(cells, np.where(small, 2 * scale, scale), angle, _CANVAS, centre)
     half, quarter = _CANVAS // 2, _CANVAS // 4
     means = np.rint(drawn[small].reshape(-1, half, 2, half, 2).mean(axis=(2, 4)))
     drawn[small] = np.pad(means.astype(np.uint8), ((0, 0), (quarter, quarter), (quarter, quarter)))
     return drawn
 
 
-def _turned_ink(cells: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The longer side of the ink once it is turned, (n,), and the point x, y of the cell in its middle, (n, 2)."""
+def _rotated_ink(cells: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The longer side of the rotated ink, (n,), and the point x, y of the cell that is its centre, (n, 2)."""
     y, x = np.mgrid[0:DIGIT, 0:DIGIT] - (DIGIT - 1) / 2
     ink = cells >= INK
     cosine, sine = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
@@ -173,22 +191,22 @@ def _turned_ink(cells: np.ndarray, angle: np.ndarray) -> tuple[np.ndarray, np.nd
     high = np.where(ink[:, None], turned, -DIGIT).max(axis=(2, 3))
     across, along = ((low + high) / 2).T
     cosine, sine = cosine[:, 0, 0], sine[:, 0, 0]
-    middle = np.stack([cosine * across + sine * along, cosine * along - sine * across], axis=1) + (DIGIT - 1) / 2
-    return np.maximum((high - low).max(axis=1), 0) + 1, middle
+    centre = np.stack([cosine * across + sine * along, cosine * along - sine * across], axis=1) + (DIGIT - 1) / 2
+    return np.maximum((high - low).max(axis=1), 0) + 1, centre
 
 
-def _placed(size: np.ndarray, there: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Find places one digit after the other, in all scenes at once.
+def _place(size: np.ndarray, there: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Find positions for one digit after the other, in all scenes at once.
 
     Args:
-        size: int (n, 8, 2), width and height of the boxes.
-        there: bool (n, 8), which of them there are.
-        rng: draws the places that are tried.
+        size: int (n, 8, 2), width and height of the boxes in pixels.
+        there: bool (n, 8), which of the boxes exist.
+        rng: draws the positions that are tried.
 
     Returns:
-        The boxes' left upper corners x, y, int (n, 8, 2), and which have found a place, bool (n, 8).
+        The boxes' top left corners x, y, int (n, 8, 2), and which boxes found a position, bool (n, 8).
     """
-    n, digits, _ = size.shape
+    n, digits = len(size), size.shape[1]
     corner = np.zeros_like(size)
     placed = np.zeros((n, digits), bool)
     room = np.array(SCENE_SHAPE[1::-1])
@@ -200,22 +218,24 @@ def _placed(size: np.ndarray, there: np.ndarray, rng: np.random.Generator) -> tu
             first = np.arange(_TRIES) < _TRIES // 2
             touching = (rng.random(n) < _TOUCHING)[:, None] & first
             tried = np.where(touching[..., None], np.clip(beside, 0, room - mine), tried)
-        lawful = np.ones((n, _TRIES), bool)
+        allowed = np.ones((n, _TRIES), bool)
         for other in range(digit):
             theirs, start = size[:, other, None], corner[:, other, None]
             common = np.clip(np.minimum(tried + mine, start + theirs) - np.maximum(tried, start), 0, None).prod(axis=-1)
             area, other_area = mine.prod(axis=-1), theirs.prod(axis=-1)
             apart = np.abs(2 * (tried - start) + mine - theirs)[..., 0] >= 2 * APART
             little = common <= np.minimum(SHARED * np.minimum(area, other_area), IOU * (area + other_area - common))
-            lawful &= (apart & little) | ~placed[:, other, None]
-        corner[:, digit] = tried[np.arange(n), lawful.argmax(axis=1)]
-        placed[:, digit] = there[:, digit] & lawful.any(axis=1)
+            allowed &= (apart & little) | ~placed[:, other, None]
+        corner[:, digit] = tried[np.arange(n), allowed.argmax(axis=1)]
+        placed[:, digit] = there[:, digit] & allowed.any(axis=1)
     return corner, placed
 
 
 def _beside(corner: np.ndarray, size: np.ndarray, mine: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Corners, int (n, tries, 2), at which a box of size `mine`, (n, 1, 2), lies on one side of another of its scene,
-    over it by up to 4 pixels."""
+    """Corners, int (n, tries, 2), where a box of size `mine`, (n, 1, 2), is beside another box of its scene.
+
+    The two overlap by up to 4 pixels.
+    """
     n = len(corner)
     rows, other = np.arange(n)[:, None], rng.integers(0, corner.shape[1], (n, _TRIES))
     start, theirs = corner[rows, other], size[rows, other]

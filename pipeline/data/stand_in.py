@@ -1,4 +1,7 @@
-"""The offline stand-in: small real pictures that scikit-learn and scikit-image ship inside their packages."""
+"""The offline stand-in: small real pictures that scikit-learn and scikit-image ship inside their packages.
+
+Its origin is written as `embedded` into every file that is made of it.
+"""
 
 import numpy as np
 from PIL import Image
@@ -21,32 +24,51 @@ PHOTOGRAPHS = (
     "rocket",
 )
 _PATCH = 32
-_LARGEST = 512
-_FLAT = 4.0
-"""A patch whose values deviate by less shows nothing: sky, or the black around a retina."""
+_MAX_SIDE = 512
+"""Pixels of a photograph's side that are used, from its middle."""
+_MIN_DEVIATION = 4.0
+"""Grey levels. A patch with a smaller standard deviation shows nothing: sky, or the black around a retina."""
 _SHARES = {"train": 40, "valid": 5, "gate": 5, "test": 10}
+"""Of a photograph's longer side, in sixtieths."""
+
+
+def read(source: str) -> dict[str, ImageSet]:
+    """The stand-in for a source.
+
+    Args:
+        source: `mnist` or `cifar10`.
+    """
+    return digits() if source == "mnist" else patches()
 
 
 def digits() -> dict[str, ImageSet]:
-    """scikit-learn's 1,797 handwritten digits of 8×8 pixels, brought to MNIST's form, as `pool`.
+    """scikit-learn's 1,797 handwritten digits of 8×8 pixels, in MNIST's form.
 
-    The ink is enlarged to fit 20×20 pixels by bicubic interpolation and centred in 28×28, light on dark.
+    Each is enlarged to 20×20 pixels by bicubic interpolation and centred in 28×28.
+
+    Returns:
+        `pool`, uint8 (1797, 28, 28, 1), values 0 to 255, light on dark, with the labels 0 to 9.
     """
     small = load_digits()
     images = np.zeros((len(small.images), DIGIT, DIGIT, 1), np.uint8)
     for image, picture in zip(images, small.images, strict=True):
         ink = Image.fromarray(np.rint(picture / 16 * 255).astype(np.uint8))
-        image[4:24, 4:24, 0] = ink.resize((20, 20), Image.Resampling.BICUBIC)
+        image[4:24, 4:24, 0] = np.asarray(ink.resize((20, 20), Image.Resampling.BICUBIC))
     return {"pool": _labelled(images, small.target, DIGIT_NAMES)}
 
 
 def patches() -> dict[str, ImageSet]:
-    """Non-overlapping 32×32 patches of ten photographs, whose class is the photograph; splits from disjoint bands."""
+    """Disjoint 32×32 patches of ten photographs of scikit-image; the photograph is the class.
+
+    Returns:
+        The four splits, uint8 (n, 32, 32, 3), values 0 to 255, from disjoint bands of each photograph. No patch is
+        flat, and no two are equal.
+    """
     found: dict[str, list[tuple[np.ndarray, int]]] = {split: [] for split in _SHARES}
     seen: set[bytes] = set()
     for label, name in enumerate(PHOTOGRAPHS):
-        for split, patch in _banded(getattr(data, name)()):
-            if patch.std() >= _FLAT and patch.tobytes() not in seen:
+        for split, patch in cut_in_bands(getattr(data, name)()):
+            if patch.std() >= _MIN_DEVIATION and patch.tobytes() not in seen:
                 seen.add(patch.tobytes())
                 found[split].append((patch, label))
     return {
@@ -55,13 +77,20 @@ def patches() -> dict[str, ImageSet]:
     }
 
 
-def _banded(photograph: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Cut the middle of a photograph into patches, and its longer side into one band a split."""
+def cut_in_bands(photograph: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Cut the middle of a photograph into patches, and its longer side into one band per split.
+
+    Args:
+        photograph: uint8 (H, W) or (H, W, channels).
+
+    Returns:
+        Split and patch, uint8 (32, 32, 3), row by row.
+    """
     if photograph.ndim == 2:
         photograph = np.stack([photograph] * 3, axis=-1)
     if photograph.shape[0] < photograph.shape[1]:
         photograph = photograph.transpose(1, 0, 2)
-    height, width = (min(side, _LARGEST) // _PATCH for side in photograph.shape[:2])
+    height, width = (min(side, _MAX_SIDE) // _PATCH for side in photograph.shape[:2])
     top, left = ((side - count * _PATCH) // 2 for side, count in zip(photograph.shape, (height, width), strict=False))
     ends = np.maximum(np.rint(np.cumsum([_SHARES[split] for split in _SHARES]) / 60 * height), np.arange(4) + 1)
     cut = []

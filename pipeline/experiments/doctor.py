@@ -20,10 +20,10 @@ from dvc.repo import Repo
 from dvc_objects.fs.generic import test_links as working_links
 from packaging.requirements import Requirement
 
-from pipeline.config import params
+from pipeline.config import params, sections
 from pipeline.config.sections import Sources
 from pipeline.core.errors import ConfigurationError, PipelineError
-from pipeline.data import sources
+from pipeline.data import cifar10, mnist
 from pipeline.experiments import preflight
 from pipeline.project import workspace
 from pipeline.project.checks import Check
@@ -152,7 +152,7 @@ def _public() -> list[str]:
         given = params.load(Path("params.yaml")).sources
     except ConfigurationError:
         return list(Sources.model_fields)
-    return [name for name in Sources.model_fields if getattr(given, name).origin == params.PUBLIC]
+    return [name for name in Sources.model_fields if getattr(given, name).origin == sections.PUBLIC]
 
 
 def _mirror() -> list[Check]:
@@ -165,7 +165,7 @@ def _mirror() -> list[Check]:
     if not value:
         if have:
             return [Check("mirror", "ok", "not set, and not needed: the pictures are here")]
-        host = urlsplit(sources.MNIST_ADDRESSES[0]).hostname or ""
+        host = urlsplit(mnist.URLS[0]).hostname or ""
         if _answers(host):
             return [Check("mirror", "ok", f"not set; {host} answers, so the pictures can be fetched")]
         return [
@@ -198,12 +198,12 @@ def _mirror() -> list[Check]:
 
 def _mirrored() -> dict[str, int]:
     """The least bytes of each file unpacked: exactly those of MNIST's, the records of CIFAR-10's."""
-    (train, test), (pool, last) = params.PUBLIC_SIZES["mnist"], params.PUBLIC_SIZES["cifar10"]
+    (train, test), (pool, last) = sections.PUBLIC_SIZES["mnist"], sections.PUBLIC_SIZES["cifar10"]
     sizes = {}
-    for name in sources.MNIST_FILES:
+    for name in mnist.FILES:
         n = train if name.startswith("train") else test
         sizes[f"mnist/{name}.gz"] = n * 28 * 28 + 16 if "images" in name else n + 8
-    return sizes | {"cifar10/cifar-10-binary.tar.gz": (pool + last) * sources.RECORD}
+    return sizes | {"cifar10/cifar-10-binary.tar.gz": (pool + last) * cifar10.RECORD}
 
 
 def _held(path: Path, size: int) -> str:

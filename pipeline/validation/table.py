@@ -1,6 +1,6 @@
-"""A data set as a table, a row a picture: what its expectations are held against.
+"""A data set as tables: one with a row per picture, one with a row per split and class.
 
-What a check needs to see (ink outside boxes, the twin of a picture in another split) is worked out here, as columns.
+What an expectation needs (ink outside boxes, an equal picture in another split) is computed here, as columns.
 """
 
 import hashlib
@@ -13,13 +13,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import DataError
-from pipeline.core.images import BLANK, DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, SLOTS, STRIP_SHAPE, ImageSet
+from pipeline.core.images import BLANK, INK, STRIP_NAMES, ImageSet
+from pipeline.validation.geometry import first_fault, scene_geometry, strip_geometry
+from pipeline.validation.suite_spec import SLOTS_OF, SuiteSpec
 
-OVERLAP = 6
-"""The boxes of neighbours overlap by at most this many columns. Stated here as well as in the composition: a check that
-asked the composition would agree with its mistakes."""
-SLOTS_OF = {"strips": SLOTS, "scenes": SCENE_SLOTS}
-"""Slots of a picture, of the tasks whose pictures are composed of digits; pictures of other tasks have one label."""
 _CHUNK = 2048
 
 
@@ -29,11 +26,11 @@ class Split:
 
     Attributes:
         name: `train`, `valid`, `gate` or `test`.
-        pictures: a row a picture: `split, row, origin, shape, dtype, classes, label, mean, deviation, minimum, maximum,
-            ink_share, digest, source_1…, source_fault`; for strips `slot_1…slot_5, digits` and the columns of
-            `_strip_geometry`; for scenes `slot_1…slot_8, digits` and the columns of `_scene_geometry`.
+        pictures: a row per picture: `split, row, origin, shape, dtype, classes, label, mean, deviation, minimum,
+            maximum, ink_share, digest, source_1…, source_fault`; for strips `slot_1…slot_5, digits` and the columns of
+            `strip_geometry`; for scenes `slot_1…slot_8, digits` and the columns of `scene_geometry`.
         class_names: the name of each class.
-        sha256: of all arrays of the split.
+        sha256: of all arrays of the split, in hexadecimal digits.
     """
 
     name: str
@@ -43,15 +40,20 @@ class Split:
 
 
 def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
-    """Describe every picture of a split in a row of numbers and text, `name row i` being the row's label.
+    """Describe every picture of a split by a row of numbers and text, with `NAME row I` as the row's label.
+
+    Args:
+        name: of the split.
+        pictures: of the split.
+        task: `strips`, `scenes`, `mnist` or `cifar10`.
 
     Raises:
-        DataError: a picture has another number of labels than the task's pictures have.
+        DataError: the pictures have another number of labels than those of the task.
     """
     n, slots = len(pictures), SLOTS_OF.get(task, 1)
     if pictures.slots != slots:
         raise DataError(
-            f"{name}: {pictures.slots} labels a picture found, expected {slots}; compose the data set again"
+            f"{name}: {pictures.slots} labels per picture found, expected {slots}; compose the data set again"
         )
     rows = np.arange(n)
     names = np.array(pictures.class_names, object)
@@ -71,14 +73,14 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
         letters = np.array([name if len(name) == 1 else "_" for name in pictures.class_names], object)
         columns["label"] = letters[pictures.labels].sum(axis=1) if n else []
         columns["digits"] = drawn.sum(axis=1)
-        columns |= {"strips": _strip_geometry, "scenes": _scene_geometry}[task](pictures, drawn)
+        columns |= {"strips": strip_geometry, "scenes": scene_geometry}[task](pictures, drawn)
     else:
         columns["label"] = names[pictures.labels[:, 0]]
     if pictures.sources is None or pictures.sources.shape[1] < slots:
         columns["source_fault"] = "no ids, or fewer than slots"
     else:
         columns |= {f"source_{k + 1}": pictures.sources[:, k] for k in range(pictures.sources.shape[1])}
-        columns["source_fault"] = _first_fault(
+        columns["source_fault"] = first_fault(
             {
                 "a picture without an id": drawn & (pictures.sources[:, :slots] < 0),
                 "a blank with an id": ~drawn & (pictures.sources[:, :slots] >= 0),
@@ -87,13 +89,17 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
     sha256 = hashlib.sha256()
     for array in (pictures.images, pictures.labels, pictures.boxes, pictures.sources):
         if array is not None:
-            sha256.update(np.ascontiguousarray(array))
+            sha256.update(np.ascontiguousarray(array).data)
     index = pd.Index([f"{name} row {row}" for row in rows], dtype=object)
     return Split(name, pd.DataFrame(columns, index=index), pictures.class_names, sha256.hexdigest())
 
 
-def joined(splits: Sequence[Split]) -> pd.DataFrame:
-    """All splits in one table, with what only shows across them: `twin_elsewhere`, `copy_of`, `source_elsewhere`."""
+def join(splits: Sequence[Split]) -> pd.DataFrame:
+    """All splits in one table, with the columns that compare rows.
+
+    `twin_elsewhere`: the label of an equal picture in another split, or None; `copy_of`: the label of an earlier equal
+    picture in the same split, or None; `source_elsewhere`: a source id that is in another split, too, or None.
+    """
     table = pd.concat([split.pictures for split in splits])
     rows = table.index.to_numpy()
     split = np.repeat(np.arange(len(splits)), [len(one.pictures) for one in splits])
@@ -114,7 +120,28 @@ def joined(splits: Sequence[Split]) -> pd.DataFrame:
     return table.assign(twin_elsewhere=twin_elsewhere, copy_of=copy_of, source_elsewhere=source_elsewhere)
 
 
+def class_table(splits: Sequence[Split], spec: SuiteSpec) -> pd.DataFrame:
+    """A row per split and class: `split, class, count, share`.
+
+    `share` is a multiple of the even one; blanks have none, NaN.
+    """
+    parts = []
+    for split in splits:
+        labels = split.pictures.reindex(columns=spec.label_columns).to_numpy(object).ravel()
+        names = spec.all_classes(split.class_names)
+        count = pd.Series(labels).value_counts().reindex(names, fill_value=0).astype(int)
+        balanced = [name for name in names if not (spec.digits and name == STRIP_NAMES[BLANK])]
+        total = max(int(count[balanced].sum()), 1)
+        share = (count[balanced] / total * len(balanced)).reindex(names)
+        parts.append(
+            pd.DataFrame({"split": split.name, "class": names, "count": count.to_numpy(), "share": share.to_numpy()})
+        )
+    table = pd.concat(parts, ignore_index=True)
+    return table.set_axis(table["split"] + " class " + table["class"], axis=0)
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape as text, for instance 28×140×1."""
     return "×".join(str(size) for size in shape)
 
 
@@ -134,160 +161,12 @@ def _statistics(images: np.ndarray) -> dict[str, Any]:
         found["deviation"][rows] = np.sqrt(size * squares - total**2) / size
         found["ink_share"][rows] = (flat >= INK).sum(axis=1) / size
         found["minimum"][rows], found["maximum"][rows] = flat.min(axis=1), flat.max(axis=1)
-        digests += [hashlib.blake2b(picture, digest_size=16).hexdigest() for picture in flat]
+        digests += [hashlib.blake2b(picture.data, digest_size=16).hexdigest() for picture in flat]
     return {**found, "digest": digests}
 
 
-def _strip_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
-    """What strips must get right, per picture.
-
-    `box_fault` and `cell_fault`: the first slot at fault and why, or None; `least_box_ink`: fewest ink pixels in a
-    digit's box, NaN without digits; `stray_ink`: ink pixels outside all boxes; `blank_ink`: ink pixels in the
-    columns of blank slots; `seam_ink`: ink pixels in the last column of a cell and the first of the next.
-    """
-    n, (height, width, _) = len(pictures), pictures.shape
-    boxes = pictures.boxes
-    if boxes is None or (height, width) != STRIP_SHAPE[:2]:
-        zeros = np.zeros(n, np.int64)
-        fault = "no boxes" if boxes is None else "not the shape of a strip"
-        ink = dict.fromkeys(("least_box_ink", "stray_ink", "blank_ink", "seam_ink"), zeros)
-        return {**ink, "box_fault": fault, "cell_fault": fault}
-
-    x0, x1 = boxes[..., 0], boxes[..., 2]
-    left, right = np.arange(SLOTS) * DIGIT, (np.arange(SLOTS) + 1) * DIGIT
-    backwards, overlapping = np.zeros((2, n, SLOTS), bool)
-    edge, middle = np.full((2, n), -np.inf)
-    for slot in range(SLOTS):
-        here, centre = drawn[:, slot], (x0[:, slot] + x1[:, slot]) / 2
-        backwards[:, slot] = here & (centre <= middle)
-        overlapping[:, slot] = here & (edge - x0[:, slot] > OVERLAP)
-        edge, middle = np.where(here, x1[:, slot], edge), np.where(here, centre, middle)
-    faults = {
-        **_box_faults(boxes, drawn, height, width),
-        "a box left of the one before": backwards,
-        f"a box more than {OVERLAP} columns over the one before": overlapping,
-    }
-    found = {
-        "box_fault": _first_fault(faults),
-        "cell_fault": _first_fault({"a box outside its cell": drawn & ((x0 < left) | (x1 > right))}),
-    }
-    return {**found, **_ink(pictures.images, boxes, drawn)}
-
-
-def _scene_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
-    """What scenes must get right, per picture; numbers are NaN where there are no digits, or no two, to measure.
-
-    `box_fault`: the first slot at fault and why, or None; `least_side` and `greatest_side`: the longer side of a box,
-    over all boxes; `least_apart`: pixels along x from the middle of a box to that of the next, negative if that lies to
-    the left; `greatest_iou` and `greatest_shared`: what two boxes have in common, as a share of their union and of the
-    smaller one; `least_box_ink`: fewest ink pixels in a box; `bare_sides`: sides of boxes along which no pixel
-    is ink.
-    """
-    n, (height, width, _), boxes = len(pictures), pictures.shape, pictures.boxes
-    if boxes is None or (height, width) != SCENE_SHAPE[:2]:
-        numbers = ("least_side", "greatest_side", "least_apart", "greatest_iou", "greatest_shared", "least_box_ink")
-        fault = "no boxes" if boxes is None else "not the shape of a scene"
-        return {**dict.fromkeys(numbers, np.full(n, np.nan)), "bare_sides": np.zeros(n, np.int64), "box_fault": fault}
-
-    x0, y0, x1, y1 = np.moveaxis(boxes.astype(float), -1, 0)
-    side, area = np.maximum(x1 - x0, y1 - y0), np.maximum((x1 - x0) * (y1 - y0), 1)
-    apart, iou, shared, middle = np.full((4, n), np.nan)
-    for slot in range(SCENE_SLOTS):
-        here, centre = drawn[:, slot], (x0[:, slot] + x1[:, slot]) / 2
-        apart = np.fmin(apart, np.where(here, centre - middle, np.nan))
-        middle = np.where(here, centre, middle)
-        for other in range(slot):
-            both = here & drawn[:, other]
-            across = np.minimum(x1[:, slot], x1[:, other]) - np.maximum(x0[:, slot], x0[:, other])
-            along = np.minimum(y1[:, slot], y1[:, other]) - np.maximum(y0[:, slot], y0[:, other])
-            common = np.maximum(across, 0) * np.maximum(along, 0)
-            union, smaller = area[:, slot] + area[:, other] - common, np.minimum(area[:, slot], area[:, other])
-            iou = np.fmax(iou, np.where(both, common / union, np.nan))
-            shared = np.fmax(shared, np.where(both, common / smaller, np.nan))
-    late = drawn & (np.cumsum(~drawn, axis=1) > 0)
-    return {
-        "box_fault": _first_fault({**_box_faults(boxes, drawn, height, width), "a digit after a blank": late}),
-        "least_side": np.fmin.reduce(np.where(drawn, side, np.nan), axis=1),
-        "greatest_side": np.fmax.reduce(np.where(drawn, side, np.nan), axis=1),
-        "least_apart": apart,
-        "greatest_iou": iou,
-        "greatest_shared": shared,
-        **_ink_of_boxes(pictures.images, boxes, drawn),
-    }
-
-
-def _box_faults(boxes: np.ndarray, drawn: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
-    """What may be wrong with a single box, as bool arrays (n, slots)."""
-    x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
-    inside = (x0 >= 0) & (y0 >= 0) & (x1 <= width) & (y1 <= height)
-    return {
-        "a digit without a box": drawn & ~boxes.any(axis=-1),
-        "an empty box": drawn & ~((x0 < x1) & (y0 < y1)),
-        "a box that leaves the picture": drawn & ~inside,
-        "a blank with a box": ~drawn & boxes.any(axis=-1),
-    }
-
-
-def _ink_of_boxes(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    n, height, width, _ = images.shape
-    least_box_ink, bare_sides = np.full(n, np.nan), np.zeros(n, np.int64)
-    for start in range(0, n, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        # Ink above and to the left of every pixel's corner: four of these sums give the ink of any box.
-        ink = (images[rows, :, :, 0] >= INK).astype(np.int32)
-        sums = np.pad(ink.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32), ((0, 0), (1, 0), (1, 0)))
-        x0, y0, x1, y1 = np.moveaxis(np.clip(boxes[rows], 0, [width, height, width, height]).astype(int), -1, 0)
-        there = drawn[rows]
-        least_box_ink[rows] = np.fmin.reduce(np.where(there, _ink_within(sums, x0, y0, x1, y1), np.nan), axis=1)
-        sides = (
-            _ink_within(sums, x0, y0, np.minimum(x0 + 1, width), y1),
-            _ink_within(sums, x0, y0, x1, np.minimum(y0 + 1, height)),
-            _ink_within(sums, np.maximum(x1 - 1, 0), y0, x1, y1),
-            _ink_within(sums, x0, np.maximum(y1 - 1, 0), x1, y1),
-        )
-        bare_sides[rows] = sum((side == 0) & there for side in sides).sum(axis=1)
-    return {"least_box_ink": least_box_ink, "bare_sides": bare_sides}
-
-
-def _ink_within(sums: np.ndarray, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray) -> np.ndarray:
-    row = np.arange(len(sums))[:, None]
-    return sums[row, y1, x1] - sums[row, y0, x1] - sums[row, y1, x0] + sums[row, y0, x0]
-
-
-def _ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    n, height, width, _ = images.shape
-    x, y = np.arange(width), np.arange(height)
-    least_box_ink = np.full(n, np.nan)
-    stray_ink, blank_ink, seam_ink = np.zeros((3, n), np.int64)
-    for start in range(0, n, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        ink = images[rows, :, :, 0] >= INK
-        stray = ink.copy()
-        for slot in range(SLOTS):
-            x0, y0, x1, y1 = (side[:, None] for side in boxes[rows, slot].T)
-            within = ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None, :]
-            inked = np.where(drawn[rows, slot], (ink & within).sum(axis=(1, 2)), np.nan)
-            least_box_ink[rows] = np.fmin(least_box_ink[rows], inked)
-            stray &= ~within
-        stray_ink[rows] = stray.sum(axis=(1, 2))
-        cells = ink.sum(axis=1).reshape(-1, SLOTS, DIGIT)
-        blank_ink[rows] = (cells.sum(axis=2) * ~drawn[rows]).sum(axis=1)
-        seam_ink[rows] = cells[:, :-1, -1].sum(axis=1) + cells[:, 1:, 0].sum(axis=1)
-    return {"least_box_ink": least_box_ink, "stray_ink": stray_ink, "blank_ink": blank_ink, "seam_ink": seam_ink}
-
-
-def _first_fault(faults: dict[str, np.ndarray]) -> np.ndarray:
-    """Text on the first slot at fault of each row, from bool arrays (n, slots), or None: object (n,)."""
-    found = np.full(len(next(iter(faults.values()))), None, object)
-    for reason, wrong in faults.items():
-        for row, slot in zip(*np.nonzero(wrong), strict=True):
-            if found[row] is None:
-                found[row] = f"slot {slot + 1}: {reason}"
-    return found
-
-
 def _elsewhere(keys: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the keys that stand in another split as well, and for each the first position there."""
+    """Positions of the keys that are in another split, too, and for each the first position there."""
     table = pd.DataFrame({"key": keys, "split": split, "at": np.arange(len(keys))})
     by_key = table.groupby("key")["split"]
     shared = table[by_key.transform("min") != by_key.transform("max")]

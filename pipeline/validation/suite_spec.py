@@ -1,0 +1,85 @@
+"""What params.yaml requires of a suite's pictures."""
+
+from dataclasses import dataclass
+
+from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite, Validation
+from pipeline.core.images import DIGIT_NAMES, SCENE_SLOTS, SLOTS, STRIP_NAMES
+from pipeline.records.training import Task
+
+SLOTS_OF = {"strips": SLOTS, "scenes": SCENE_SLOTS}
+"""Slots of a picture, of the tasks whose pictures are composed of digits. Pictures of other tasks have one label."""
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    """The specification that a suite is validated against.
+
+    Attributes:
+        suite: its name.
+        task: `strips`, `scenes`, `mnist` or `cifar10`.
+        class_share: lowest and highest share of a class in a split, as a multiple of its even share.
+        constant_share: largest share of a split's pictures that may be constant (of one pixel value), 0 to 1.
+        digits: fewest and most digits of a strip or scene; None for single pictures.
+        jitter: whether the digits of a strip may leave their cells.
+        clutter: whether there may be ink that belongs to no digit.
+    """
+
+    suite: str
+    task: Task
+    class_share: tuple[float, float]
+    constant_share: float
+    digits: tuple[int, int] | None = None
+    jitter: bool = False
+    clutter: bool = False
+
+    @classmethod
+    def from_params(cls, name: str, suite: SplitSuite | StripSuite | SceneSuite, bounds: Validation) -> "SuiteSpec":
+        """The specification of a suite of params.yaml.
+
+        Args:
+            name: of the suite.
+            suite: its entry under `suites`.
+            bounds: the section `validate`.
+        """
+        lowest, highest = bounds.class_share
+        digits = None
+        if not isinstance(suite, SplitSuite):
+            fewest, most = suite.digits
+            digits = fewest, most
+        return cls(
+            suite=name,
+            task=suite.task,
+            class_share=(lowest, highest),
+            constant_share=bounds.constant_share,
+            digits=digits,
+            jitter=isinstance(suite, StripSuite) and suite.jitter,
+            clutter=not isinstance(suite, SplitSuite) and suite.clutter,
+        )
+
+    @property
+    def slots(self) -> int:
+        """Labels of a picture."""
+        return SLOTS_OF.get(self.task, 1)
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns of a picture's classes in the table of pictures."""
+        return [f"slot_{slot + 1}" for slot in range(self.slots)] if self.digits else ["label"]
+
+    def classes_of(self, slot: int, class_names: tuple[str, ...]) -> tuple[str, ...]:
+        """The classes that a slot may have.
+
+        Args:
+            slot: from 0.
+            class_names: of the data set.
+        """
+        if not self.digits:
+            return class_names
+        fewest, _ = self.digits
+        # The unused slots of a scene are its last; those of a strip can be anywhere.
+        filled = slot < fewest if self.task == "scenes" else fewest == self.slots
+        return DIGIT_NAMES if filled else STRIP_NAMES
+
+    def all_classes(self, class_names: tuple[str, ...]) -> tuple[str, ...]:
+        """The classes that some slot may have; the last slot may have all of them."""
+        return self.classes_of(self.slots - 1, class_names)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, PipelineError
-from pipeline.core.files import read_json
 from pipeline.project import git as runner
 from pipeline.project.command import ERROR_FILE_VARIABLE
+from pipeline.records.data import SOURCE, SourceRecord
 
 MIRROR_VARIABLE = "DATASETS_MIRROR"
 CODE = ("pipeline", "stages")
@@ -109,5 +109,5 @@ def _here() -> str:
 
 def origin(source: str) -> str | None:
     """Where the pictures that were fetched for a source came from; None where none were fetched yet."""
-    record = Path("data/raw") / source / "source.json"
-    return read_json(record)["origin"] if record.exists() else None
+    record = Path("data/raw") / source / SOURCE
+    return SourceRecord.read(record).origin if record.exists() else None

@@ -21,7 +21,7 @@ def main(strategy: str, network: str, data: Path, out: Path) -> None:
         policy=precision.resolve(settings.precision),
     )
     if made.train is None:
-        print(f"{strategy}: no features are kept: {made.record['missing']}")
+        print(f"{strategy}: no features are kept: {made.record.missing}")
     made.save(out)
 
 

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from dvclive import Live
 from dvclive.keras import DVCLiveCallback
+from dvclive.live import Live
 
 from pipeline import strategies
 from pipeline.config import params

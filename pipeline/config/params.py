@@ -71,7 +71,7 @@ class Params(Section):
 
     def suites_of(self, task: str) -> list[str]:
         """The names of the suites that a task's strategies are scored on, in the order of params.yaml."""
-        return list(dict(self.reported).get(task, []))
+        return [name for key, names in self.reported.items() if key == task for name in names]
 
     def strategies_of(self, task: str) -> list[str]:
         """The names of a task's strategies, in the order of params.yaml."""

@@ -7,7 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -86,7 +86,10 @@ def _mode(value: Any, checked_switches: Callable[[Any], NormalizationSwitches]) 
     raise ValueError(f"one of {', '.join(MODE_NAMES)}, or a mapping of switches")
 
 
-Mode = Annotated[NormalizationSwitches, WrapValidator(_mode)]
+if TYPE_CHECKING:
+    Mode = str | Mapping[str, Any]
+else:
+    Mode = Annotated[NormalizationSwitches, WrapValidator(_mode)]
 """How pictures are normalized: a name of `MODE_NAMES`, or a mapping of the switches; it arrives as it was written."""
 
 

@@ -63,7 +63,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an uncompressed `.npz`; equal arrays give equal bytes on every machine."""
     with replacing(path) as temporary:
-        np.savez(temporary, **arrays)
+        np.savez(temporary, **dict(arrays))  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -44,7 +44,12 @@ class Readings:
 
     def take(self, index: np.ndarray | list[int] | slice) -> "Readings":
         """Those of the pictures at `index`."""
-        return Readings(*(None if array is None else array[index] for array in vars(self).values()))
+        return Readings(
+            self.probabilities[index],
+            self.classes[index],
+            self.confidence[index],
+            None if self.boxes is None else self.boxes[index],
+        )
 
     def save(self, path: Path) -> None:
         """Write an uncompressed `.npz`."""

@@ -72,7 +72,7 @@ def _compare(read: Callable[[np.ndarray, np.ndarray], Readings], images: np.ndar
     steady = np.ones(len(images), bool)
     # More than this cannot be rounding, and need not be read again.
     if len(differing) <= _most_unsteady(len(images)):
-        steady[differing] = [not _unsteady(read, images, i, theirs.take([i]), distance[i]) for i in differing]
+        steady[differing] = [not _unsteady(read, images, i, theirs.take([i]), distance[i]) for i in map(int, differing)]
     unsteady = int((~steady).sum())
     return Parity(
         pictures=len(images),

@@ -1,6 +1,5 @@
 """Outputs of the frozen part of a network, computed once, so that an epoch costs the trained part only."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import read_arrays, read_json, replacing, write_arrays, write_json
+from pipeline.core.files import digest, read_arrays, replacing, write_arrays
 from pipeline.core.images import ImageSet
 from pipeline.networks import pretrained
+from pipeline.records.features import FeaturesRecord
 
 SETTINGS = ("weights", "input_size", "freeze_until", "augmentation")
 """Settings of a strategy that decide what its features are; dvc.yaml lists them, too."""
@@ -28,15 +28,13 @@ class Features:
     Attributes:
         train, valid: float32 (n, h, w, c), in the order of the pictures; None where `missing` gives the reason.
         base: the whole network: the trained part is put on the weights that made the features.
-        record: what they were made of, for features.json: the settings, `pretrained`, `precision`, `missing`, and
-            `code`, the digests of this module and of `pretrained`: a training on features reruns when those change, and
-            no other training depends on them.
+        record: how they were computed.
     """
 
     train: np.ndarray | None
     valid: np.ndarray | None
     base: pretrained.Base
-    record: Mapping[str, Any]
+    record: FeaturesRecord
 
     def save(self, path: Path) -> None:
         """Write the folder; equal features give equal bytes."""
@@ -45,7 +43,7 @@ class Features:
             write_arrays(folder / "base.npz", {f"{index:03}": array for index, array in enumerate(self.base.weights)})
             if self.train is not None:
                 write_arrays(folder / "features.npz", {"train": self.train, "valid": self.valid})
-            write_json(folder / "features.json", dict(self.record))
+            self.record.write(folder / "features.json")
 
     @classmethod
     def load(cls, path: Path) -> "Features":
@@ -56,14 +54,14 @@ class Features:
         """
         if not (path / "features.json").is_file():
             raise DataError(f"{path}: no features in it; expected those that `dvc repro features` makes")
-        record = read_json(path / "features.json")
+        record = FeaturesRecord.read(path / "features.json")
         weights = read_arrays(path / "base.npz")
-        arrays = {} if record["missing"] else read_arrays(path / "features.npz")
+        arrays = {} if record.missing else read_arrays(path / "features.npz")
         base = pretrained.Base(
-            pretrained.NETWORKS[record["network"]],
-            record["input_size"],
+            pretrained.NETWORKS[record.network],
+            record.input_size,
             [weights[name] for name in sorted(weights)],
-            record["pretrained"],
+            record.pretrained,
         )
         return cls(arrays.get("train"), arrays.get("valid"), base, record)
 
@@ -74,10 +72,9 @@ class Features:
             DataError: they are of another number of pictures, or were made under other settings.
         """
         for name, value in settings.items():
-            if self.record[name] != value:
-                raise DataError(
-                    f"features: made with {name} {self.record[name]!r}, expected {value!r}; run `dvc repro`"
-                )
+            computed = getattr(self.record, name)
+            if computed != value:
+                raise DataError(f"features: computed with {name} {computed!r}, expected {value!r}; run `dvc repro`")
         if self.train is None:
             return
         found, expected = (len(self.train), len(self.valid)), (len(train), len(valid))
@@ -115,22 +112,19 @@ def make(
     """
     base = pretrained.base(pretrained.NETWORKS[network], settings["weights"], size=settings["input_size"], seed=seed)
     why = missing(settings)
-    record = {
+    record = FeaturesRecord(
         **{name: settings[name] for name in SETTINGS},
-        "network": network,
-        "pretrained": base.pretrained,
-        "precision": policy,
-        "origin": train.origin,
-        "missing": why,
-        "code": {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in (Path(__file__), Path(pretrained.__file__))
-        },
-    }
+        network=network,
+        pretrained=base.pretrained,
+        precision=policy,
+        origin=train.origin,
+        missing=why,
+        code={path.name: digest(path) for path in (Path(__file__), Path(pretrained.__file__))},
+    )
     if why:
         return Features(None, None, base, record)
-    arrays = [of(base, settings["freeze_until"], pictures.images, policy=policy) for pictures in (train, valid)]
-    return Features(*arrays, base, record)
+    seen, unseen = (of(base, settings["freeze_until"], part.images, policy=policy) for part in (train, valid))
+    return Features(seen, unseen, base, record)
 
 
 def of(base: pretrained.Base, cut: int, images: np.ndarray, *, policy: str = "float32") -> np.ndarray:

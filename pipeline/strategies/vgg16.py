@@ -100,7 +100,7 @@ def transfer(
     dropout: float,
     batch_norm: bool,
     recipe: Recipe,
-    optimizer: loop.Optimizer,
+    optimizer: optimizers.Optimizer,
     augment: loop.Augment | None = None,
 ) -> keras.Model:
     """Put a head on a network, keep its first layers as they are, and train the rest.

@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks.fuzz import mutated
 from pipeline.core.errors import DataError
 from pipeline.project import command
-from pipeline.runtime.answers import answers
+from pipeline.runtime.answers import readings_as_json
 from pipeline.runtime.reader import Reader
 
 CALLERS = 6
@@ -44,7 +44,7 @@ class Soak:
         self.url = url
         self.pictures = np.random.default_rng(0).integers(0, 256, (_PICTURES, *reader.manifest.shape), np.uint8)
         notes = [()] * _PICTURES
-        self.expected = answers(reader.manifest, reader.read(self.pictures), notes, every_class=False)
+        self.expected = readings_as_json(reader.manifest, reader.read(self.pictures), notes, every_class=False)
         self.files = [_png(picture) for picture in self.pictures]
         self.statuses: Counter[int] = Counter()
         self.cut_off = 0

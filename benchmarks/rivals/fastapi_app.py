@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import FastAPI, Request
 
 from pipeline.core.decoding import decode
-from pipeline.runtime.answers import answer
+from pipeline.runtime.answers import answer_as_json
 from pipeline.runtime.reader import Reader
 
 app = FastAPI()
@@ -26,4 +26,4 @@ async def read(request: Request) -> dict:
     else:
         pixels = decode(body, reader.manifest.shape).pixels
     # A millisecond of a model is cheaper than the way to a thread and back.
-    return answer(reader.manifest, reader.read(pixels[None]), ())
+    return answer_as_json(reader.manifest, reader.read(pixels[None]), ())

@@ -12,7 +12,7 @@ import litserve
 import numpy as np
 
 from pipeline.core.decoding import decode
-from pipeline.runtime.answers import answers
+from pipeline.runtime.answers import readings_as_json
 from pipeline.runtime.reader import Reader
 
 
@@ -33,7 +33,7 @@ class Strips(litserve.LitAPI):
 
     def predict(self, pixels: np.ndarray) -> list:
         readings = self.reader.read(pixels)
-        return answers(self.reader.manifest, readings, [()] * len(pixels), every_class=True)
+        return readings_as_json(self.reader.manifest, readings, [()] * len(pixels), every_class=True)
 
     def unbatch(self, output: list) -> list:
         return output

@@ -1,98 +1,103 @@
-"""What a packaged model answers to pictures, as plain values: the service sends it, `make read` prints it."""
+"""From a model's readings to the answers that the service sends and `make read` prints.
+
+They are plain JSON values in the form of `pipeline.records.answer`: to build and to validate a record for every slot
+takes longer than a small model. Tests validate them.
+"""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from pipeline.core.images import DIGIT_NAMES
 from pipeline.core.readings import Readings, left_to_right
+from pipeline.records.answer import Answer, ModelIdentity
 from pipeline.records.manifest import Manifest
 
 DECIMALS = 6
-"""Of a probability."""
+"""Of probabilities and pixels."""
 
 
-def answer(manifest: Manifest, readings: Readings, notes: tuple[str, ...]) -> dict[str, Any]:
-    """The reading of one picture.
+def answer(manifest: Manifest, readings: Readings, notes: tuple[str, ...]) -> Answer:
+    """The answer to one picture.
 
     Args:
         manifest: of the model that read it.
         readings: of that one picture.
-        notes: what was done to the picture before.
-
-    Returns:
-        `digits`, what is read from left to right without blanks, or `class`, where the classes are no digits; `slots`,
-        from left to right, each with `class`, `probability`, the `probabilities` of all classes by name, and `box`,
-        x0, y0, x1, y1 in pixels, None for a blank or where the model gives none; `confidence`; `accepted`, whether it
-        reaches the threshold at which 99.5 % of valid were right, None where none did; `notes`; and `model`, its
-        `identity`.
+        notes: how it was converted before.
     """
-    return {**answers(manifest, readings, [notes], every_class=True)[0], "model": identity(manifest)}
+    return Answer.model_validate(answer_as_json(manifest, readings, notes))
 
 
-def answers(
+def answer_as_json(manifest: Manifest, readings: Readings, notes: tuple[str, ...]) -> dict[str, JsonValue]:
+    """`answer` in the form of `Answer`, not validated."""
+    reading = readings_as_json(manifest, readings, [notes], every_class=True)[0]
+    return {**reading, "model": ModelIdentity.of(manifest).as_json()}
+
+
+def readings_as_json(
     manifest: Manifest, readings: Readings, notes: Sequence[tuple[str, ...]], *, every_class: bool
-) -> list[dict[str, Any]]:
-    """The readings of n pictures, as `answer` gives them but without `model`.
+) -> list[dict[str, JsonValue]]:
+    """The readings of n pictures in the form of `Reading`, not validated.
 
     Args:
         manifest: of the model that read them.
         readings: of those n pictures.
-        notes: what was done to each of them before.
+        notes: how each of them was converted before.
         every_class: whether each slot has the `probabilities` of all classes. They are most of an answer's bytes.
     """
     if not manifest.positional:
         readings = left_to_right(readings, manifest.blank)
     names, blank, threshold = manifest.class_names, manifest.blank, manifest.threshold
-    said = "digits" if reads_digits(manifest) else "class"
-    # Whole arrays become lists at once: value by value it would take longer than the reading.
+    key = "digits" if reads_digits(manifest) else "class"
+    # Whole arrays become lists at once: value by value it would take longer than the model.
     classes = readings.classes.tolist()
-    chosen = np.take_along_axis(readings.probabilities, readings.classes[..., None].astype(np.intp), axis=-1)[..., 0]
-    probabilities = _rounded(chosen)
-    rows = _rounded(readings.probabilities) if every_class else None
+    if every_class:
+        of_classes = _rounded(readings.probabilities)
+    else:
+        index = readings.classes[..., None].astype(np.intp)
+        of_chosen = _rounded(np.take_along_axis(readings.probabilities, index, axis=-1)[..., 0])
     boxes = None if readings.boxes is None else _rounded(readings.boxes)
     confidences = _rounded(readings.confidence)
-    found = []
-    for index, row in enumerate(classes):
-        slots = []
-        for slot, chosen_class in enumerate(row):
-            slots.append({"class": names[chosen_class], "probability": probabilities[index][slot]})
-            if rows is not None:
-                slots[-1]["probabilities"] = dict(zip(names, rows[index][slot], strict=True))
-            slots[-1]["box"] = None if boxes is None or chosen_class == blank else boxes[index][slot]
-        found.append(
+    exact = readings.confidence.tolist()
+    answers: list[dict[str, JsonValue]] = []
+    for picture, row in enumerate(classes):
+        slots: list[JsonValue] = []
+        for slot, chosen in enumerate(row):
+            box = None if boxes is None or chosen == blank else boxes[picture][slot]
+            if every_class:
+                probabilities = of_classes[picture][slot]
+                slots.append(
+                    {
+                        "class": names[chosen],
+                        "probability": probabilities[chosen],
+                        "probabilities": dict(zip(names, probabilities, strict=True)),
+                        "box": box,
+                    }
+                )
+            else:
+                slots.append({"class": names[chosen], "probability": of_chosen[picture][slot], "box": box})
+        answers.append(
             {
-                said: "".join(names[chosen_class] for chosen_class in row if chosen_class != blank),
+                key: "".join([names[chosen] for chosen in row if chosen != blank]),
                 "slots": slots,
-                "confidence": confidences[index],
-                "accepted": None if threshold is None else float(readings.confidence[index]) >= threshold,
-                "notes": list(notes[index]),
+                "confidence": confidences[picture],
+                "accepted": None if threshold is None else exact[picture] >= threshold,
+                "notes": list(notes[picture]),
             }
         )
-    return found
+    return answers
 
 
 def reads_digits(manifest: Manifest) -> bool:
-    """Whether its classes are digits, with or without a blank."""
+    """Whether a model's classes are digits, with or without a blank."""
     return manifest.class_names[: len(DIGIT_NAMES)] == DIGIT_NAMES
 
 
-def asked(manifests: Iterable[Manifest], *, digits: bool) -> list[Manifest]:
-    """Those of the models that are asked where digits, or else where classes of CIFAR-10, are wanted."""
+def select(manifests: Iterable[Manifest], *, digits: bool) -> list[Manifest]:
+    """The models that read digits, or those that classify CIFAR-10."""
     return [manifest for manifest in manifests if (reads_digits(manifest) if digits else manifest.task == "cifar10")]
 
 
-def identity(manifest: Manifest) -> dict[str, Any]:
-    """Which model it is: `task`, `strategy`, `sha256` of its file, `version` in the registry or None, and `origin`."""
-    return {
-        "task": manifest.task,
-        "strategy": manifest.strategy,
-        "sha256": manifest.model.sha256,
-        "version": manifest.version,
-        "origin": manifest.origin,
-    }
-
-
 def _rounded(values: np.ndarray) -> list:
-    return np.round(values.astype(np.float64), DECIMALS).tolist()
+    return values.astype(np.float64).round(DECIMALS).tolist()

@@ -1,4 +1,4 @@
-"""A reading of one picture in words: which model fits the picture, which way round it is, and what was read.
+"""One picture and its answer, for people: load the picture for the model of its size, format what was read.
 
 Imports neither TensorFlow nor DVC.
 """
@@ -6,47 +6,47 @@ Imports neither TensorFlow nor DVC.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipeline.core.decoding import Picture, PictureError, decode_fitting
+from pipeline.core.decoding import Picture, PictureError, decode_for
 from pipeline.core.errors import DataError
+from pipeline.records.answer import Answer
 from pipeline.records.manifest import Manifest
 
 NOTES = {
     "exif_orientation": "turned as its EXIF entry says",
     "sixteen_bit": "of 16 bits the high byte was kept",
-    "alpha_on_black": "what is transparent was laid on black",
-    "grey": "colours became grey",
-    "rgb": "became RGB",
-    "turned": "a strip that stands was turned, its top to the left",
-    "inverted": "dark and light were exchanged",
-    "bright_border": "dark on light? Models read light ink on a dark ground; INVERT=1 (--invert) exchanges them",
-    "bright_border_inverted": "dark on light now? Models read light ink on a dark ground; try it without INVERT",
+    "alpha_on_black": "transparency was composited on black",
+    "grey": "colours were converted to grey",
+    "rgb": "converted to RGB",
+    "turned": "an upright strip was turned, its top to the left",
+    "inverted": "dark and light were inverted",
+    "bright_border": "dark on light? Models read light ink on a dark background; INVERT=1 (--invert) inverts it",
+    "bright_border_inverted": "dark on light now? Models read light ink on a dark background; try it without INVERT",
 }
 """What the notes of an answer mean."""
 BRIGHT = 128
-"""A border of which more than half is at least this bright is taken for a light ground."""
+"""A border of which more than half is at least this bright counts as a light background."""
 ACCEPTED = {
-    True: "accepted: at least as sure as those of which 99.5 % were right on valid",
-    False: "not accepted: below the threshold that kept 99.5 % right on valid, better look yourself",
-    None: "no threshold kept 99.5 % right on valid: look yourself",
+    True: "accepted: it reaches the threshold that gives 99.5 % accuracy on validation",
+    False: "not accepted: it is below the threshold that gives 99.5 % accuracy on validation; check the reading",
+    None: "no threshold gives 99.5 % accuracy on validation; check the reading",
 }
 
 
-def fitting(path: Path, manifests: Mapping[str, Manifest]) -> tuple[str, Picture]:
-    """The task whose model takes pictures of this one's size, and the picture; nothing is resized.
+def load_picture(path: Path, manifests: Mapping[str, Manifest]) -> tuple[str, Picture]:
+    """The task whose model takes pictures of this size, and the picture; nothing is resized.
 
     Args:
         path: a PNG or JPEG.
         manifests: of the packaged models, by task.
 
     Raises:
-        DataError: there is no such file, it is no whole picture, or no model takes its size.
+        DataError: the file is missing, is not a valid picture, or no model takes its size.
     """
     try:
-        return decode_fitting(path.read_bytes(), {task: manifest.shape for task, manifest in manifests.items()})
+        return decode_for(path.read_bytes(), {task: manifest.shape for task, manifest in manifests.items()})
     except FileNotFoundError:
         raise DataError(f"{path}: no such file, expected a PNG or JPEG picture") from None
     except PictureError as error:
@@ -54,7 +54,7 @@ def fitting(path: Path, manifests: Mapping[str, Manifest]) -> tuple[str, Picture
 
 
 def with_polarity(picture: Picture, invert: bool) -> Picture:
-    """The picture, uint8 (H, W, C), inverted where that is wanted, with a note where its ground still seems light."""
+    """The picture, inverted if wanted, with a note if its background is still light."""
     notes = (*picture.notes, "inverted") if invert else picture.notes
     pixels = 255 - picture.pixels if invert else picture.pixels
     border = np.concatenate([pixels[[0, -1]].ravel(), pixels[1:-1, [0, -1]].ravel()])
@@ -63,22 +63,22 @@ def with_polarity(picture: Picture, invert: bool) -> Picture:
     return replace(picture, pixels=pixels, notes=notes)
 
 
-def told(image: str, said: Mapping[str, Any]) -> str:
-    """An answer as lines for people.
+def format_answer(image: str, answer: Answer) -> str:
+    """An answer as lines of text.
 
     Args:
         image: what the picture is called.
-        said: of `answers.answer`.
+        answer: to that picture.
     """
-    read = said.get("digits", said.get("class")) or "nothing"
-    lines = [f"{image}: {read}", f"confidence {said['confidence']:.4f}, {ACCEPTED[said['accepted']]}", ""]
-    for slot in said["slots"]:
-        if slot["class"] == "blank":
+    reading = (answer.digits if answer.class_ is None else answer.class_) or "nothing"
+    lines = [f"{image}: {reading}", f"confidence {answer.confidence:.4f}, {ACCEPTED[answer.accepted]}", ""]
+    for slot in answer.slots:
+        if slot.class_ == "blank":
             continue
-        box = "" if slot["box"] is None else "  box " + ", ".join(f"{side:.1f}" for side in slot["box"])
-        lines.append(f"  {slot['class']}  {slot['probability']:.4f}{box}")
-    model = said["model"]
-    origin = "the EMBEDDED STAND-IN, not real data" if model["origin"] == "embedded" else model["origin"]
-    lines += ["", *(f"note: {NOTES.get(note, note)}" for note in said["notes"])]
-    lines.append(f"model: {model['strategy']} for {model['task']}, {model['sha256'][:12]}, trained on {origin}")
+        box = "" if slot.box is None else "  box " + ", ".join(f"{side:.1f}" for side in slot.box)
+        lines.append(f"  {slot.class_}  {slot.probability:.4f}{box}")
+    model = answer.model
+    origin = "the EMBEDDED STAND-IN, not real data" if model.origin == "embedded" else model.origin
+    lines += ["", *(f"note: {NOTES.get(note, note)}" for note in answer.notes)]
+    lines.append(f"model: {model.strategy} for {model.task}, {model.sha256[:12]}, trained on {origin}")
     return "\n".join(lines)

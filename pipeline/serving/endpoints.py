@@ -1,202 +1,209 @@
-"""What each path answers."""
+"""The endpoints: from a request to its answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
-from urllib.parse import parse_qs
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import cast
 
 import numpy as np
 import orjson
-from starlette.responses import RedirectResponse, Response
-from starlette.types import Receive, Scope
+from pydantic import JsonValue
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from pipeline.core.decoding import Shape
+from pipeline.records.answer import Info, ModelDescription, ModelIdentity
 from pipeline.records.manifest import Manifest
-from pipeline.runtime.answers import answers, asked, identity
-from pipeline.runtime.reader import Reader
-from pipeline.serving import openapi, uploads
-from pipeline.serving.batching import Desk
-from pipeline.serving.errors import Refusal
+from pipeline.runtime.answers import readings_as_json, select
+from pipeline.serving import uploads
+from pipeline.serving.batching import DynamicBatcher
+from pipeline.serving.errors import ApiError
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import CONTENT_TYPE, Metrics
-from pipeline.serving.uploads import Buffer, Found
+from pipeline.serving.shutdown import Shutdown
+from pipeline.serving.uploads import JSON, Buffer, Upload
 
-JSON = "application/json"
 PROBABILITIES = "probabilities"
 """The query parameter that asks for the probabilities of all classes of many pictures."""
 
 
-class Endpoints:
-    """The answers of one process to the requests that the front lets in.
+class ReadEndpoints:
+    """The endpoints that read pictures, with what their requests share."""
 
-    Attributes:
-        limits: of this process.
-        metrics: where it counts.
-    """
+    def __init__(
+        self, manifests: Mapping[str, Manifest], batcher: DynamicBatcher, limits: Limits, metrics: Metrics
+    ) -> None:
+        """Define.
 
-    def __init__(self, readers: Mapping[str, Reader], limits: Limits) -> None:
-        self.limits = limits
-        self._manifests = {task: reader.manifest for task, reader in readers.items()}
-        self.metrics = Metrics(self._manifests)
-        self._desk = Desk(
-            readers, threads=limits.threads, batch=limits.batch, waiting=limits.waiting, observe=self.metrics.run
-        )
+        Args:
+            manifests: of the models that are served, by task.
+            batcher: what reads.
+            limits: of this process.
+            metrics: where pictures that cannot be decoded are counted.
+        """
+        self._manifests = manifests
+        self._batcher = batcher
+        self._limits = limits
+        self._metrics = metrics
+        self._identities = {task: ModelIdentity.of(manifest).as_json() for task, manifest in manifests.items()}
+        self._digits = _shapes(select(manifests.values(), digits=True))
+        self._cifar10 = _shapes(select(manifests.values(), digits=False))
         self._buffer = Buffer(limits.buffered_bytes)
         self._many_in_progress = 0
-        self._openapi = orjson.dumps(openapi.document(self._manifests, limits))
-        self._info = orjson.dumps({"models": {task: _described(m) for task, m in self._manifests.items()}})
 
-    def close(self) -> None:
-        """End the threads that read."""
-        self._desk.close()
-        self.metrics.close()
-
-    async def index(self, scope: Scope, receive: Receive) -> Response:
-        """Lead to what is served."""
-        return RedirectResponse("/info")
-
-    async def info(self, scope: Scope, receive: Receive) -> Response:
-        """What is served: every model, what it reads and how well it did."""
-        return Response(self._info, media_type=JSON)
-
-    async def openapi(self, scope: Scope, receive: Receive) -> Response:
-        """The OpenAPI document."""
-        return Response(self._openapi, media_type=JSON)
-
-    async def count(self, scope: Scope, receive: Receive) -> Response:
-        """What Prometheus reads, of all workers together."""
-        return Response(await asyncio.to_thread(self.metrics.exposition), headers={"Content-Type": CONTENT_TYPE})
-
-    async def read(self, scope: Scope, receive: Receive) -> Response:
+    async def read(self, request: Request) -> Response:
         """One picture of digits; its size says which model reads it."""
-        return await self._one(scope, receive, self._digits())
+        return await self._one(request, self._expect_packaged(self._digits, "pictures of digits"))
 
-    async def classify(self, scope: Scope, receive: Receive) -> Response:
+    async def classify(self, request: Request) -> Response:
         """One CIFAR-10 picture."""
-        return await self._one(scope, receive, self._cifar10())
+        return await self._one(request, self._expect_packaged(self._cifar10, "cifar10"))
 
-    async def read_many(self, scope: Scope, receive: Receive) -> Response:
-        """Many pictures of digits, as many answers in their order; one bad picture fails alone."""
-        return await self._many(scope, receive, self._digits())
+    async def read_many(self, request: Request) -> Response:
+        """Many pictures of digits; one that cannot be read is an error in its place."""
+        return await self._many(request, self._expect_packaged(self._digits, "pictures of digits"))
 
-    async def classify_many(self, scope: Scope, receive: Receive) -> Response:
-        """Many CIFAR-10 pictures, as many answers in their order; one bad picture fails alone."""
-        return await self._many(scope, receive, self._cifar10())
+    async def classify_many(self, request: Request) -> Response:
+        """Many CIFAR-10 pictures; one that cannot be read is an error in its place."""
+        return await self._many(request, self._expect_packaged(self._cifar10, "cifar10"))
 
-    def _digits(self) -> dict[str, Shape]:
-        return self._packaged("pictures of digits", digits=True)
-
-    def _cifar10(self) -> dict[str, Shape]:
-        return self._packaged("cifar10", digits=False)
-
-    def _packaged(self, wanted: str, *, digits: bool) -> dict[str, Shape]:
-        manifests = asked(self._manifests.values(), digits=digits)
-        shapes = {manifest.task: manifest.shape for manifest in manifests}
+    def _expect_packaged(self, shapes: Mapping[str, Shape], wanted: str) -> Mapping[str, Shape]:
         if not shapes:
             packaged = ", ".join(self._manifests)
-            raise Refusal("not_packaged", f"no model for {wanted} is packaged here; there is one for {packaged}")
+            raise ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
         return shapes
 
-    async def _one(self, scope: Scope, receive: Receive, shapes: Mapping[str, Shape]) -> Response:
-        uploads.expect_kind(uploads.content_type(scope), many=False)
-        limits = self.limits
+    async def _one(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
+        kind = uploads.content_type(request, many=False)
+        limits = self._limits
         with self._buffer.hold() as share:
-            content = await uploads.body(scope, receive, share, limits.body_bytes, limits.body_seconds)
-            async with _in_time(limits):
-                found = await uploads.one(scope, content, shapes)
-                readings = await self._desk.read(found.task, found.picture.pixels[None])
-        manifest = self._manifests[found.task]
-        answer = answers(manifest, readings, [found.picture.notes], every_class=True)[0]
-        return Response(orjson.dumps({**answer, "model": identity(manifest)}), media_type=JSON)
+            content = await uploads.receive_body(request, share, limits.body_bytes, limits.body_seconds)
+            async with _AnswerTime(limits.answer_seconds):
+                upload = await uploads.decode_one(request, kind, content, shapes)
+                readings = await self._batcher.read(upload.task, upload.picture.pixels[None])
+        reading = readings_as_json(self._manifests[upload.task], readings, [upload.picture.notes], every_class=True)[0]
+        return Response(orjson.dumps({**reading, "model": self._identities[upload.task]}), media_type=JSON)
 
-    async def _many(self, scope: Scope, receive: Receive, shapes: Mapping[str, Shape]) -> Response:
-        kind = uploads.content_type(scope)
-        uploads.expect_kind(kind, many=True)
-        every_class = _every_class(scope)
-        limits = self.limits
+    async def _many(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
+        kind = uploads.content_type(request, many=True)
+        every_class = _every_class(request)
+        limits = self._limits
         with self._buffer.hold() as share:
             most = limits.body_bytes if kind == JSON else limits.many_body_bytes
-            content = await uploads.body(scope, receive, share, most, limits.body_seconds)
-            # Counted with the body in hand: a slow caller must not take the place of a quick one.
+            content = await uploads.receive_body(request, share, most, limits.body_seconds)
+            # Counted after the body has arrived: a slow client must not take the place of a quick one.
             if self._many_in_progress >= limits.many_requests:
-                raise Refusal(
+                raise ApiError(
                     "overloaded", f"{self._many_in_progress} requests for many pictures are being read; try again"
                 )
             self._many_in_progress += 1
             try:
-                async with _in_time(limits):
-                    found = await uploads.many(scope, content, shapes, limits)
-                    said = await self._each(found, every_class)
+                async with _AnswerTime(limits.answer_seconds):
+                    found = await uploads.decode_many(request, kind, content, shapes, limits)
+                    answers = await self._read_each(found, every_class)
             finally:
                 self._many_in_progress -= 1
-        tasks = sorted({picture.task for picture in found if isinstance(picture, Found)})
-        whole = {"answers": said, "models": {task: identity(self._manifests[task]) for task in tasks}}
-        return Response(await asyncio.to_thread(orjson.dumps, whole), media_type=JSON)
+        tasks = sorted({each.task for each in found if isinstance(each, Upload)})
+        document = {"answers": answers, "models": {task: self._identities[task] for task in tasks}}
+        return Response(await asyncio.to_thread(orjson.dumps, document), media_type=JSON)
 
-    async def _each(self, found: Sequence[Found | Refusal], every_class: bool) -> list[dict[str, Any]]:
+    async def _read_each(self, found: Sequence[Upload | ApiError], every_class: bool) -> list[dict[str, JsonValue]]:
         """The answer to each picture: its task and reading, or its error."""
-        said: list[dict[str, Any]] = [{}] * len(found)
+        answers: list[dict[str, JsonValue]] = [{}] * len(found)
         by_task: dict[str, list[int]] = {}
-        for index, picture in enumerate(found):
-            if isinstance(picture, Refusal):
-                said[index] = picture.object()
-                self.metrics.refused(picture.code)
+        for index, each in enumerate(found):
+            if isinstance(each, ApiError):
+                answers[index] = each.as_json()
+                self._metrics.count_error(each.code)
             else:
-                by_task.setdefault(picture.task, []).append(index)
-        # No more runs at once than threads read: what others ask comes in between.
-        turn = asyncio.Semaphore(self.limits.threads)
+                by_task.setdefault(each.task, []).append(index)
+        # No more runs at once than there are threads: those of other requests come in between.
+        turn = asyncio.Semaphore(self._limits.threads)
 
         async def read(task: str, chunk: list[int]) -> None:
+            pictures = [cast("Upload", found[index]).picture for index in chunk]
             async with turn:
-                pixels = np.stack([found[index].picture.pixels for index in chunk])
-                readings = await self._desk.read(task, pixels, admitted=True)
-            notes = [found[index].picture.notes for index in chunk]
-            each = answers(self._manifests[task], readings, notes, every_class=every_class)
-            for index, answer in zip(chunk, each, strict=True):
-                said[index] = {"task": task, **answer}
+                pixels = np.stack([picture.pixels for picture in pictures])
+                readings = await self._batcher.read(task, pixels, admitted=True)
+            notes = [picture.notes for picture in pictures]
+            readings_of_chunk = readings_as_json(self._manifests[task], readings, notes, every_class=every_class)
+            for index, reading in zip(chunk, readings_of_chunk, strict=True):
+                answers[index] = {"task": task, **reading}
 
-        size = self.limits.batch
+        size = self._limits.batch
         async with asyncio.TaskGroup() as group:
             for task, indices in by_task.items():
                 for start in range(0, len(indices), size):
                     group.create_task(read(task, indices[start : start + size]))
-        return said
+        return answers
 
 
-class _in_time:
-    """Refuses what takes longer than `answer_seconds`."""
+class OperationEndpoints:
+    """The endpoints for operators: what is served, and how the process is doing."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._seconds = limits.answer_seconds
-        self._timeout = asyncio.timeout(limits.answer_seconds)
+    def __init__(self, manifests: Mapping[str, Manifest], metrics: Metrics, shutdown: Shutdown) -> None:
+        """Define.
+
+        Args:
+            manifests: of the models that are served, by task.
+            metrics: what `/metrics` shows.
+            shutdown: whether the process takes requests.
+        """
+        models = {task: ModelDescription.of(manifest) for task, manifest in manifests.items()}
+        self._info = orjson.dumps(Info(models=models).as_json())
+        self._metrics = metrics
+        self._shutdown = shutdown
+
+    async def index(self, request: Request) -> Response:
+        """Redirect to what is served."""
+        return RedirectResponse("/info")
+
+    async def info(self, request: Request) -> Response:
+        """Every model that is served: identity, input, classes, threshold, scores."""
+        return Response(self._info, media_type=JSON)
+
+    async def live(self, request: Request) -> Response:
+        """Whether the process lives."""
+        return PlainTextResponse("\n")
+
+    async def ready(self, request: Request) -> Response:
+        """Whether the process takes requests."""
+        if self._shutdown.requested:
+            raise ApiError("stopping", "the service is shutting down and finishes what it has begun")
+        return PlainTextResponse("\n")
+
+    async def metrics(self, request: Request) -> Response:
+        """What Prometheus reads, of all workers together."""
+        return Response(await asyncio.to_thread(self._metrics.exposition), headers={"Content-Type": CONTENT_TYPE})
+
+
+class _AnswerTime:
+    """Raises `timed_out` after a time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(seconds)
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()
 
-    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise Refusal("timed_out", f"no answer within {self._seconds:g} seconds; try again later") from None
+            raise ApiError("timed_out", f"no answer within {self._seconds:g} seconds; try again later") from None
 
 
-def _every_class(scope: Scope) -> bool:
-    said = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True).get(PROBABILITIES)
-    if said is None:
+def _shapes(manifests: Iterable[Manifest]) -> dict[str, Shape]:
+    return {manifest.task: manifest.shape for manifest in manifests}
+
+
+def _every_class(request: Request) -> bool:
+    values = request.query_params.getlist(PROBABILITIES)
+    if not values:
         return False
-    if said not in (["true"], ["false"]):
-        raise Refusal("bad_query", f"{PROBABILITIES}={','.join(said)[:40]} found, expected true or false")
-    return said == ["true"]
-
-
-def _described(manifest: Manifest) -> dict[str, Any]:
-    height, width, channels = manifest.shape
-    return {
-        **identity(manifest),
-        "bytes": manifest.model.bytes,
-        "inputs": {"height": height, "width": width, "channels": channels, "dtype": "uint8"},
-        "slots": manifest.slots,
-        "class_names": list(manifest.class_names),
-        "threshold": manifest.threshold,
-        "metrics": dict(manifest.metrics),
-    }
+    if values not in (["true"], ["false"]):
+        raise ApiError("bad_query", f"{PROBABILITIES}={','.join(values)[:40]} found, expected true or false")
+    return values == ["true"]

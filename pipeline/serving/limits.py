@@ -1,7 +1,8 @@
-"""How much the service takes at once, and how long it waits. Every number can be set from the environment."""
+"""How much the service takes at once, and how long it waits. The environment can set every number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from pipeline.core.errors import ConfigurationError
 
@@ -11,23 +12,24 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one worker process. `READER_BODY_BYTES=1000000` sets `body_bytes`, and so on.
+    """Limits of one worker process. `READER_BODY_BYTES=1000000` sets `body_bytes`, and so on.
 
     Attributes:
         body_bytes: of a request for one picture, and of a JSON body.
-        many_body_bytes: of a request for many, but for JSON.
+        many_body_bytes: of a request for many pictures that is not JSON.
         pictures: in one request.
-        json_pictures: in one JSON array. JSON is the slow road: it takes more time to parse than to read.
-        requests: in progress, their bodies being received or waiting for an answer; more are refused.
-        many_requests: in progress for many pictures; more are refused.
-        buffered_bytes: of the bodies that are held at one time, all requests together.
-        waiting: single pictures that wait for a model; more are refused.
+        json_pictures: in one JSON array. JSON takes longer to parse than its pictures take to be read.
+        requests: in progress, receiving their bodies or waiting for their answers; more are rejected.
+        many_requests: for many pictures that are being read; more are rejected.
+        buffered_bytes: of the bodies that are held at one time, of all requests together.
+        waiting: single pictures that wait for a model; more are rejected.
         batch: pictures that a model reads in one run.
-        threads: that read side by side. Connections are not spread evenly over worker processes: with two threads each,
-            one that got most of them still uses a second core.
+        threads: that run models side by side. Connections are not spread evenly over worker processes: with two threads
+            each, the one that got most of them still uses a second core.
         body_seconds: for a body to arrive.
-        answer_seconds: for its answer to be found, and again for it to be taken.
-        stop_seconds: for requests to finish once the service is told to stop.
+        answer_seconds: for the answer to be found, and again for the client to receive it.
+        stop_seconds: for requests in progress to finish after the signal to stop.
+        inline_seconds: a model that takes no longer for one picture reads a lone picture on the event loop.
     """
 
     body_bytes: int = 4 * _MIB
@@ -43,20 +45,21 @@ class Limits:
     body_seconds: float = 10.0
     answer_seconds: float = 30.0
     stop_seconds: float = 30.0
+    inline_seconds: float = 0.001
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Limits":
-        """The defaults, and what the environment says instead.
+        """The defaults, and the values that the environment sets.
 
         Raises:
-            ConfigurationError: a value is no number above 0.
+            ConfigurationError: a value is not a number above 0.
         """
-        said = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             name = PREFIX + field.name.upper()
             if name in environment:
-                said[field.name] = _number(name, environment[name], type(field.default))
-        return cls(**said)
+                values[field.name] = _number(name, environment[name], type(field.default))
+        return cls(**values)
 
 
 def _number(name: str, text: str, kind: type) -> int | float:

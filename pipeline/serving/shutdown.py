@@ -1,27 +1,27 @@
-"""A graceful stop: told to stop, a process is not ready at once, finishes what it has begun, and only then ends."""
+"""Graceful shutdown: after the signal a process is not ready, finishes what it has begun, and only then ends."""
 
 import asyncio
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_LOOK_SECONDS = 0.02
 _CLOSE_SECONDS = 5.0
-"""For connections to close after that. Who takes no answer would keep the server waiting without end."""
+"""For connections to close after that. A client that does not receive its answer would keep the server waiting."""
 
 
-class Stopping:
-    """Whether the process was told to stop.
+class Shutdown:
+    """Whether the process was told to stop, and what it has to finish first.
 
-    The server underneath stops accepting connections on the signal, and a supervisor goes on holding the socket: who
-    connects then would hang. So the signal is kept from the server until nothing is in progress; meanwhile every new
-    request is refused at once and `/readyz` says 503.
+    The server underneath stops accepting connections on the signal while a supervisor still holds the socket, so that a
+    new client would hang. Therefore the signal is kept from the server until nothing is in progress; meanwhile every
+    new request is rejected at once and `/readyz` answers 503.
 
     Attributes:
-        told: that it was.
-        in_progress: how many requests are; the front counts them.
+        requested: whether the signal has come.
+        in_progress: requests in progress.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -30,12 +30,23 @@ class Stopping:
         Args:
             seconds: to wait for requests in progress at most.
         """
-        self.told = False
+        self.requested = False
         self.in_progress = 0
         self._seconds = seconds
+        self._idle = asyncio.Event()
+
+    def begin_request(self) -> None:
+        """Count a request in progress."""
+        self.in_progress += 1
+
+    def end_request(self) -> None:
+        """Count it as finished."""
+        self.in_progress -= 1
+        if self.requested and not self.in_progress:
+            self._idle.set()
 
     def listen(self) -> None:
-        """Take the signals that the server listens to. Elsewhere than in a main thread there are none."""
+        """Take the signals that the server listens to. Outside a main thread there are none."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
@@ -48,22 +59,23 @@ class Stopping:
             return
 
         def handle(signum: int, frame: FrameType | None) -> None:
-            # SIGTERM comes twice where a service manager tells all processes and the supervisor tells its own; SIGINT
-            # comes again from a keyboard, where somebody does not want to wait.
-            if loop.is_closed() or (self.told and signum == signal.SIGINT):
+            # SIGTERM comes twice where a service manager signals all processes and the supervisor signals its own; a
+            # second SIGINT comes from a keyboard, from someone who does not want to wait.
+            if loop.is_closed() or (self.requested and signum == signal.SIGINT):
                 server(signum, frame)
-            elif not self.told:
-                self.told = True
+            elif not self.requested:
+                self.requested = True
                 loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(self._finish(server))))
 
         tasks: list[asyncio.Task[None]] = []
         signal.signal(number, handle)
 
     async def _finish(self, server: Callable[[int, FrameType | None], object]) -> None:
-        end = asyncio.get_running_loop().time() + self._seconds
-        while self.in_progress and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(_LOOK_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._seconds):
+                while self.in_progress:
+                    await self._idle.wait()
         server(signal.SIGTERM, None)
-        # Where the server ends first, it ends this, too. By a second signal it leaves open connections alone.
+        # If the server ends before, this ends too. After a second signal it no longer waits for open connections.
         await asyncio.sleep(_CLOSE_SECONDS)
         server(signal.SIGINT, None)

@@ -1,0 +1,199 @@
+"""What the service answers. The OpenAPI document is made of these models, and tests hold every answer to them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from pipeline.records.base import Record
+from pipeline.records.export import PictureShape
+from pipeline.records.manifest import Manifest
+
+ErrorCode = Literal[
+    "empty",
+    "not_a_picture",
+    "damaged",
+    "bad_json",
+    "bad_request",
+    "not_found",
+    "not_packaged",
+    "method_not_allowed",
+    "too_slow",
+    "body_too_large",
+    "too_many_pixels",
+    "too_many_pictures",
+    "unsupported_format",
+    "unsupported_content_type",
+    "wrong_size",
+    "wrong_array",
+    "bad_query",
+    "internal",
+    "overloaded",
+    "stopping",
+    "timed_out",
+]
+"""Codes of errors; pipeline/serving/errors.py has the status and the meaning of each."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of the picture that was read."""
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    # Such a key is absent or has a value; it is never null.
+    schema.pop("default")
+
+
+class Slot(Record):
+    """One position of a reading, or one digit that was found.
+
+    Attributes:
+        class_: the name of the class, as `class`.
+        probability: of that class.
+        probabilities: of every class, by name; absent where the request did not ask for them.
+        box: of the digit; None for a blank, and where the model does not localise.
+    """
+
+    class_: str = Field(alias="class")
+    probability: Probability
+    probabilities: Mapping[str, Probability] | SkipJsonSchema[None] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    box: Box | None
+
+
+class Reading(Record):
+    """The reading of a picture: either `digits` or `class`.
+
+    Attributes:
+        digits: the digits from left to right without blanks; absent where the classes are not digits.
+        class_: the name of the class, as `class`; absent where the classes are digits.
+        slots: from left to right.
+        confidence: the probability that the whole reading is correct.
+        accepted: whether `confidence` reaches the threshold that gave 99.5 % accuracy on validation; None where no
+            threshold gave it.
+        notes: how the picture was converted before it was read, in order.
+    """
+
+    digits: Annotated[str, Field(pattern="^[0-9]*$")] | SkipJsonSchema[None] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    class_: str | SkipJsonSchema[None] = Field(default=None, alias="class", json_schema_extra=_without_default)
+    slots: tuple[Slot, ...]
+    confidence: Probability
+    accepted: bool | None
+    notes: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _expect_one(self) -> Self:
+        if (self.digits is None) == (self.class_ is None):
+            raise ValueError("expected either digits or class")
+        return self
+
+
+class ModelIdentity(Record):
+    """Which model it is.
+
+    Attributes:
+        task, strategy, origin: of the model.
+        sha256: of its file.
+        version: the registry's; None for a model that was never registered.
+    """
+
+    task: str
+    strategy: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    version: str | None
+    origin: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The identity of a packaged model."""
+        return cls(**_identity(manifest))
+
+
+class Answer(Reading):
+    """The answer to one picture: its reading, and the model that read it."""
+
+    model: ModelIdentity
+
+
+class TaskReading(Reading):
+    """One of the readings of many pictures, with the task whose model read it."""
+
+    task: str
+
+
+class ErrorDetail(Record):
+    """Why a request, or one picture of several, has no reading: one line says what was found and what was expected."""
+
+    code: ErrorCode
+    message: str
+
+
+class Error(Record):
+    """The body of every error."""
+
+    error: ErrorDetail
+
+
+class Answers(Record):
+    """The answers to many pictures, in their order, and the models that read them, by task."""
+
+    answers: tuple[TaskReading | Error, ...]
+    models: Mapping[str, ModelIdentity]
+
+
+class PictureInput(PictureShape):
+    """The pictures that a model takes, in pixels."""
+
+    dtype: Literal["uint8"]
+
+
+class ModelDescription(ModelIdentity):
+    """A model that is served.
+
+    Attributes:
+        bytes: of its file.
+        inputs: the pictures it takes.
+        slots: positions of a reading.
+        class_names: the name of each class.
+        threshold: the confidence from which a reading is accepted; None where no threshold gave 99.5 % accuracy.
+        metrics: sequence accuracy on test, by suite.
+    """
+
+    bytes: int
+    inputs: PictureInput
+    slots: int
+    class_names: tuple[str, ...]
+    threshold: float | None
+    metrics: Mapping[str, float]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """The description of a packaged model."""
+        return cls(
+            **_identity(manifest),
+            bytes=manifest.model.bytes,
+            inputs=PictureInput(**manifest.inputs.as_json(), dtype="uint8"),
+            slots=manifest.slots,
+            class_names=manifest.class_names,
+            threshold=manifest.threshold,
+            metrics=manifest.metrics,
+        )
+
+
+class Info(Record):
+    """Every model that is served, by task."""
+
+    models: Mapping[str, ModelDescription]
+
+
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "task": manifest.task,
+        "strategy": manifest.strategy,
+        "sha256": manifest.model.sha256,
+        "version": manifest.version,
+        "origin": manifest.origin,
+    }

@@ -1,0 +1,155 @@
+"""ASGI middleware around the endpoints: how requests are counted, admitted, and given up."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.serving.errors import CLOSE, ApiError
+from pipeline.serving.limits import Limits
+from pipeline.serving.metrics import OTHER, Metrics
+from pipeline.serving.shutdown import Shutdown
+
+_log = logging.getLogger("bentoml.reader")
+GONE = 499
+"""Counted for a client that went away or did not receive its answer; nobody gets it."""
+
+
+class _AnswerNotReceived(Exception):
+    pass
+
+
+class _Sender:
+    """Sends one answer, within a time limit.
+
+    Attributes:
+        status: of the answer; `GONE` before it has begun.
+        begun: whether a part of it was sent.
+    """
+
+    def __init__(self, send: Send, seconds: float, shutdown: Shutdown) -> None:
+        self.status = GONE
+        self.begun = False
+        self._send = send
+        self._seconds = seconds
+        self._shutdown = shutdown
+        self._end = 0.0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            self.status = message["status"]
+            self._end = asyncio.get_running_loop().time() + self._seconds
+            if self._shutdown.requested:
+                headers = [(name, value) for name, value in message["headers"] if name != b"connection"]
+                message["headers"] = [*headers, (b"connection", b"close")]
+        try:
+            async with asyncio.timeout_at(self._end):
+                await self._send(message)
+        except TimeoutError:
+            # The client is connected, and would keep everything that is sent to it waiting.
+            raise _AnswerNotReceived from None
+        except OSError:
+            raise ClientDisconnect from None
+
+
+class RequestTracking:
+    """Counts every request, bounds the time in which its answer is received, and answers `internal` after a bug."""
+
+    def __init__(
+        self, app: ASGIApp, *, limits: Limits, metrics: Metrics, shutdown: Shutdown, labels: Mapping[str, str]
+    ) -> None:
+        """Define.
+
+        Args:
+            app: what answers.
+            limits: of this process.
+            metrics: where requests are counted.
+            shutdown: counts requests in progress, too; while it is requested, answers close their connections.
+            labels: what metrics call each path; other paths are counted as one.
+        """
+        self._app = app
+        self._seconds = limits.answer_seconds
+        self._metrics = metrics
+        self._shutdown = shutdown
+        self._labels = labels
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; what is not HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        path = self._labels.get(scope["path"], OTHER)
+        self._shutdown.begin_request()
+        self._metrics.in_progress.inc()
+        sender = _Sender(send, self._seconds, self._shutdown)
+        try:
+            await self._answer(scope, receive, sender)
+        except _AnswerNotReceived:
+            sender.status = GONE
+            _log.warning("%s: the client did not receive the answer within %g seconds", path, self._seconds)
+            _abort(receive)
+        except ClientDisconnect:
+            sender.status = GONE
+            # Nobody gets this, but BentoML's timeout, and a shutdown with it, waits until something is sent.
+            if not sender.begun:
+                await Response(status_code=GONE)(scope, receive, send)
+        finally:
+            self._shutdown.end_request()
+            self._metrics.in_progress.dec()
+            self._metrics.count_request(path, sender.status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, sender: _Sender) -> None:
+        try:
+            await self._app(scope, receive, sender)
+        except (_AnswerNotReceived, ClientDisconnect):
+            raise
+        except Exception:
+            _log.exception("%s failed", scope["path"])
+            error = ApiError("internal", "the service failed on this request; its log says why")
+            self._metrics.count_error(error.code)
+            if not sender.begun:
+                await error.response()(scope, receive, sender)
+
+
+class Admission:
+    """Rejects a request while the process shuts down, or while too many others are in progress.
+
+    It is a route's middleware, so that unknown paths and methods are rejected first, and its errors are handled like
+    those of an endpoint.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, shutdown: Shutdown) -> None:
+        self._app = app
+        self._requests = limits.requests
+        self._shutdown = shutdown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through.
+
+        Raises:
+            ApiError: `stopping` or `overloaded`.
+        """
+        if self._shutdown.requested:
+            raise ApiError("stopping", "the service is shutting down; another one will answer", CLOSE)
+        if self._shutdown.in_progress > self._requests:
+            raise ApiError("overloaded", f"more than {self._requests} requests are in progress; try again", CLOSE)
+        await self._app(scope, receive, send)
+
+
+def _abort(receive: Receive) -> None:
+    """Close a connection and drop what is still to be sent.
+
+    ASGI has no message for it, and the server's own way of closing waits for the client without end. `receive` belongs
+    to Uvicorn's request, since BentoML passes it through; under another server the connection stays.
+    """
+    request = getattr(receive, "__self__", None)
+    if request is not None and hasattr(request, "transport"):
+        request.transport.abort()
+        # Of several requests sent ahead Uvicorn notifies the last alone, and would answer this one with an error.
+        request.disconnected = True

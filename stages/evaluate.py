@@ -39,7 +39,7 @@ def main(
     with replacing(pictures) as folder:
         for suite, splits in results.items():
             galleries.save_evaluation(folder, strategy, suite, splits)
-            confusion = tables.confusion(record.task, suite, strategy, Confusion.of(splits["test"]))
+            confusion = tables.confusion(record.task, strategy, Confusion.of(splits["test"]))
             write_text(folder / f"{suite}-confusion.csv", confusion)
     evaluation.write(out)
     timing.write(timings)

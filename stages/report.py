@@ -46,7 +46,7 @@ def main(
     write_text(timings_table, tables.timings(timings, list(task_of)))
     write_text(curves, tables.curves(overview.trainings.values()))
     counted = (sheets / task / name / f"{suite}-confusion.csv" for task, name, suite in overview.candidate_suites())
-    write_text(confusion, tables.merged(counted))
+    write_text(confusion, tables.confusions(counted))
     with replacing(pictures) as folder:
         folder.mkdir()
         title = "Training (embedded stand-in)" if overview.stand_in else "Training"

@@ -98,8 +98,8 @@ def _draw_accuracies(axis: Axes, names: Sequence[str], correct: np.ndarray, tota
     axis.set_ylim(max(0.0, low - 0.1 * (100 - low)), 100 + 0.03 * (100 - low))
     axis.grid(axis="y")
     axis.set_xlabel(noun)
-    axis.set_ylabel(f"accuracy, % (the axis starts at {axis.get_ylim()[0]:.1f})")
-    axis.set_title(f"Accuracy by {noun}, 95 % intervals")
+    axis.set_ylabel(f"accuracy, % (95 % intervals; axis starts at {axis.get_ylim()[0]:.1f})", size=8)
+    axis.set_title(f"Accuracy by {noun}")
 
 
 def _by_slot(evaluated: Evaluated) -> tuple[list[str], np.ndarray, np.ndarray]:

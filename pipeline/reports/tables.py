@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -50,7 +51,7 @@ HEADINGS = (
 """Of the leaderboard in Markdown."""
 TIMINGS = ("strategy", "train_seconds", "evaluate_seconds", "ms_per_picture_batch_1", "ms_per_picture_batch_256")
 CURVES = ("loss", "exact_match", "val_loss", "val_exact_match")
-CONFUSION = ("task", "suite", "strategy", "actual", "predicted", "count")
+CONFUSION = ("task", "strategy", "actual", "predicted", "count")
 
 
 def leaderboard(rows: Sequence[Score]) -> str:
@@ -148,15 +149,27 @@ def curves(trainings: Iterable[TrainingRecord]) -> str:
     return csv_text(("strategy", "task", "epoch", *CURVES), rows)
 
 
-def confusion(task: str, suite: str, strategy: str, counted: Confusion) -> str:
+def confusion(task: str, strategy: str, counted: Confusion) -> str:
     """Render the cells of a confusion matrix that are not 0 as CSV under `CONFUSION`."""
     rows = [
-        [task, suite, strategy, actual, predicted, str(count)]
+        [task, strategy, actual, predicted, str(count)]
         for actual, row in zip(counted.names, counted.counts.tolist(), strict=True)
         for predicted, count in zip(counted.names, row, strict=True)
         if count
     ]
     return csv_text(CONFUSION, rows)
+
+
+def confusions(tables: Iterable[Path]) -> str:
+    """Join files of `confusion` into one CSV: the counts of a strategy's suites are added up.
+
+    Raises:
+        DataError: a file is missing, or its header is another one.
+    """
+    counts: Counter[tuple[str, ...]] = Counter()
+    for row in csv.DictReader(io.StringIO(merged(tables))):
+        counts[tuple(row[column] for column in CONFUSION[:-1])] += int(row["count"])
+    return csv_text(CONFUSION, [[*cell, str(count)] for cell, count in counts.items()])
 
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ from pipeline.core.images import BLANK, STRIP_NAMES, ImageSet
 from pipeline.core.readings import Readings, left_to_right
 from pipeline.evaluation import scores
 from pipeline.evaluation.evaluated import Evaluated
+from pipeline.records.data import Duplicates, ValidationReport
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.export import ExportRecord, ModelFile, PictureShape
 from pipeline.records.training import Task
@@ -138,3 +139,17 @@ def results(wrong: float = 0.05, suites: Sequence[str] = SUITES, origin: str = "
 def evaluation(wrong: float = 0.05, suites: Sequence[str] = SUITES, **changes: object) -> Evaluation:
     """The evaluation of a model that is wrong in a share of the slots; `changes` are of its record."""
     return scores.evaluation(record(**changes), results(wrong, suites, str(changes.get("origin", "mnist"))))
+
+
+def validated(task: Task, suite: str) -> ValidationReport:
+    """The report of a data set that meets all expectations."""
+    return ValidationReport(
+        suite=suite,
+        task=task,
+        origin="mnist",
+        success=True,
+        splits={},
+        expectations=(),
+        duplicates=Duplicates(**dict.fromkeys(Duplicates.model_fields, 0)),
+        notes=(),
+    )

@@ -84,12 +84,12 @@ class Duplicates(Record):
     """Pictures that are equal to another one.
 
     Attributes:
-        between_splits: pictures that are equal to one of another split.
-        inside_a_split: pictures that are equal to an earlier one of their split.
+        across_splits: how many are equal to one of another split.
+        within_splits: how many are equal to an earlier one of their split.
     """
 
-    between_splits: int
-    inside_a_split: int
+    across_splits: int
+    within_splits: int
 
 
 class ValidationReport(Record):

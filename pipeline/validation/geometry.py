@@ -1,4 +1,4 @@
-"""The geometry of strips and scenes as columns: where boxes and ink are, and the first fault of each picture."""
+"""The geometry of strips and scenes as columns: measures of boxes and ink, and the first fault of each picture."""
 
 from typing import Any
 
@@ -13,63 +13,75 @@ _CHUNK = 2048
 
 
 def strip_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
-    """What strips must get right, per picture.
+    """The columns of strips.
 
-    `box_fault` and `cell_fault`: the first slot at fault and why, or None; `least_box_ink`: fewest ink pixels in a
-    digit's box, NaN without digits; `stray_ink`: ink pixels outside all boxes; `blank_ink`: ink pixels in the
-    columns of blank slots; `seam_ink`: ink pixels in the last column of a cell and the first of the next.
+    Args:
+        pictures: strips with boxes.
+        drawn: bool (n, 5), which slots hold a digit.
+
+    Returns:
+        Arrays (n,), or one value for all pictures. `box_fault`, `cell_fault`: the first slot with a fault and the
+        reason, or None; `min_box_ink`: fewest ink pixels in a digit's box, NaN without digits; `stray_ink`: ink pixels
+        outside all boxes; `blank_ink`: ink pixels in the columns of blank slots; `seam_ink`: ink pixels in the last
+        column of a cell and the first of the next.
     """
     n, (height, width, _) = len(pictures), pictures.shape
     boxes = pictures.boxes
     if boxes is None or (height, width) != STRIP_SHAPE[:2]:
         zeros = np.zeros(n, np.int64)
         fault = "no boxes" if boxes is None else "not the shape of a strip"
-        ink = dict.fromkeys(("least_box_ink", "stray_ink", "blank_ink", "seam_ink"), zeros)
+        ink = dict.fromkeys(("min_box_ink", "stray_ink", "blank_ink", "seam_ink"), zeros)
         return {**ink, "box_fault": fault, "cell_fault": fault}
 
     x0, x1 = boxes[..., 0], boxes[..., 2]
     left, right = np.arange(SLOTS) * DIGIT, (np.arange(SLOTS) + 1) * DIGIT
     backwards, overlapping = np.zeros((2, n, SLOTS), bool)
-    edge, middle = np.full((2, n), -np.inf)
+    edge, previous = np.full((2, n), -np.inf)
     for slot in range(SLOTS):
         here, centre = drawn[:, slot], (x0[:, slot] + x1[:, slot]) / 2
-        backwards[:, slot] = here & (centre <= middle)
+        backwards[:, slot] = here & (centre <= previous)
         overlapping[:, slot] = here & (edge - x0[:, slot] > OVERLAP)
-        edge, middle = np.where(here, x1[:, slot], edge), np.where(here, centre, middle)
+        edge, previous = np.where(here, x1[:, slot], edge), np.where(here, centre, previous)
     faults = {
         **_box_faults(boxes, drawn, height, width),
-        "a box left of the one before": backwards,
-        f"a box more than {OVERLAP} columns over the one before": overlapping,
+        "a box to the left of the previous one": backwards,
+        f"a box that overlaps the previous one by more than {OVERLAP} columns": overlapping,
     }
     found = {
         "box_fault": first_fault(faults),
         "cell_fault": first_fault({"a box outside its cell": drawn & ((x0 < left) | (x1 > right))}),
     }
-    return {**found, **_ink(pictures.images, boxes, drawn)}
+    return {**found, **_strip_ink(pictures.images, boxes, drawn)}
 
 
 def scene_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
-    """What scenes must get right, per picture; numbers are NaN where there are no digits, or no two, to measure.
+    """The columns of scenes.
 
-    `box_fault`: the first slot at fault and why, or None; `least_side` and `greatest_side`: the longer side of a box,
-    over all boxes; `least_apart`: pixels along x from the middle of a box to that of the next, negative if that lies to
-    the left; `greatest_iou` and `greatest_shared`: what two boxes have in common, as a share of their union and of the
-    smaller one; `least_box_ink`: fewest ink pixels in a box; `bare_sides`: sides of boxes along which no pixel
-    is ink.
+    Args:
+        pictures: scenes with boxes.
+        drawn: bool (n, 8), which slots hold a digit.
+
+    Returns:
+        Arrays (n,), or one value for all pictures; numbers are NaN without a digit, or without two, to measure.
+        `box_fault`: the first slot with a fault and the reason, or None; `min_side`, `max_side`: the longer side of a
+        box in pixels, over all boxes; `min_x_distance`: pixels along x from the centre of a box to that of the next,
+        negative if the next is to the left; `max_iou`, `max_overlap`: the intersection of two boxes as a share of their
+        union and of the smaller one; `min_box_ink`: fewest ink pixels in a box; `bare_sides`: sides of boxes without
+        ink.
     """
     n, (height, width, _), boxes = len(pictures), pictures.shape, pictures.boxes
     if boxes is None or (height, width) != SCENE_SHAPE[:2]:
-        numbers = ("least_side", "greatest_side", "least_apart", "greatest_iou", "greatest_shared", "least_box_ink")
+        numbers = ("min_side", "max_side", "min_x_distance", "max_iou", "max_overlap", "min_box_ink")
         fault = "no boxes" if boxes is None else "not the shape of a scene"
         return {**dict.fromkeys(numbers, np.full(n, np.nan)), "bare_sides": np.zeros(n, np.int64), "box_fault": fault}
 
     x0, y0, x1, y1 = np.moveaxis(boxes.astype(float), -1, 0)
     side, area = np.maximum(x1 - x0, y1 - y0), np.maximum((x1 - x0) * (y1 - y0), 1)
-    apart, iou, shared, middle = np.full((4, n), np.nan)
+    distance, iou, overlap, previous = np.full((4, n), np.nan)
     for slot in range(SCENE_SLOTS):
         here, centre = drawn[:, slot], (x0[:, slot] + x1[:, slot]) / 2
-        apart = np.fmin(apart, np.where(here, centre - middle, np.nan))
-        middle = np.where(here, centre, middle)
+        distance = np.fmin(distance, np.where(here, centre - previous, np.nan))
+        previous = np.where(here, centre, previous)
         for other in range(slot):
             both = here & drawn[:, other]
             across = np.minimum(x1[:, slot], x1[:, other]) - np.maximum(x0[:, slot], x0[:, other])
@@ -77,21 +89,21 @@ def scene_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
             common = np.maximum(across, 0) * np.maximum(along, 0)
             union, smaller = area[:, slot] + area[:, other] - common, np.minimum(area[:, slot], area[:, other])
             iou = np.fmax(iou, np.where(both, common / union, np.nan))
-            shared = np.fmax(shared, np.where(both, common / smaller, np.nan))
+            overlap = np.fmax(overlap, np.where(both, common / smaller, np.nan))
     late = drawn & (np.cumsum(~drawn, axis=1) > 0)
     return {
         "box_fault": first_fault({**_box_faults(boxes, drawn, height, width), "a digit after a blank": late}),
-        "least_side": np.fmin.reduce(np.where(drawn, side, np.nan), axis=1),
-        "greatest_side": np.fmax.reduce(np.where(drawn, side, np.nan), axis=1),
-        "least_apart": apart,
-        "greatest_iou": iou,
-        "greatest_shared": shared,
-        **_ink_of_boxes(pictures.images, boxes, drawn),
+        "min_side": np.fmin.reduce(np.where(drawn, side, np.nan), axis=1),
+        "max_side": np.fmax.reduce(np.where(drawn, side, np.nan), axis=1),
+        "min_x_distance": distance,
+        "max_iou": iou,
+        "max_overlap": overlap,
+        **_scene_ink(pictures.images, boxes, drawn),
     }
 
 
 def _box_faults(boxes: np.ndarray, drawn: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
-    """What may be wrong with a single box, as bool arrays (n, slots)."""
+    """The faults that a single box can have, as bool arrays (n, slots)."""
     x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
     inside = (x0 >= 0) & (y0 >= 0) & (x1 <= width) & (y1 <= height)
     return {
@@ -102,17 +114,17 @@ def _box_faults(boxes: np.ndarray, drawn: np.ndarray, height: int, width: int) -
     }
 
 
-def _ink_of_boxes(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+def _scene_ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
     n, height, width, _ = images.shape
-    least_box_ink, bare_sides = np.full(n, np.nan), np.zeros(n, np.int64)
+    min_box_ink, bare_sides = np.full(n, np.nan), np.zeros(n, np.int64)
     for start in range(0, n, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        # Ink above and to the left of every pixel's corner: four of these sums give the ink of any box.
+        # An integral image: four of its sums give the ink of any box (Crow, "Summed-area tables", 1984).
         ink = (images[rows, :, :, 0] >= INK).astype(np.int32)
         sums = np.pad(ink.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32), ((0, 0), (1, 0), (1, 0)))
         x0, y0, x1, y1 = np.moveaxis(np.clip(boxes[rows], 0, [width, height, width, height]).astype(int), -1, 0)
         there = drawn[rows]
-        least_box_ink[rows] = np.fmin.reduce(np.where(there, _ink_within(sums, x0, y0, x1, y1), np.nan), axis=1)
+        min_box_ink[rows] = np.fmin.reduce(np.where(there, _ink_within(sums, x0, y0, x1, y1), np.nan), axis=1)
         sides = (
             _ink_within(sums, x0, y0, np.minimum(x0 + 1, width), y1),
             _ink_within(sums, x0, y0, x1, np.minimum(y0 + 1, height)),
@@ -120,18 +132,19 @@ def _ink_of_boxes(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> d
             _ink_within(sums, x0, np.maximum(y1 - 1, 0), x1, y1),
         )
         bare_sides[rows] = sum((side == 0) & there for side in sides).sum(axis=1)
-    return {"least_box_ink": least_box_ink, "bare_sides": bare_sides}
+    return {"min_box_ink": min_box_ink, "bare_sides": bare_sides}
 
 
 def _ink_within(sums: np.ndarray, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray) -> np.ndarray:
+    """Ink pixels in boxes (n, slots), from integral images (n, H + 1, W + 1)."""
     row = np.arange(len(sums))[:, None]
     return sums[row, y1, x1] - sums[row, y0, x1] - sums[row, y1, x0] + sums[row, y0, x0]
 
 
-def _ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+def _strip_ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
     n, height, width, _ = images.shape
     x, y = np.arange(width), np.arange(height)
-    least_box_ink = np.full(n, np.nan)
+    min_box_ink = np.full(n, np.nan)
     stray_ink, blank_ink, seam_ink = np.zeros((3, n), np.int64)
     for start in range(0, n, _CHUNK):
         rows = slice(start, start + _CHUNK)
@@ -141,17 +154,24 @@ def _ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict[str, 
             x0, y0, x1, y1 = (side[:, None] for side in boxes[rows, slot].T)
             within = ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None, :]
             inked = np.where(drawn[rows, slot], (ink & within).sum(axis=(1, 2)), np.nan)
-            least_box_ink[rows] = np.fmin(least_box_ink[rows], inked)
+            min_box_ink[rows] = np.fmin(min_box_ink[rows], inked)
             stray &= ~within
         stray_ink[rows] = stray.sum(axis=(1, 2))
         cells = ink.sum(axis=1).reshape(-1, SLOTS, DIGIT)
         blank_ink[rows] = (cells.sum(axis=2) * ~drawn[rows]).sum(axis=1)
         seam_ink[rows] = cells[:, :-1, -1].sum(axis=1) + cells[:, 1:, 0].sum(axis=1)
-    return {"least_box_ink": least_box_ink, "stray_ink": stray_ink, "blank_ink": blank_ink, "seam_ink": seam_ink}
+    return {"min_box_ink": min_box_ink, "stray_ink": stray_ink, "blank_ink": blank_ink, "seam_ink": seam_ink}
 
 
 def first_fault(faults: dict[str, np.ndarray]) -> np.ndarray:
-    """Text on the first slot at fault of each row, from bool arrays (n, slots), or None: object (n,)."""
+    """The first slot with a fault in each row, and the reason.
+
+    Args:
+        faults: bool (n, slots) by reason, the most important first.
+
+    Returns:
+        Text or None, object (n,).
+    """
     found = np.full(len(next(iter(faults.values()))), None, object)
     for reason, wrong in faults.items():
         for row, slot in zip(*np.nonzero(wrong), strict=True):

@@ -97,27 +97,28 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
 def join(splits: Sequence[Split]) -> pd.DataFrame:
     """All splits in one table, with the columns that compare rows.
 
-    `twin_elsewhere`: the label of an equal picture in another split, or None; `copy_of`: the label of an earlier equal
-    picture in the same split, or None; `source_elsewhere`: a source id that is in another split, too, or None.
+    `duplicate_across_splits`: the label of an equal picture in another split, or None; `duplicate_within_split`: the
+    label of the first equal picture of the same split, or None for that one; `source_across_splits`: a source id that
+    is also in another split, or None. Strips without digits are not compared.
     """
     table = pd.concat([split.pictures for split in splits])
     rows = table.index.to_numpy()
     split = np.repeat(np.arange(len(splits)), [len(one.pictures) for one in splits])
     compared = np.flatnonzero(table["digits"].to_numpy() > 0) if "digits" in table else np.arange(len(table))
     digest = table["digest"].to_numpy()[compared]
-    twin_elsewhere, copy_of, source_elsewhere = np.full((3, len(table)), None, object)
+    across, within, source = np.full((3, len(table)), None, object)
     here, there = _elsewhere(digest, split[compared])
-    twin_elsewhere[compared[here]] = rows[compared[there]]
+    across[compared[here]] = rows[compared[there]]
     keys = pd.DataFrame({"digest": digest, "split": split[compared], "row": compared})
     first = keys.groupby(["digest", "split"], sort=False)["row"].transform("first").to_numpy()
-    copy_of[compared] = np.where(first == compared, None, rows[first])
+    within[compared] = np.where(first == compared, None, rows[first])
 
     columns = [name for name in table if re.fullmatch(r"source_\d+", name)]
     ids = table[columns].fillna(-1).to_numpy(np.int64).reshape(len(table), -1)
     row, column = np.nonzero(ids >= 0)
     for here, there in zip(*_elsewhere(ids[row, column], split[row]), strict=True):
-        source_elsewhere[row[here]] = f"id {ids[row[here], column[here]]}, also in {rows[row[there]]}"
-    return table.assign(twin_elsewhere=twin_elsewhere, copy_of=copy_of, source_elsewhere=source_elsewhere)
+        source[row[here]] = f"id {ids[row[here], column[here]]}, also in {rows[row[there]]}"
+    return table.assign(duplicate_across_splits=across, duplicate_within_split=within, source_across_splits=source)
 
 
 def class_table(splits: Sequence[Split], spec: SuiteSpec) -> pd.DataFrame:

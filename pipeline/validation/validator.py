@@ -20,7 +20,7 @@ from pipeline.validation.table import Split, class_table, join
 
 _NAMED = 5
 """Unexpected rows that a report names; Data Docs name more."""
-_UNITS = {"pictures": "pictures", "classes": "classes of a split"}
+_UNITS = {"pictures": "pictures", "classes": "split classes"}
 
 
 def validate(splits: Sequence[Split], spec: SuiteSpec, docs: Path) -> ValidationReport:
@@ -41,8 +41,8 @@ def validate(splits: Sequence[Split], spec: SuiteSpec, docs: Path) -> Validation
     }
     results = tuple(_run(tables, spec.suite, docs))
     duplicates = Duplicates(
-        between_splits=int(pictures["twin_elsewhere"].notna().sum()),
-        inside_a_split=int(pictures["copy_of"].notna().sum()),
+        across_splits=int(pictures["duplicate_across_splits"].notna().sum()),
+        within_splits=int(pictures["duplicate_within_split"].notna().sum()),
     )
     return ValidationReport(
         suite=spec.suite,
@@ -73,11 +73,11 @@ def failure_message(report: ValidationReport, spec: SuiteSpec) -> str:
 def format_result(result: ExpectationResult) -> str:
     """One line about an expectation that does not hold for every row."""
     if not result.first:
-        return f'"{result.description}": found {result.lowest:g} to {result.highest:g}'
+        return f'"{result.description}": values of {result.lowest:g} to {result.highest:g} found'
     rows = ", ".join(f"{row} ({value})" for row, value in result.first)
     more = f" (+{result.unexpected - len(result.first)} more)" if result.unexpected > len(result.first) else ""
     unit = _UNITS[result.table]
-    return f'"{result.description}": not so for {result.unexpected} of {result.checked} {unit}: {rows}{more}'
+    return f'"{result.description}": violated by {result.unexpected} of {result.checked} {unit}: {rows}{more}'
 
 
 def _notes(results: Sequence[ExpectationResult], origin: str, duplicates: Duplicates) -> tuple[str, ...]:
@@ -86,8 +86,8 @@ def _notes(results: Sequence[ExpectationResult], origin: str, duplicates: Duplic
         notes.append("the origin is the embedded stand-in: class balance is reported, not enforced")
     if origin == "cifar10":
         notes.append(
-            "a picture that CIFAR-10 itself holds twice, under two ids, is reported, not refused: "
-            f"{duplicates.between_splits} found in two splits"
+            "pictures that CIFAR-10 itself contains twice, under two ids, are reported, not refused: "
+            f"{duplicates.across_splits} found in two splits"
         )
     return tuple(notes)
 

@@ -26,6 +26,6 @@ def write_validation(path: Path, task: Task, suite: str, *, success: bool = True
         success=success,
         splits={"train": ValidatedSplit(pictures=10, sha256=DIGEST, classes={"0": 10})},
         expectations=(),
-        duplicates=Duplicates(between_splits=0, inside_a_split=0),
+        duplicates=Duplicates(across_splits=0, within_splits=0),
         notes=(),
     ).write(path)

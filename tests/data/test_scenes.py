@@ -1,4 +1,4 @@
-"""Scenes: what is promised of every one, whatever the seed and the digits."""
+"""Scenes: what holds for every one, whatever the seed and the digits."""
 
 import hashlib
 from dataclasses import replace
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refuses
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, DIGIT, DIGIT_NAMES, INK, ImageSet
@@ -59,9 +60,9 @@ def test_boxes_are_in_the_picture_in_order_and_hardly_overlap(seed, clutter):
                 assert common <= 0.15 * (area[row, a] + area[row, b] - common)
 
 
-def test_boxes_are_the_tight_ink_of_digits_that_stand_alone():
+def test_boxes_are_the_tight_ink_of_digits_that_are_alone():
     found = composed(digits(300), most=1)
-    assert len(found) == 300, "a digit that stands alone always finds a place"
+    assert len(found) == 300, "a digit that is alone always finds a place"
     np.testing.assert_array_equal(found.boxes[:, 0], drawing.ink_boxes(found.images[..., 0]))
 
 
@@ -75,8 +76,8 @@ def test_without_clutter_all_ink_is_in_the_boxes():
         assert not (image >= INK)[~within].any()
 
 
-def test_slots_name_the_digits_that_stand_there():
-    """Every digit is of one brightness of its own, so the picture tells which digit stands where."""
+def test_slots_name_the_digits_that_are_there():
+    """Every digit is of one brightness of its own, so the picture tells which digit is where."""
     source = digits(200)
     value = np.arange(200, dtype=np.uint8)[:, None, None, None] + 56
     source = replace(source, images=np.where(source.images > 0, value, 0).astype(np.uint8))
@@ -124,7 +125,7 @@ def test_sizes_and_places_cover_their_ranges():
 
 
 def test_neighbours_touch():
-    """Of two digits half; without leaning on purpose one scene of nine would."""
+    """Half of the pairs; without trying on purpose one pair of nine would."""
     first, second = composed(digits(1_000), fewest=2, most=2).boxes[:, :2].transpose(1, 0, 2)
     common = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     assert 0.4 < (common >= 0).all(axis=1).mean() < 0.7
@@ -148,14 +149,14 @@ def test_small_digits_keep_thin_strokes():
     cells = np.zeros((count, DIGIT, DIGIT), np.uint8)
     cells[:, 4:24, [4, 22]] = 255
     cells[np.arange(count), 4:24, column] = 255
-    drawn = scenes._sized(cells, size, np.zeros(count)).astype(float)
+    drawn = scenes.draw_at_size(cells, size, np.zeros(count)).astype(float)
     scale = size / 20
-    middle = 23.5 + (column - 13) * scale
-    near = np.abs(np.arange(48) - middle[:, None]) < 2
+    centre = 23.5 + (column - 13) * scale
+    near = np.abs(np.arange(48) - centre[:, None]) < 2
     np.testing.assert_allclose((drawn[:, 24] * near).sum(axis=1) / 255, scale, atol=0.12)
 
 
-def test_clutter_records_whose_patches_it_laid():
+def test_clutter_records_the_digits_that_patches_were_cut_from():
     plain, cluttered = (composed(digits(400), clutter=clutter) for clutter in (False, True))
     assert cluttered.sources.shape[1] == 8 + scenes.PATCHES
     np.testing.assert_array_equal(cluttered.sources[:, :8], plain.sources)
@@ -179,14 +180,16 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, clutter):
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"),
+    ("source", "found", "expected"),
     [
-        (digits(7), "7 digits found, expected at least 8"),
-        (replace(digits(9), images=np.zeros((9, 32, 32, 1), np.uint8)), r"digits of shape \(32, 32, 1\) found"),
+        (digits(7), "7 digits", "at least 8"),
+        (replace(digits(9), images=np.zeros((9, 32, 32, 1), np.uint8)), "(32, 32, 1)", "(28, 28, 1)"),
+        (replace(digits(9), sources=None), "without ids", "compose"),
     ],
+    ids=["seven", "another-size", "no-ids"],
 )
-def test_digits_that_no_scene_can_be_composed_of(source, expected):
-    with pytest.raises(DataError, match=expected):
+def test_digits_that_no_scene_can_be_composed_of_are_refused(source, found, expected):
+    with refuses(DataError, found, expected):
         composed(source)
 
 

@@ -41,38 +41,55 @@ def spoiled(pictures):
     return replace(pictures, labels=labels)
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A folder with params.yaml, strips of two suites and a model that reads them."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(PARAMS)
-    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
-    export(tmp_path / "exports/strips/bands", band_model(STRIP_SHAPE, 5, 11))
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with strips of two suites and a model that reads them, evaluated once."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "params.yaml").write_text(PARAMS)
+    (root / "pipeline").symlink_to(ROOT / "pipeline")
+    export(root / "exports/strips/bands", band_model(STRIP_SHAPE, 5, 11))
     for suite in SUITES:
         for number, split in enumerate(SPLITS):
-            spoiled(evaluations.strips(60, "mnist", seed=number)).save(tmp_path / f"data/strips/{suite}/{split}.npz")
-    return tmp_path
+            spoiled(evaluations.strips(60, "mnist", seed=number)).save(root / f"data/strips/{suite}/{split}.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run(Path())
+    return root
 
 
-def run(**changes):
+@pytest.fixture
+def inside(project, monkeypatch):
+    """The evaluated project as working directory."""
+    monkeypatch.chdir(project)
+
+
+def run(out, **changes):
+    """Evaluate, and write everything below `out`."""
     paths = {
         "export": Path("exports/strips/bands"),
         "data": Path("data/strips"),
         "features": Path("data/proposals"),
-        "predictions": Path("predictions/strips/bands"),
-        "out": Path("metrics/evaluation/strips/bands.json"),
-        "pictures": Path("reports/evaluation/strips/bands"),
-        "timings": Path("timings/evaluate-bands.json"),
+        "predictions": out / "predictions/strips/bands",
+        "out": out / "metrics/evaluation/strips/bands.json",
+        "pictures": out / "reports/evaluation/strips/bands",
+        "timings": out / "timings/evaluate-bands.json",
     }
     evaluate.main(strategy="bands", **paths | changes)
 
 
-def contents(*folders):
-    return {path: path.read_bytes() for folder in folders for path in Path(folder).rglob("*") if path.is_file()}
+def scores_of(out, suite="plain", split="test"):
+    """The scores that `run` wrote."""
+    return Evaluation.read(out / "metrics/evaluation/strips/bands.json").suites[suite][split]
 
 
-def test_every_split_of_the_reported_suites_is_read_scored_and_drawn(project):
-    run()
+def contents(out):
+    """Every file of a run but the wall clock's."""
+    folders = [out / name for name in ("predictions", "metrics", "reports")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def test_every_split_of_the_reported_suites_is_read_scored_and_drawn(inside):
     assert {path.name for path in Path("predictions/strips/bands").iterdir()} == {
         f"{suite}-{split}.npz" for suite in SUITES for split in SPLITS
     }
@@ -93,8 +110,7 @@ def test_every_split_of_the_reported_suites_is_read_scored_and_drawn(project):
     }
 
 
-def test_the_wall_clock_is_kept_apart(project):
-    run()
+def test_the_wall_clock_is_kept_apart(inside):
     timing = EvaluationTiming.read(Path("timings/evaluate-bands.json"))
     assert timing.seconds == pytest.approx(sum(timing.seconds_by_suite.values()), abs=1e-3)
     assert list(timing.seconds_by_suite) == sorted(SUITES)
@@ -102,80 +118,75 @@ def test_the_wall_clock_is_kept_apart(project):
     assert "seconds" not in Path("metrics/evaluation/strips/bands.json").read_text()
 
 
-def test_a_second_run_gives_the_same_bytes(project):
-    folders = ("predictions", "metrics", "reports")
-    run()
-    before = contents(*folders)
-    run()
-    assert contents(*folders) == before
+def test_a_second_run_gives_the_same_bytes(inside, tmp_path):
+    run(tmp_path)
+    assert contents(tmp_path) == contents(Path())
 
 
-def test_a_model_of_the_stand_in_says_so_whatever_it_reads(project):
-    export(project / "exports/strips/embedded", band_model(STRIP_SHAPE, 5, 11), origin="embedded", suites=("plain",))
-    run(export=Path("exports/strips/embedded"))
-    evaluation = Evaluation.read(Path("metrics/evaluation/strips/bands.json"))
-    assert {score.origin for score in evaluation.suites["plain"].values()} == {"embedded"}
+def test_a_model_of_the_stand_in_says_so_whatever_it_reads(inside, tmp_path):
+    export(tmp_path / "export", band_model(STRIP_SHAPE, 5, 11), origin="embedded", suites=("plain",))
+    run(tmp_path, export=tmp_path / "export")
+    assert {scores_of(tmp_path, split=split).origin for split in SPLITS} == {"embedded"}
 
 
-def test_a_suite_that_is_only_trained_on_is_not_read(project):
-    evaluations.strips(60).save(project / "data/strips/mixed/valid.npz")
-    export(project / "exports/strips/mixed", band_model(STRIP_SHAPE, 5, 11), suites=("mixed",))
+def test_a_suite_that_is_only_trained_on_is_not_read(inside, tmp_path):
+    evaluations.strips(60).save(tmp_path / "data/mixed/valid.npz")
+    export(tmp_path / "export", band_model(STRIP_SHAPE, 5, 11), suites=("mixed",))
     with pytest.raises(DataError, match="mixed"):
-        run(export=Path("exports/strips/mixed"))
+        run(tmp_path, export=tmp_path / "export", data=tmp_path / "data")
 
 
-def test_no_suite_to_read_is_an_error(project):
-    with pytest.raises(DataError, match=r"plain, blanks"):
-        run(data=Path("data/nothing"))
+def test_no_suite_to_read_is_an_error(inside, tmp_path):
+    with pytest.raises(DataError, match="plain, blanks"):
+        run(tmp_path, data=tmp_path)
 
 
-def test_a_damaged_model_is_an_error_of_one_line_and_leaves_nothing(project):
-    Path("exports/strips/bands/model.onnx").write_bytes(b"not ONNX")
+def test_a_damaged_model_is_an_error_of_one_line_and_leaves_nothing(inside, tmp_path):
+    export(tmp_path / "export", b"not ONNX")
     with pytest.raises(DataError, match=r"model\.onnx") as caught:
-        run()
+        run(tmp_path / "out", export=tmp_path / "export")
     assert "\n" not in str(caught.value)
-    assert not any(Path(name).exists() for name in ("predictions", "metrics", "reports", "timings"))
+    assert not (tmp_path / "out").exists()
 
 
 CELLS = np.stack([[28 * slot, 0, 28 * slot + 28, 28] for slot in range(5)]).astype(np.float32)
 
 
-def with_regions(project, regions):
+def with_regions(folder, regions):
     """A model whose boxes are its regions, and the regions of every picture."""
     model = band_model(STRIP_SHAPE, 5, 11, regions=len(regions))
     kind = {"positional": False, "boxes": True, "suites": ("plain",), "regions": len(regions)}
-    export(project / "exports/strips/regions", model, **kind)
+    export(folder / "export", model, **kind)
     for split in SPLITS:
-        proposals.save(project / f"data/proposals/plain/{split}.npz", np.tile(regions, (60, 1, 1)))
+        proposals.save(folder / f"proposals/plain/{split}.npz", np.tile(regions, (60, 1, 1)))
+    return {"export": folder / "export", "features": folder / "proposals"}
 
 
-def test_a_model_that_takes_regions_reads_those_of_the_suite(project):
-    with_regions(project, CELLS)
-    run(export=Path("exports/strips/regions"))
-    score = Evaluation.read(Path("metrics/evaluation/strips/bands.json")).suites["plain"]["test"]
+def test_a_model_that_takes_regions_reads_those_of_the_suite(inside, tmp_path):
+    run(tmp_path, **with_regions(tmp_path, CELLS))
+    score = scores_of(tmp_path)
     assert (score.sequence_accuracy, score.slot_accuracy, score.slots) == (0.9, None, None)
 
 
-def test_missing_regions_are_an_error_that_names_the_file(project):
-    with_regions(project, CELLS)
-    Path("data/proposals/plain/gate.npz").unlink()
-    with pytest.raises(DataError, match=r"data/proposals/plain/gate\.npz"):
-        run(export=Path("exports/strips/regions"))
-    assert not Path("metrics").exists()
+def test_missing_regions_are_an_error_that_names_the_file(inside, tmp_path):
+    given = with_regions(tmp_path, CELLS)
+    (tmp_path / "proposals/plain/gate.npz").unlink()
+    with pytest.raises(DataError, match=r"proposals/plain/gate\.npz"):
+        run(tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
 
 
-def test_digits_found_from_right_to_left_are_scored_from_left_to_right(project):
-    with_regions(project, CELLS[::-1])
+def test_digits_found_from_right_to_left_are_scored_from_left_to_right(inside, tmp_path):
     for split in SPLITS:
-        path = Path(f"data/strips/plain/{split}.npz")
-        pictures = ImageSet.load(path)
+        pictures = ImageSet.load(Path(f"data/strips/plain/{split}.npz"))
         boxes = np.where((pictures.labels == BLANK)[..., None], 0, CELLS[::-1]).astype(np.float32)
-        replace(pictures, labels=pictures.labels[:, ::-1], boxes=boxes[:, ::-1]).save(path)
-    run(export=Path("exports/strips/regions"))
-    score = Evaluation.read(Path("metrics/evaluation/strips/bands.json")).suites["plain"]["test"]
+        turned = replace(pictures, labels=pictures.labels[:, ::-1], boxes=boxes[:, ::-1])
+        turned.save(tmp_path / f"data/plain/{split}.npz")
+    run(tmp_path, data=tmp_path / "data", **with_regions(tmp_path, CELLS[::-1]))
+    score = scores_of(tmp_path)
     assert score.sequence_accuracy == 0.9
     assert score.map50 > 0.9
-    stored = Readings.load(Path("predictions/strips/bands/plain-test.npz"))
+    stored = Readings.load(tmp_path / "predictions/strips/bands/plain-test.npz")
     left = np.where(stored.classes == BLANK, 1000, stored.boxes[..., 0])
     assert np.all(np.diff(left, axis=1) >= 0)
 

@@ -1,4 +1,4 @@
-"""The artifacts that dvc.yaml names, and where the pipeline keeps what belongs to one: one place for its paths."""
+"""The artifacts that dvc.yaml names, and the one place for the paths of everything that belongs to them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.config import params
 from pipeline.core.errors import ConfigurationError, RegistryError
-from pipeline.runtime.reader import MANIFEST
+from pipeline.records.manifest import MANIFEST
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What has versions and stages: one task's model.
+    """The packaged model of one task: what has versions and stages.
 
     Attributes:
-        name: `strip-reader`, …, as tags and `dvc artifacts get` name it.
-        model: the path of its model file below the project's top folder.
+        name: for instance `strip-reader`, as tags and `dvc artifacts get` name it.
+        model: the path of its model file, relative to the project's top folder.
     """
 
     name: str
@@ -28,48 +28,63 @@ class Artifact:
 
     @property
     def manifest(self) -> str:
-        """What describes the model, beside it."""
+        """The path of the manifest, beside the model."""
         return str(PurePosixPath(self.model).with_name(MANIFEST))
 
     def pictures(self, suite: str, split: str) -> str:
-        """The pictures of one split of one of its suites."""
-        return f"data/{self.task}/{suite}/{split}.npz"
+        """The path of the pictures of one split."""
+        return pictures(self.task, suite, split)
+
+    def predictions(self, strategy: str, suite: str, split: str) -> str:
+        """The path of the readings of one split."""
+        return predictions(self.task, strategy, suite, split)
+
+    def evaluation(self, strategy: str) -> str:
+        """The path of the scores of a strategy."""
+        return evaluation(self.task, strategy)
 
 
-def predictions(strategy: str, suite: str, split: str) -> str:
-    """The readings that `evaluate` stored."""
-    return f"predictions/{strategy}/{suite}-{split}.npz"
+def pictures(task: str, suite: str, split: str) -> str:
+    """The path of the pictures of one split of a suite, which `compose` writes."""
+    return f"data/{task}/{suite}/{split}.npz"
 
 
-def evaluation(strategy: str) -> str:
-    """The scores that `evaluate` wrote of those readings."""
-    return f"metrics/evaluation/{strategy}.json"
+def predictions(task: str, strategy: str, suite: str, split: str) -> str:
+    """The path of a strategy's readings of one split of a suite, which `evaluate` writes."""
+    return f"predictions/{task}/{strategy}/{suite}-{split}.npz"
+
+
+def evaluation(task: str, strategy: str) -> str:
+    """The path of a strategy's scores, which `evaluate` writes."""
+    return f"metrics/evaluation/{task}/{strategy}.json"
 
 
 def validation(dataset: str) -> str:
-    """The report of `validate` on a data set, `task/suite`."""
+    """The path of the report that `validate` writes on a data set, `task/suite`."""
     return f"reports/validation/{dataset}.json"
 
 
+class Artifacts(dict[str, Artifact]):
+    """Artifacts by name. A name that is not in it is a RegistryError that lists the names that are."""
+
+    def __missing__(self, name: str) -> Artifact:
+        raise RegistryError(f"{name}: no such artifact; dvc.yaml names {', '.join(self)}")
+
+
 def load(path: Path) -> Mapping[str, Artifact]:
-    """The artifacts by name, as a dvc.yaml lists them; a name that is not there is told which there are.
+    """The artifacts of a dvc.yaml, by name.
 
     Raises:
-        ConfigurationError: the file cannot be read, or lists none.
+        ConfigurationError: the file cannot be read, or has no artifacts.
     """
     entries = params.read(path).get("artifacts")
     if not isinstance(entries, dict) or not entries:
         raise ConfigurationError(f"{path}: artifacts: expected a mapping with at least one entry, found {entries!r}")
-    found = {}
+    found = Artifacts()
     for name, entry in entries.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
             raise ConfigurationError(
                 f"{path}: artifacts.{name}.path: expected the path of a model file, found {entry!r}"
             )
         found[str(name)] = Artifact(str(name), entry["path"])
-    return _Artifacts(found)
-
-
-class _Artifacts(dict):
-    def __missing__(self, name: str) -> Artifact:
-        raise RegistryError(f"{name}: no such artifact; dvc.yaml names {', '.join(self)}")
+    return found

@@ -6,44 +6,75 @@ import enum
 import json
 import re
 import sys
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.packaging import bento
 from pipeline.project import command
-from pipeline.registry import deployment, operations, text, verification
-from pipeline.registry.history import STAGES, Event
-from pipeline.registry.operations import Registry, moment
+from pipeline.records.base import Record
+from pipeline.records.registry import (
+    STAGES,
+    DeploymentReport,
+    Evidence,
+    ListedVersion,
+    Printed,
+    Promotion,
+    Rollback,
+    StagesReport,
+    VerificationResult,
+    VersionReport,
+)
+from pipeline.registry import deployment, evidence, operations, text, verification
+from pipeline.registry.history import Event, History, format_time
+from pipeline.registry.operations import Registry
 
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
+_DAY = 24 * 60 * 60
 
 
 class Fetch(enum.Enum):
-    """When a command asks the shared repository first: whether `--offline` spares it, and whether it stops without."""
+    """Whether a command fetches the tags of the shared repository first, and what happens where it cannot."""
 
-    ALWAYS = "it changes something, and stops where the shared repository cannot be reached"
-    UNLESS_OFFLINE = "it decides something, and stops where the shared repository cannot be reached and must be"
-    IF_IT_CAN = "it only tells, and goes on with what is known here"
+    ALWAYS = "the command changes something: it stops without the shared repository"
+    UNLESS_OFFLINE = "the command decides something: it stops without the shared repository, unless --offline is given"
+    IF_POSSIBLE = "the command only reports: it goes on with the tags that are here"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command prints, and the exit code.
+
+    Attributes:
+        text: for people.
+        value: for programs, with `--json`.
+        code: the exit code.
+    """
+
+    text: str
+    value: Printed
+    code: int = 0
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command in the clone whose top folder is the current one, and exit with its code."""
     chosen = _parser().parse_args(arguments)
     with command.one_line_errors():
-        told, value, code = chosen.run(_opened(chosen), chosen)
-        print(json.dumps(value, indent=2, ensure_ascii=False) if chosen.json else told)
-        sys.exit(code)
+        output = chosen.run(_open(chosen), chosen)
+        print(json.dumps(_plain(output.value), indent=2, ensure_ascii=False) if chosen.json else output.text)
+        sys.exit(output.code)
 
 
-def _opened(chosen: argparse.Namespace) -> Registry:
-    """The registry as the shared repository has it now; where it is as of the last fetch, standard error says so.
+def _open(chosen: argparse.Namespace) -> Registry:
+    """The registry, with the tags of the shared repository; without them, standard error says so.
 
     Raises:
-        RegistryError: the shared repository cannot be reached, and the command does more than tell.
+        RegistryError: the shared repository cannot be reached, and the command does more than report.
     """
-    why = "--offline"
+    reason = "--offline"
     if not chosen.offline:
         try:
             return Registry.open(Path(), fetch=True)
@@ -52,202 +83,239 @@ def _opened(chosen: argparse.Namespace) -> Registry:
                 raise
             if chosen.fetches is Fetch.UNLESS_OFFLINE:
                 raise RegistryError(f"{error}; `--offline` goes on with what is known here") from None
-            why = str(error)
+            reason = str(error)
     registry = Registry.open(Path())
     if remote := registry.repository.remote():
-        print(f"as of the last fetch from {remote} ({' '.join(why.split())})", file=sys.stderr)
+        print(f"as of the last fetch from {remote} ({' '.join(reason.split())})", file=sys.stderr)
     return registry
 
 
-def _register(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+def _register(registry: Registry, chosen: argparse.Namespace) -> Output:
     event = operations.register(registry, chosen.name, bump=chosen.bump)
-    said = event.document
+    recorded = event.evidence
     kept = (
-        f"its files are in the remote storage {said['remote']}"
-        if said["remote"]
+        f"its files are in the remote storage {recorded.remote}"
+        if recorded.remote
         else "no remote storage is configured, so its files are in this machine's cache only: see `dvc remote add -d`"
     )
-    told = (
-        f"{event.tag}: {said['strategy']}, {said['sha256'][:12]}, of {event.revision[:12]}\n{kept}\n{_shared(registry)}"
+    rendered = (
+        f"{event.tag}: {recorded.strategy}, {recorded.sha256[:12]}, of {event.revision[:12]}\n{kept}\n"
+        f"{_where_created(registry)}"
     )
-    return told, _as_json(event), 0
+    return Output(rendered, event.report())
 
 
-def _list(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
-    journal = registry.journal
-    value = [
-        {
-            **_as_json(event, evidence=False),
-            "stages": journal.stages_of(event.artifact, event.version),
-            "withdrawn": journal.withdrawal(event.artifact, event.version) is not None,
-            **{key: event.document.get(key) for key in ("strategy", "sha256", "origin")},
-        }
-        for event in journal.listed()
-    ]
-    return text.listed(journal), value, 0
+def _list(registry: Registry, chosen: argparse.Namespace) -> Output:
+    history = registry.history
+    versions = [_listed(history, event) for event in history.listed_versions()]
+    return Output(text.render_versions(versions, text.deprecated_artifacts(history)), versions)
 
 
-def _show(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
-    _, event = registry.find(chosen.version)
-    stages = registry.journal.stages_of(event.artifact, event.version)
-    return text.shown(event, stages), {**_as_json(event), "stages": stages}, 0
+def _listed(history: History, event: Event) -> ListedVersion:
+    recorded = event.document if isinstance(event.document, Evidence) else None
+    return ListedVersion(
+        **event.summary(),
+        stages=tuple(history.stages_of(event.artifact, event.version)),
+        withdrawn=history.withdrawal(event.artifact, event.version) is not None,
+        strategy=None if recorded is None else recorded.strategy,
+        sha256=None if recorded is None else recorded.sha256,
+        origin=None if recorded is None else recorded.origin,
+        gate_accuracy=None if recorded is None else recorded.gate_accuracy,
+    )
 
 
-def _gate(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
-    artifact, event = registry.find(chosen.version)
-    if chosen.stage == STAGES[0]:
-        raise RegistryError(f"{chosen.stage} has no gate; expected one of {', '.join(STAGES[1:])}")
-    decision = operations.judge(registry, artifact, event, operations.known_stage(chosen.stage))
-    return text.decided(decision), decision.as_dict(), 0 if decision.passed else RegistryError.exit_code
+def _show(registry: Registry, chosen: argparse.Namespace) -> Output:
+    event = registry.find(chosen.version)
+    stages = registry.history.stages_of(event.artifact, event.version)
+    report = VersionReport(**event.summary(), evidence=event.document, problem=event.problem, stages=tuple(stages))
+    return Output(text.render_version(event, stages), report)
 
 
-def _promote(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+def _gate(registry: Registry, chosen: argparse.Namespace) -> Output:
+    event, stage = registry.find(chosen.version), operations.known_stage(chosen.stage)
+    if stage == STAGES[0]:
+        raise RegistryError(f"{stage} has no gate; expected one of {', '.join(STAGES[1:])}")
+    with registry.opened(event) as version:
+        decision = operations.judge(registry, version, stage)
+    return Output(text.render_decision(decision), decision, 0 if decision.passed else RegistryError.exit_code)
+
+
+def _promote(registry: Registry, chosen: argparse.Namespace) -> Output:
     event, decision = operations.promote(registry, chosen.version, chosen.stage)
-    replaced = f", where {event.document['replaces']} was" if event.document["replaces"] else ""
-    told = f"{event.tag}: {event.artifact}@{event.version} is in {event.stage}{replaced}\n{_shared(registry)}"
-    return (f"{text.decided(decision)}\n{told}" if decision else told), _as_json(event), 0
+    before = event.document.replaces if isinstance(event.document, Promotion) else None
+    replaced = f", where {before} was" if before else ""
+    rendered = f"{event.tag}: {event.name} is in {event.stage}{replaced}\n{_where_created(registry)}"
+    return Output(f"{text.render_decision(decision)}\n{rendered}" if decision else rendered, event.report())
 
 
-def _rollback(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+def _rollback(registry: Registry, chosen: argparse.Namespace) -> Output:
     event = operations.rollback(registry, chosen.name, chosen.stage)
-    said = event.document
-    told = (
-        f"{event.tag}: {event.artifact}@{event.version} is in {event.stage} again\n"
-        f"undone: {said['undid']['tag']}, by which {said['undid']['who']} put {said['replaces']} there at "
-        f"{moment(said['undid']['time'])} UTC\n{_shared(registry)}"
-    )
-    return told, _as_json(event), 0
+    lines = [f"{event.tag}: {event.name} is in {event.stage} again"]
+    if isinstance(event.document, Rollback):
+        undone = event.document.undone
+        lines.append(
+            f"undone: {undone.tag}, by which {undone.who} put {event.document.replaces} there at "
+            f"{format_time(undone.time)} UTC"
+        )
+    return Output("\n".join([*lines, _where_created(registry)]), event.report())
 
 
-def _history(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+def _history(registry: Registry, chosen: argparse.Namespace) -> Output:
     if chosen.name is not None:
         _ = registry.artifacts[chosen.name]
-    events = [event for event in registry.journal.events if chosen.name in (None, event.artifact)]
-    return text.happened(events), [_as_json(event) for event in reversed(events)], 0
+    events = [event for event in registry.history.events if chosen.name in (None, event.artifact)]
+    return Output(text.render_events(events), [event.report() for event in reversed(events)])
 
 
-def _at(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
-    first, last = _moments(chosen.date)
-    journal = registry.journal
-    places = {name: {stage: journal.in_stage(name, stage, last) for stage in STAGES} for name in registry.artifacts}
-    during = [event for event in journal.events if first <= event.time <= last and event.stage]
-    told = f"at {moment(last)} UTC\n{text.placed(places)}"
+def _at(registry: Registry, chosen: argparse.Namespace) -> Output:
+    first, last = _period(chosen.date)
+    history = registry.history
+    stages: dict[str, dict[str, str | None]] = {
+        name: {stage: history.in_stage(name, stage, last) for stage in STAGES} for name in registry.artifacts
+    }
+    during = [event for event in history.events if first <= event.time <= last and event.stage]
+    rendered = f"at {format_time(last)} UTC\n{text.render_stages(stages)}"
     if first < last and during:
-        told += f"\n\nthat day\n{text.happened(during)}"
-    return told, {"at": moment(last), "stages": places, "events": [_as_json(event) for event in during]}, 0
+        rendered += f"\n\non that day\n{text.render_events(during)}"
+    events = tuple(event.report() for event in during)
+    return Output(rendered, StagesReport(at=format_time(last), stages=stages, events=events))
 
 
-def _verify(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+def _verify(registry: Registry, chosen: argparse.Namespace) -> Output:
     if chosen.version:
-        versions = [registry.find(chosen.version)[1]]
+        versions = [registry.find(chosen.version)]
     else:
-        versions = [event for name in registry.artifacts for event in registry.journal.versions(name)]
-    told, value, failed = [], {}, 0
+        versions = [event for name in registry.artifacts for event in registry.history.versions(name)]
+    rendered: list[str] = []
+    value: dict[str, list[VerificationResult]] = {}
     for event in versions:
-        findings = verification.verify(registry.repository, registry.artifacts[event.artifact], event)
-        name = f"{event.artifact}@{event.version}"
-        told.append(text.found(name, findings))
-        value[name] = [asdict(finding) for finding in findings]
-        failed += sum(not finding.holds for finding in findings)
+        value[event.name] = verification.verify(registry, event)
+        rendered.append(text.render_results(event.name, value[event.name]))
+    failed = sum(not result.holds for results in value.values() for result in results)
     summary = f"{len(versions)} version{'' if len(versions) == 1 else 's'} verified, " + (
         f"{failed} FAILED" if failed else "everything holds"
     )
-    return "\n\n".join([*told, summary]), value, RegistryError.exit_code if failed else 0
+    return Output("\n\n".join([*rendered, summary]), value, RegistryError.exit_code if failed else 0)
 
 
-def _diff(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
-    (artifact, first), (other, second) = (registry.find(each) for each in (chosen.first, chosen.second))
-    if artifact != other:
-        raise RegistryError(f"{artifact.name} and {other.name} are not one artifact; expected two versions of one")
-    for event in (first, second):
-        event.evidence("metrics")
-    difference = text.differences(first, second)
-    return text.compared(difference), difference, 0
+def _diff(registry: Registry, chosen: argparse.Namespace) -> Output:
+    first, second = registry.find(chosen.first), registry.find(chosen.second)
+    if first.artifact != second.artifact:
+        raise RegistryError(
+            f"{first.artifact} and {second.artifact} are two artifacts; expected two versions of one artifact"
+        )
+    difference = evidence.differences(first.evidence, second.evidence)
+    return Output(text.render_difference(difference), difference)
 
 
-def _deploy(registry: Registry, chosen: argparse.Namespace) -> tuple[str, Any, int]:
+def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
     out = chosen.out or Path("deploy") / chosen.stage
     if chosen.bento is not None and chosen.bento.is_dir():
         raise ConfigurationError(f"{chosen.bento}: a folder; expected the name of a file to write the bento to")
     deployed = deployment.deploy(registry, chosen.stage, out)
-    told = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
-    deprecated = {name: by.tag for name in registry.artifacts if (by := registry.journal.deprecation(name)) is not None}
-    told += [f"{name}: left out, since it is deprecated by {deprecated[name]}" for name in deprecated]
-    value = {"out": str(out), "versions": deployed, "deprecated": deprecated}
+    lines = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
+    deprecated = {
+        name: tag for name, tag in text.deprecated_artifacts(registry.history).items() if name in registry.artifacts
+    }
+    lines += [f"{name}: left out, since it is deprecated by {tag}" for name, tag in deprecated.items()]
+    built = None
     if chosen.bento is not None:
-        value["bento"] = bento.build_deployed(registry.root / "bentofile.yaml", out, chosen.bento)
-        told.append(f"{chosen.bento}: {value['bento']}")
-    return "\n".join(told), value, 0
+        built = bento.build_deployed(registry.root / "bentofile.yaml", out, chosen.bento)
+        lines.append(f"{chosen.bento}: {built}")
+    return Output(
+        "\n".join(lines), DeploymentReport(out=str(out), versions=deployed, deprecated=deprecated, bento=built)
+    )
 
 
-def _shared(registry: Registry) -> str:
+def _where_created(registry: Registry) -> str:
     remote = registry.repository.remote()
     if remote:
-        return f"made in {remote} first"
-    return "made in this clone only; `git config registry.remote origin` makes tags in origin first (docs/registry.md)"
+        return f"created in {remote} first"
+    return (
+        "created in this clone only; `git config registry.remote origin` creates tags in origin first "
+        "(docs/registry.md)"
+    )
 
 
-def _as_json(event: Event, *, evidence: bool = True) -> dict[str, Any]:
-    value = {**asdict(event), "time": moment(event.time).replace(" ", "T") + "Z"}
-    document = value.pop("document")
-    return {**value, "evidence": document} if evidence else value
+def _plain(value: Printed) -> JsonValue:
+    if isinstance(value, Record):
+        return value.as_json()
+    if isinstance(value, Mapping):
+        return {name: [record.as_json() for record in records] for name, records in value.items()}
+    return [record.as_json() for record in value]
 
 
-def _moments(date: str) -> tuple[int, int]:
-    """The first and the last second that a date names: of a day, or of a time, which is UTC where it says no zone."""
+def _period(date: str) -> tuple[int, int]:
+    """The first and the last second of a day, or twice that of a time; UTC where no zone is given."""
     try:
         moment = datetime.datetime.fromisoformat(date)
     except ValueError:
         raise ConfigurationError(
-            f"{date}: expected a day or a time like 2026-11-24 or 2026-11-24T15:30, UTC where it says no zone"
+            f"{date}: expected a day or a time like 2026-11-24 or 2026-11-24T15:30, UTC where it names no zone"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     first = int(moment.timestamp())
-    whole_day = re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", date)
-    return first, first + 24 * 60 * 60 - 1 if whole_day else first
+    return first, first + _DAY - 1 if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", date) else first
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="registry", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Any, told: str, *, fetches: Fetch = Fetch.IF_IT_CAN) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=told, description=told, allow_abbrev=False)
+    def add(
+        name: str,
+        run: Callable[[Registry, argparse.Namespace], Output],
+        description: str,
+        *,
+        fetches: Fetch = Fetch.IF_POSSIBLE,
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=description, description=description, allow_abbrev=False)
         added.add_argument("--json", action="store_true", help="print JSON")
         added.set_defaults(run=run, fetches=fetches, offline=False)
         if fetches is not Fetch.ALWAYS:
-            told = "do not ask the shared repository, and go on with what is known here"
-            added.add_argument("--offline", action="store_true", help=told)
+            offline = "do not ask the shared repository; use the tags that are here"
+            added.add_argument("--offline", action="store_true", help=offline)
         return added
 
-    told = "make the packaged model of HEAD a version, with its evidence"
-    register = add("register", _register, told, fetches=Fetch.ALWAYS)
-    register.add_argument("name", metavar="NAME", help="an artifact of dvc.yaml, as strip-reader")
+    register = add(
+        "register", _register, "make the packaged model of HEAD a version, with its evidence", fetches=Fetch.ALWAYS
+    )
+    register.add_argument("name", metavar="NAME", help="an artifact of dvc.yaml, for instance strip-reader")
     register.add_argument("--bump", choices=operations.BUMPS, default="minor", help="the part of the number to raise")
-    add("list", _list, "every version, and the stages that point at it")
-    add("show", _show, "one version and everything it records").add_argument("version", metavar="VERSION", help=VERSION)
-    for name, run, told, fetches in (
-        ("gate", _gate, "whether a version would get into a stage; changes nothing", Fetch.UNLESS_OFFLINE),
-        ("promote", _promote, "point a stage at a version, if it passes the gate", Fetch.ALWAYS),
-    ):
-        added = add(name, run, told, fetches=fetches)
+    add("list", _list, "list every version and the stages that point at it")
+    show = add("show", _show, "show one version and everything that it records")
+    show.add_argument("version", metavar="VERSION", help=VERSION)
+    gate = add(
+        "gate",
+        _gate,
+        "judge whether a version may enter a stage; change nothing",
+        fetches=Fetch.UNLESS_OFFLINE,
+    )
+    promote = add(
+        "promote", _promote, "point a stage at a version, if the version passes the gate", fetches=Fetch.ALWAYS
+    )
+    for added in (gate, promote):
         added.add_argument("version", metavar="VERSION", help=VERSION)
         added.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
-    told = "point a stage at the champion before; twice goes two back"
-    rollback = add("rollback", _rollback, told, fetches=Fetch.ALWAYS)
+    rollback = add(
+        "rollback", _rollback, "return a stage to its former champion; twice goes two back", fetches=Fetch.ALWAYS
+    )
     rollback.add_argument("name", metavar="NAME")
     rollback.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
-    add("history", _history, "what happened, refusals too").add_argument("name", metavar="NAME", nargs="?")
-    add("at", _at, "what was in every stage on a day, or at a time").add_argument("date", metavar="DATE")
-    verify = add("verify", _verify, "recompute every hash, signature and metric of a version, or of all")
+    history = add("history", _history, "list every event, refusals included")
+    history.add_argument("name", metavar="NAME", nargs="?")
+    at = add("at", _at, "show what was in every stage on a day, or at a time")
+    at.add_argument("date", metavar="DATE")
+    verify = add("verify", _verify, "recompute every hash, signature and metric of one version, or of all")
     verify.add_argument("version", metavar="VERSION", nargs="?", help=VERSION)
-    diff = add("diff", _diff, "what differs between two versions")
+    diff = add("diff", _diff, "show what differs between two versions")
     diff.add_argument("first", metavar="A", help=VERSION)
     diff.add_argument("second", metavar="B", help=VERSION)
-    told = "write what is in a stage to a folder that the service can serve"
-    deploy = add("deploy", _deploy, told, fetches=Fetch.UNLESS_OFFLINE)
+    deploy = add(
+        "deploy", _deploy, "write what is in a stage to a folder that can be served", fetches=Fetch.UNLESS_OFFLINE
+    )
     deploy.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
-    deploy.add_argument("--bento", type=Path, metavar="FILE", help="build the service with these models, too")
-    deploy.add_argument("--out", type=Path, metavar="FOLDER", help="deploy/STAGE where it is not said")
+    deploy.add_argument("--bento", type=Path, metavar="FILE", help="also build the service with these models")
+    deploy.add_argument("--out", type=Path, metavar="FOLDER", help="deploy/STAGE by default")
     return parser

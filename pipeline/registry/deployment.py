@@ -1,14 +1,14 @@
-"""What is in a stage, as a folder of files that the service reads: it knows hashes, and neither git nor DVC."""
+"""What is in a stage, as a folder of files for the service, which knows hashes and neither git nor DVC."""
 
 import shutil
 import tempfile
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, RegistryError
-from pipeline.core.files import read_json, replacing, write_json
-from pipeline.registry import outcomes
-from pipeline.registry.operations import Registry, check_signature, known_stage
-from pipeline.runtime.reader import MANIFEST
+from pipeline.core.files import replacing
+from pipeline.records.manifest import MANIFEST
+from pipeline.registry.operations import Registry, known_stage
+from pipeline.registry.version import RegisteredVersion
 
 SIGNATURE = "model.sig"
 
@@ -16,50 +16,58 @@ SIGNATURE = "model.sig"
 def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
     """Write the model and manifest of every artifact in a stage to `out/TASK`, the manifest with its version.
 
-    An artifact that is deprecated is left out. Every model is held to the SHA-256 in its version's tag, and to its
-    signature where a key is configured, before anything is written; then the folder is replaced as a whole.
+    A deprecated artifact is left out. Every model is compared with the SHA-256 in its version's tag, and with its
+    signature where a key is configured, before anything is written. Then the folder is replaced as a whole.
 
     Returns:
         The version by artifact.
 
     Raises:
-        ConfigurationError: `out` holds something that is not written here, and would be lost.
-        RegistryError: the stage is empty or points at a version that was withdrawn; or a file is gone, was changed, or
-            is not signed as it should be.
+        ConfigurationError: `out` holds a file that `deploy` did not write and would delete.
+        RegistryError: the stage is empty or points at a withdrawn version; or a file is gone, was changed, or is not
+            signed as it should be.
     """
     known_stage(stage)
     out = out.resolve()
-    _keep_what_is_foreign(registry, out)
-    journal, deployed = registry.journal, {}
+    _expect_own(registry, out)
+    history, deployed = registry.history, {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name, artifact in registry.artifacts.items():
-            version = journal.in_stage(name, stage)
-            if version is None or journal.deprecation(name) is not None:
+            version = history.in_stage(name, stage)
+            if version is None or history.deprecation(name) is not None:
                 continue
-            if (by := journal.withdrawal(name, version)) is not None:
+            if (by := history.withdrawal(name, version)) is not None:
                 raise RegistryError(
                     f"{name}#{stage}: {version} is there and was withdrawn by {by.tag}, which {by.who} made; "
-                    f"`registry rollback {name} {stage}` or a promotion puts another there"
+                    f"`registry rollback {name} {stage}` or a promotion puts another version there"
                 )
-            event = journal.version(name, version)
-            target = folder / artifact.task
-            outcomes.fetched_reader(registry.repository, artifact, event, target)
-            check_signature(registry, artifact, event, target)
-            if (signature := event.document.get("signed")) is not None:
-                (target / SIGNATURE).write_text(signature, encoding="utf-8")
-            write_json(target / MANIFEST, {**read_json(target / MANIFEST), "version": version})
+            with registry.opened(history.version(name, version)) as opened:
+                _write(opened, folder / artifact.task)
             deployed[name] = version
         if not deployed:
-            deprecated = [name for name in registry.artifacts if journal.deprecation(name) is not None]
-            but = f" but of what is deprecated, {', '.join(deprecated)}" if deprecated else ""
-            raise RegistryError(f"{stage}: no version of any artifact is in it{but}; `registry promote` puts one there")
+            deprecated = [name for name in registry.artifacts if history.deprecation(name) is not None]
+            except_for = f" except for deprecated ones, {', '.join(deprecated)}" if deprecated else ""
+            raise RegistryError(
+                f"{stage}: no version of any artifact is in it{except_for}; `registry promote` puts one there"
+            )
         with replacing(out) as temporary:
             shutil.copytree(folder, temporary)
     return deployed
 
 
-def _keep_what_is_foreign(registry: Registry, out: Path) -> None:
+def _write(version: RegisteredVersion, target: Path) -> None:
+    manifest = version.load_reader().manifest
+    version.check_signature()
+    target.mkdir(parents=True)
+    shutil.copyfile(version.fetch_model(), target / Path(version.artifact.model).name)
+    manifest.model_copy(update={"version": version.event.version}).write(target / MANIFEST)
+    if (signature := version.evidence.signature) is not None:
+        (target / SIGNATURE).write_text(signature, encoding="utf-8")
+
+
+def _expect_own(registry: Registry, out: Path) -> None:
+    """Raise a ConfigurationError where a folder holds anything but what `deploy` writes."""
     if not out.exists():
         return
     if not out.is_dir():
@@ -69,7 +77,7 @@ def _keep_what_is_foreign(registry: Registry, out: Path) -> None:
         written[out / artifact.task] = {Path(artifact.model).name, MANIFEST, SIGNATURE}
     foreign = []
     for folder in sorted(out.iterdir()):
-        # A link is foreign whatever it points at: nothing that is written here is one.
+        # A link is foreign whatever it points at: `deploy` writes none.
         if folder not in written or folder.is_symlink() or not folder.is_dir():
             foreign.append(folder)
         else:

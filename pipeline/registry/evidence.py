@@ -1,168 +1,201 @@
-"""What a version records of itself: everything by which it can be judged, checked and made again."""
+"""The evidence of a version: collected when it is registered, and compared with that of another version."""
 
 import hashlib
-import json
 import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from pydantic import JsonValue
 
 from pipeline.config import params
-from pipeline.core.errors import PipelineError, RegistryError
-from pipeline.core.files import read_json, write_json
+from pipeline.core.errors import DataError, PipelineError, RegistryError
+from pipeline.core.files import digest
+from pipeline.records.data import ValidationReport
+from pipeline.records.evaluation import Evaluation
+from pipeline.records.manifest import MANIFEST, Manifest
+from pipeline.records.registry import (
+    Evidence,
+    Interface,
+    Measures,
+    MetricDifference,
+    SuiteMeasures,
+    Tensor,
+    VersionDifference,
+)
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.repository import Repository
-from pipeline.registry.storage import Storage, digest
-from pipeline.runtime.reader import MANIFEST, Reader
+from pipeline.registry.storage import Storage
+from pipeline.registry.version import parse_manifest
+from pipeline.runtime.reader import Reader
 
-SCHEMA = 1
 SPLITS = ("valid", "gate", "test")
-NEEDED = (
-    "sha256",
-    "strategy",
-    "revision",
-    "origin",
-    "pretrained",
-    "metrics",
-    "files",
-    "validation",
-    "parity",
-    "signature",
-)
-"""The keys without which a version's evidence is not whole."""
-_MEASURES = (
-    "n",
-    "sequence_accuracy",
-    "ci_low",
-    "ci_high",
-    "digit_accuracy",
-    "ece",
-    "coverage_995",
-    "accuracy_at_coverage",
-)
 _LOCK = "requirements/pipeline.lock"
+_PARAMS = ("seed", "budget", "precision", "compose", "sources")
 
 
-def collect(repository: Repository, artifact: Artifact, revision: str) -> dict[str, Any]:
-    """Everything that a version of an artifact records, as `revision` holds it.
-
-    Returns:
-        Plain values: `sha256`, `md5` and `bytes` of the model, its `strategy` and `task`; `revision`; the digests of
-        `dvc.lock` and `params.yaml`, and the `params` that made the model; `origin` and `pretrained`; `metrics` by
-        suite and split, with intervals; `files`, the MD5 of every file the metrics rest on; `validation` by data set;
-        `parity` by suite; `signature`, the names, types and shapes of inputs and outputs; `environment`.
+def collect(repository: Repository, artifact: Artifact, revision: str, version: str) -> Evidence:
+    """The evidence of a version, as its revision has it; without signature and remote storage.
 
     Raises:
         RegistryError: a file is missing, gone or changed, or the model is not what its manifest says.
     """
-    manifest = _json(repository, revision, artifact.manifest)
-    strategy = manifest["strategy"]
-    evaluation = _json(repository, revision, artifacts.evaluation(strategy))
-    suites = list(evaluation["suites"])
+    manifest = parse_manifest(repository, artifact, revision)
+    if manifest.task != artifact.task:
+        raise RegistryError(f"{artifact.manifest}: task: expected {artifact.task!r}, found {manifest.task!r}")
+    evaluation = _evaluation(repository, artifact.evaluation(manifest.strategy), revision)
     lock, written = repository.text(revision, "dvc.lock"), repository.text(revision, "params.yaml")
     with Storage.at(repository.root, revision) as storage, tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         model = storage.fetch(artifact.model, folder / Path(artifact.model).name)
-        write_json(folder / MANIFEST, manifest)
-        sha256 = digest(model, "sha256")
-        if sha256 != manifest["model"]["sha256"]:
+        manifest.write(folder / MANIFEST)
+        sha256 = digest(model)
+        if sha256 != manifest.model.sha256:
             raise RegistryError(
-                f"{artifact.model}: SHA-256 {sha256} found, expected {manifest['model']['sha256']} "
+                f"{artifact.model}: SHA-256 {sha256} found, expected {manifest.model.sha256} "
                 "as its manifest says; run `make repro` and commit what it wrote"
             )
-        files = {artifact.model: storage.md5(artifact.model)}
-        for suite in suites:
-            for split in SPLITS:
-                for path in (artifact.pictures(suite, split), artifacts.predictions(strategy, suite, split)):
-                    files[path] = storage.md5(path)
-        validation = {}
-        for dataset in sorted({manifest["trained_on"], *(f"{artifact.task}/{suite}" for suite in suites)}):
-            path = artifacts.validation(dataset)
-            report = read_json(storage.fetch(path, folder / "validation.json"))
-            validation[dataset], files[path] = bool(report["success"]), storage.md5(path)
-        signature = _signature(model)
+        files = {
+            path: storage.md5(path)
+            for path in file_paths(artifact, manifest.strategy, evaluation.suites, manifest.trained_on)
+        }
+        validation = {
+            dataset: ValidationReport.read(
+                storage.fetch(artifacts.validation(dataset), folder / "validation.json")
+            ).success
+            for dataset in _datasets(artifact, evaluation.suites, manifest.trained_on)
+        }
+        interface = _interface(model, manifest)
         (folder / "params.yaml").write_text(written, encoding="utf-8")
         settings = params.read(folder / "params.yaml")
-    return {
-        "schema": SCHEMA,
-        "kind": "version",
-        "artifact": artifact.name,
-        "task": artifact.task,
-        "strategy": strategy,
-        "sha256": sha256,
-        "md5": files[artifact.model],
-        "bytes": manifest["model"]["bytes"],
-        "revision": revision,
-        "dvc_lock_sha256": _sha256(lock),
-        "params_sha256": _sha256(written),
-        "params": {
-            **{key: settings[key] for key in ("seed", "budget", "precision", "compose", "sources") if key in settings},
-            "suites": {name: suite for name, suite in settings["suites"].items() if suite["task"] == artifact.task},
-            "strategy": settings["strategies"][strategy],
+    return Evidence(
+        artifact=artifact.name,
+        version=version,
+        task=manifest.task,
+        strategy=manifest.strategy,
+        sha256=sha256,
+        md5=files[artifact.model],
+        bytes=manifest.model.bytes,
+        revision=revision,
+        dvc_lock_sha256=text_sha256(lock),
+        params_sha256=text_sha256(written),
+        params=_params(settings, manifest),
+        origin=manifest.origin,
+        pretrained=manifest.pretrained,
+        parameters=manifest.parameters,
+        trained_on=manifest.trained_on,
+        metrics={
+            suite: SuiteMeasures(gate=Measures.of(splits["gate"]), test=Measures.of(splits["test"]))
+            for suite, splits in evaluation.suites.items()
         },
-        "origin": manifest["origin"],
-        "pretrained": manifest["pretrained"],
-        "parameters": manifest["parameters"],
-        "trained_on": manifest["trained_on"],
-        "metrics": {
-            suite: {split: {key: scores[split][key] for key in _MEASURES} for split in ("gate", "test")}
-            for suite, scores in evaluation["suites"].items()
-        },
-        "coverage": evaluation["coverage"],
-        "files": files,
-        "validation": validation,
-        "parity": {suite: bool(result["holds"]) for suite, result in manifest["parity"].items()},
-        "signature": {
-            **signature,
-            "slots": manifest["slots"],
-            "class_names": manifest["class_names"],
-        },
-        "environment": {
-            **manifest["made_with"],
+        coverage=evaluation.coverage,
+        files=files,
+        validation=validation,
+        parity={suite: result.holds for suite, result in manifest.parity.items()},
+        interface=interface,
+        environment={
+            **manifest.made_with,
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
-            "lock_sha256": _sha256(repository.text(revision, _LOCK)),
+            "lock_sha256": text_sha256(repository.text(revision, _LOCK)),
         },
-    }
+    )
+
+
+def file_paths(artifact: Artifact, strategy: str, suites: Iterable[str], trained_on: str) -> list[str]:
+    """The paths of the files that a version depends on: model, pictures, readings and validation reports."""
+    paths = [artifact.model]
+    for suite in suites:
+        for split in SPLITS:
+            paths += [artifact.pictures(suite, split), artifact.predictions(strategy, suite, split)]
+    return paths + [artifacts.validation(dataset) for dataset in _datasets(artifact, suites, trained_on)]
 
 
 def milliseconds(reader: Reader, times: int = 30) -> float:
-    """Median wall clock of reading one picture on one thread, in ONNX Runtime."""
+    """Median wall-clock milliseconds to read one picture on one thread, in ONNX Runtime."""
     picture = np.zeros((1, *reader.manifest.shape), np.uint8)
-    taken = []
+    durations = []
     for _ in range(times):
         started = time.perf_counter()
         reader.read(picture)
-        taken.append(time.perf_counter() - started)
-    return round(1000 * statistics.median(taken), 3)
+        durations.append(time.perf_counter() - started)
+    return round(1000 * statistics.median(durations), 3)
 
 
-def _signature(model: Path) -> dict[str, Any]:
+def text_sha256(text: str) -> str:
+    """The SHA-256 of a text in UTF-8, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(first: Evidence, second: Evidence) -> VersionDifference:
+    """What differs between two versions of one artifact. Revision and hashes, which always differ, are included."""
+    metrics = {}
+    for suite in {**first.metrics, **second.metrics}:
+        for split in ("gate", "test"):
+            ours, theirs = (_accuracy(evidence, suite, split) for evidence in (first, second))
+            change = None if ours is None or theirs is None else round(theirs - ours, 6)
+            metrics[f"{suite} {split}"] = MetricDifference(first=ours, second=theirs, difference=change)
+    left, right = (dict(_flat(evidence.as_json())) for evidence in (first, second))
+    apart = ("metrics.", "coverage.", "version", "signature")
+    other = {
+        key: (left.get(key), right.get(key))
+        for key in sorted({**left, **right})
+        if not key.startswith(apart) and left.get(key) != right.get(key)
+    }
+    return VersionDifference(first=first.version, second=second.version, metrics=metrics, other=other)
+
+
+def _datasets(artifact: Artifact, suites: Iterable[str], trained_on: str) -> list[str]:
+    return sorted({trained_on, *(f"{artifact.task}/{suite}" for suite in suites)})
+
+
+def _evaluation(repository: Repository, path: str, revision: str) -> Evaluation:
+    text = repository.text(revision, path)
     try:
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        Reader.load(model.parent)
-    except PipelineError as error:
-        raise RegistryError(str(error)) from None
-    except Exception as error:  # ONNX Runtime's own exceptions share no base class but this.
-        raise RegistryError(f"{model.name}: ONNX Runtime cannot load it ({str(error).splitlines()[0]})") from None
+        return Evaluation.parse(text, f"{path} at {revision[:12]}")
+    except DataError as error:
+        raise RegistryError(f"{error}, and commit what it wrote") from None
+
+
+def _params(settings: Mapping[str, Any], manifest: Manifest) -> dict[str, JsonValue]:
+    entry = settings["strategies"][manifest.strategy]
     return {
-        side: [{"name": value.name, "type": value.type, "shape": list(value.shape)} for value in values]
-        for side, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs()))
+        **{key: settings[key] for key in _PARAMS if key in settings},
+        "suites": {name: suite for name, suite in settings["suites"].items() if suite["task"] == manifest.task},
+        # params.yaml lists what differs from a default; the manifest has every setting of the training.
+        "strategy": {**manifest.settings, **entry},
     }
 
 
-def _json(repository: Repository, revision: str, path: str) -> Any:
+def _interface(model: Path, manifest: Manifest) -> Interface:
     try:
-        return json.loads(repository.text(revision, path))
-    except ValueError:
-        raise RegistryError(f"{path}: no JSON at {revision[:12]}; run `make repro` and commit what it wrote") from None
+        Reader.load(model.parent)
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    except PipelineError as error:
+        raise RegistryError(str(error)) from None
+    inputs, outputs = (
+        tuple(Tensor(name=value.name, type=value.type, shape=tuple(value.shape)) for value in values)
+        for values in (session.get_inputs(), session.get_outputs())
+    )
+    return Interface(inputs=inputs, outputs=outputs, slots=manifest.slots, class_names=manifest.class_names)
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _accuracy(evidence: Evidence, suite: str, split: str) -> float | None:
+    measures = evidence.metrics.get(suite)
+    if measures is None:
+        return None
+    return (measures.gate if split == "gate" else measures.test).sequence_accuracy
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value

@@ -1,235 +1,220 @@
-"""The policy at work: what a version must show to get into a stage, check by check, with the figures that decided."""
+"""The gates: what a version must show to enter a stage, criterion by criterion, with the figures that decided."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline.config.sections import Gates
 from pipeline.core.images import ImageSet
-from pipeline.evaluation import scoring
-from pipeline.registry.comparison import Difference, paired, share
-from pipeline.registry.outcomes import Outcomes
+from pipeline.evaluation import calibration
+from pipeline.evaluation.accuracy import blank_of
+from pipeline.evaluation.bootstrap import Difference, paired, share
+from pipeline.evaluation.evaluated import Evaluated
+from pipeline.records.registry import Criterion, Evidence
+from pipeline.records.training import Task
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: what, as in `suite clutter` or `size`.
-        found, expected: what was found, and what the policy asks for, in words.
-        passed: whether the first is as the second.
-        figures: the numbers behind it.
-    """
-
-    name: str
-    found: str
-    expected: str
-    passed: bool
-    figures: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a version may go to a stage, and why.
-
-    Attributes:
-        artifact, version, stage: what wanted to go where.
-        champion: the version it was held against, None where the stage is empty.
-        checks: all of them, those it failed too.
-        notes: what does not decide and should be known: the gate's power, slices too small to judge.
-    """
-
-    artifact: str
-    version: str
-    stage: str
-    champion: str | None
-    checks: tuple[Check, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
-
-    def complaint(self) -> str:
-        """The checks it failed, in one line."""
-        failed = "; ".join(
-            f"{check.name}: {check.found}, expected {check.expected}" for check in self.checks if not check.passed
-        )
-        against = f" in place of {self.champion}" if self.champion else ""
-        return f"{self.artifact}@{self.version} may not go to {self.stage}{against}: {failed}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For a record."""
-        return {**asdict(self), "passed": self.passed}
-
-
-def requirements(evidence: Mapping[str, Any]) -> list[Check]:
-    """What every version must be, whatever it scores: real data, real weights, valid data, one model and not two."""
-    origin, pretrained = evidence["origin"], evidence["pretrained"]
-    invalid = [dataset for dataset, valid in evidence["validation"].items() if not valid]
-    differing = [suite for suite, holds in evidence["parity"].items() if not holds]
+def requirements(evidence: Evidence) -> list[Criterion]:
+    """What every version must meet whatever its scores: real data and weights, valid data sets, parity."""
+    invalid = [dataset for dataset, valid in evidence.validation.items() if not valid]
+    differing = [suite for suite, holds in evidence.parity.items() if not holds]
     return [
-        Check("origin", f"trained on {origin}", "real pictures, not the embedded stand-in", origin != "embedded", {}),
-        Check(
-            "pretrained",
-            f"weights {pretrained.replace('_', ' ')}",
-            "real weights where it has any",
-            pretrained != "missing",
-            {},
+        Criterion(
+            name="origin",
+            found=f"trained on {evidence.origin}",
+            expected="real pictures, not the embedded stand-in",
+            passed=evidence.origin != "embedded",
         ),
-        Check(
-            "validation",
-            f"failed for {', '.join(invalid)}" if invalid else f"passed by {', '.join(evidence['validation'])}",
-            "every data set valid",
-            not invalid and bool(evidence["validation"]),
-            {},
+        Criterion(
+            name="pretrained",
+            found=f"pretrained weights: {evidence.pretrained.replace('_', ' ')}",
+            expected="real weights where the strategy uses any",
+            passed=evidence.pretrained != "missing",
         ),
-        Check(
-            "parity",
-            f"Keras and ONNX differ on {', '.join(differing)}" if differing else "Keras and ONNX agree",
-            "that they agree on every suite",
-            not differing and bool(evidence["parity"]),
-            {},
+        Criterion(
+            name="validation",
+            found=f"failed for {', '.join(invalid)}" if invalid else f"passed for {', '.join(evidence.validation)}",
+            expected="every data set valid",
+            passed=not invalid and bool(evidence.validation),
+        ),
+        Criterion(
+            name="parity",
+            found=f"Keras and ONNX differ on {', '.join(differing)}" if differing else "Keras and ONNX agree",
+            expected="agreement on every suite",
+            passed=not differing and bool(evidence.parity),
         ),
     ]
 
 
-def budgets(policy: Gates, task: str, evidence: Mapping[str, Any], milliseconds: float) -> list[Check]:
-    """How large and how slow it may be."""
-    limit, megabytes = policy.tasks[task], evidence["bytes"] / 1e6
+def budgets(policy: Gates, evidence: Evidence, milliseconds: float) -> list[Criterion]:
+    """How large the model may be, and how slow.
+
+    Args:
+        policy: the gates of params.yaml.
+        evidence: of the version.
+        milliseconds: that it takes to read one picture.
+    """
+    limit, megabytes = policy.tasks[evidence.task], evidence.bytes / 1e6
     return [
-        Check(
-            "size",
-            f"{megabytes:.2f} MB",
-            f"at most {limit.megabytes:g} MB",
-            megabytes <= limit.megabytes,
-            {"bytes": evidence["bytes"]},
+        Criterion(
+            name="size",
+            found=f"{megabytes:.2f} MB",
+            expected=f"at most {limit.megabytes:g} MB",
+            passed=megabytes <= limit.megabytes,
+            figures={"bytes": evidence.bytes},
         ),
-        Check(
-            "latency",
-            f"{milliseconds:.2f} ms a picture",
-            f"at most {limit.milliseconds:g} ms",
-            milliseconds <= limit.milliseconds,
-            {"milliseconds": milliseconds},
+        Criterion(
+            name="latency",
+            found=f"{milliseconds:.2f} ms a picture",
+            expected=f"at most {limit.milliseconds:g} ms",
+            passed=milliseconds <= limit.milliseconds,
+            figures={"milliseconds": milliseconds},
         ),
     ]
 
 
-def floors(policy: Gates, task: str, outcomes: Outcomes) -> list[Check]:
-    """What must be reached whoever is champion, so that many small allowed losses cannot add up to a large one."""
+def floors(policy: Gates, task: Task, outcomes: Mapping[str, Evaluated]) -> list[Criterion]:
+    """What a version must reach whichever version is champion, so that small allowed losses cannot add up.
+
+    Args:
+        policy: the gates of params.yaml.
+        task: the version's.
+        outcomes: its readings of the gate pictures, by suite.
+    """
     limit = policy.tasks[task]
-    mean, low, high = share(outcomes.right, confidence=policy.confidence)
-    errors = {suite: scoring.ece(outcomes.confidence[suite], right) for suite, right in outcomes.right.items()}
+    mean, low, high = share(
+        {suite: evaluated.correct for suite, evaluated in outcomes.items()}, confidence=policy.confidence
+    )
+    errors = {
+        suite: calibration.ece(evaluated.readings.confidence, evaluated.correct)
+        for suite, evaluated in outcomes.items()
+    }
     worst = max(errors, key=errors.__getitem__)
     return [
-        Check(
-            "sequence_accuracy",
-            f"{mean:.4f} on gate ({100 * policy.confidence:g} % interval {low:.4f} to {high:.4f})",
-            f"an interval above {limit.floor:g}",
-            low > limit.floor,
-            {"share": round(mean, 6), "low": round(low, 6), "high": round(high, 6)},
+        Criterion(
+            name="sequence_accuracy",
+            found=f"{mean:.4f} on gate ({100 * policy.confidence:g} % interval {low:.4f} to {high:.4f})",
+            expected=f"an interval above {limit.floor:g}",
+            passed=low > limit.floor,
+            figures={"share": round(mean, 6), "low": round(low, 6), "high": round(high, 6)},
         ),
-        Check(
-            "ece",
-            f"{errors[worst]:.4f} on {worst}",
-            f"at most {limit.ece:g}",
-            errors[worst] <= limit.ece,
-            {suite: round(error, 6) for suite, error in errors.items()},
+        Criterion(
+            name="ece",
+            found=f"{errors[worst]:.4f} on {worst}",
+            expected=f"at most {limit.ece:g}",
+            passed=errors[worst] <= limit.ece,
+            figures={suite: round(error, 6) for suite, error in errors.items()},
         ),
     ]
 
 
-def signature(evidence: Mapping[str, Any], champion: Mapping[str, Any]) -> Check:
-    """Whether whoever calls the champion can call the challenger: the same pictures in, the same classes out."""
-    ours, theirs = (_called(each["signature"]) for each in (evidence, champion))
-    differing = [key for key in theirs if ours.get(key) != theirs[key]]
-    found = "; ".join(f"{key} {ours.get(key)}" for key in differing) or "the champion's inputs and classes"
-    expected = "; ".join(f"{key} {theirs[key]}" for key in differing) or "the same as the champion's"
-    return Check("signature", found, expected, not differing, {})
+def interface(evidence: Evidence, champion: Evidence) -> Criterion:
+    """Whether a caller of the champion can call the challenger: the same inputs, slots and classes."""
+    ours, theirs = _contract(evidence), _contract(champion)
+    differing = [key for key in theirs if ours[key] != theirs[key]]
+    return Criterion(
+        name="interface",
+        found="; ".join(f"{key} {ours[key]}" for key in differing) or "inputs and classes of the champion",
+        expected="; ".join(f"{key} {theirs[key]}" for key in differing) or "the same as the champion's",
+        passed=not differing,
+    )
 
 
 def contest(
-    policy: Gates, stage: str, challenger: Outcomes, champion: Mapping[str, np.ndarray], lost_suites: list[str]
-) -> tuple[list[Check], list[str]]:
-    """Challenger against champion on the same gate pictures: on the whole, suite by suite, slice by slice.
+    policy: Gates,
+    stage: str,
+    challenger: Mapping[str, Evaluated],
+    champion: Mapping[str, np.ndarray],
+    lost_suites: list[str],
+) -> tuple[list[Criterion], list[str]]:
+    """Challenger against champion on the same gate pictures: over all suites, suite by suite, slice by slice.
 
     Args:
-        champion: by suite, bool (n,): which of the challenger's pictures the champion read whole.
-        lost_suites: what the champion reads and the challenger cannot.
+        policy: the gates of params.yaml.
+        stage: `staging` or `prod`.
+        challenger: its readings of its gate pictures, by suite.
+        champion: by suite, bool (n,): which of the challenger's pictures the champion reads correctly.
+        lost_suites: the suites that the champion reads and the challenger does not.
+
+    Returns:
+        The criteria, and notes that do not decide.
     """
     limit = getattr(policy, stage)
-    how = {"confidence": policy.confidence, "resamples": policy.resamples, "seed": policy.seed}
-    both = {suite: challenger.right[suite] for suite in champion}
-    whole = paired(both, champion, **how)
-    checks = [
-        _not_worse("difference", policy, whole, limit.allowed_loss),
-        *(Check(f"suite {suite}", "not read", "read, as the champion does", False, {}) for suite in lost_suites),
+    both = {suite: challenger[suite].correct for suite in champion}
+    overall = _paired(policy, both, champion)
+    criteria = [
+        _not_worse("difference", policy, overall, limit.allowed_loss),
+        *(
+            Criterion(name=f"suite {suite}", found="not read", expected="read, as the champion does", passed=False)
+            for suite in lost_suites
+        ),
     ]
-    notes = [_power(whole, limit.allowed_loss)]
+    notes = [_power(overall, limit.allowed_loss)]
     small = 0
-    for suite, right in both.items():
+    for suite, correct in both.items():
         if len(both) > 1:
-            one = paired({suite: right}, {suite: champion[suite]}, **how)
-            checks.append(_not_worse(f"suite {suite}", policy, one, limit.suite_loss))
-        for name, chosen in slices(challenger.pictures[suite]).items():
+            one = _paired(policy, {suite: correct}, {suite: champion[suite]})
+            criteria.append(_not_worse(f"suite {suite}", policy, one, limit.suite_loss))
+        for name, chosen in slices(challenger[suite].pictures).items():
             if (n := int(chosen.sum())) < policy.slice_pictures:
                 small += n > 0
                 continue
-            part = paired({suite: right[chosen]}, {suite: champion[suite][chosen]}, **how)
-            checks.append(
-                Check(
-                    f"slice {suite}, {name}",
-                    f"{part.difference:+.4f} ({_interval(policy, part.low, part.high)}, {n} pictures)",
-                    f"not surely worse by more than {limit.slice_loss:g}",
-                    not (part.high < 0 and part.difference < -limit.slice_loss),
-                    part.as_dict(),
+            part = _paired(policy, {suite: correct[chosen]}, {suite: champion[suite][chosen]})
+            criteria.append(
+                Criterion(
+                    name=f"slice {suite}, {name}",
+                    found=f"{part.difference:+.4f} ({_interval(policy, part.low, part.high)}, {n} pictures)",
+                    expected=f"not significantly worse by more than {limit.slice_loss:g}",
+                    passed=not (part.high < 0 and part.difference < -limit.slice_loss),
+                    figures=part.as_dict(),
                 )
             )
     if small:
         notes.append(f"{small} slices have fewer than {policy.slice_pictures} pictures and were not judged")
-    return checks, notes
+    return criteria, notes
 
 
 def slices(pictures: ImageSet) -> dict[str, np.ndarray]:
-    """Bool (n,) by name: parts of a suite in which a model can be bad without its mean saying so.
+    """The parts of a suite in which a model can be bad although its mean is good: bool (n,) by name.
 
-    Pictures of several digits by how many there are; others by their class.
+    Pictures of several digits are divided by the number of digits, others by their class.
     """
-    blank = scoring.blank_of(pictures.class_names)
     if pictures.slots == 1:
         return {f"class {name}": pictures.labels[:, 0] == index for index, name in enumerate(pictures.class_names)}
-    digits = np.sum(pictures.labels != blank, axis=1)
+    digits = np.sum(pictures.labels != blank_of(pictures.class_names), axis=1)
     counts = np.unique(digits)
     return {f"{n} digits": digits == n for n in counts} if len(counts) > 1 else {}
 
 
-def _not_worse(name: str, policy: Gates, result: Difference, allowed: float) -> Check:
-    return Check(
-        name,
-        f"{result.difference:+.4f} of sequence_accuracy on gate ({_interval(policy, result.low, result.high)}; "
+def _paired(policy: Gates, challenger: Mapping[str, np.ndarray], champion: Mapping[str, np.ndarray]) -> Difference:
+    return paired(challenger, champion, confidence=policy.confidence, resamples=policy.resamples, seed=policy.seed)
+
+
+def _not_worse(name: str, policy: Gates, result: Difference, allowed: float) -> Criterion:
+    return Criterion(
+        name=name,
+        found=f"{result.difference:+.4f} of sequence_accuracy on gate ({_interval(policy, result.low, result.high)}; "
         f"{result.challenger:.4f} against {result.champion:.4f})",
-        f"an interval above {-allowed:g}",
-        result.low > -allowed,
-        result.as_dict(),
+        expected=f"an interval above {-allowed:g}",
+        passed=result.low > -allowed,
+        figures=result.as_dict(),
     )
 
 
 def _power(result: Difference, allowed: float) -> str:
-    said = (
-        f"power: {result.pictures} pictures, of which {100 * result.discordant:.1f} % are read whole by only one, "
-        f"show a difference of {result.detectable:.4f} with a chance of 80 %"
+    power = (
+        f"power: {result.pictures} pictures, of which {100 * result.discordant:.1f} % are read correctly by only one "
+        f"of the two, show a difference of {result.detectable:.4f} with a probability of 80 %"
     )
-    return said + (f"; the allowed loss, {allowed:g}, is smaller" if result.detectable > allowed else "")
+    return power + (f"; the allowed loss, {allowed:g}, is smaller" if result.detectable > allowed else "")
 
 
 def _interval(policy: Gates, low: float, high: float) -> str:
     return f"{100 * policy.confidence:g} % interval {low:+.4f} to {high:+.4f}"
 
 
-def _called(said: Mapping[str, Any]) -> dict[str, Any]:
-    inputs = [(value["name"], value["type"], value["shape"][1:]) for value in said["inputs"]]
-    return {"inputs": inputs, "slots": said["slots"], "classes": said["class_names"]}
+def _contract(evidence: Evidence) -> dict[str, Any]:
+    interface = evidence.interface
+    inputs = [(tensor.name, tensor.type, list(tensor.shape[1:])) for tensor in interface.inputs]
+    return {"inputs": inputs, "slots": interface.slots, "classes": list(interface.class_names)}

@@ -1,45 +1,64 @@
-"""What happened, read from the tags: versions, promotions, rollbacks and refusals, and what follows from them."""
+"""The history of the registry, read from the tags: events, and what follows from them for versions and stages."""
 
-import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gto.constants import Action
 from gto.tag import parse_name
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from pipeline.core.errors import RegistryError
+from pipeline.records.registry import (
+    STAGES,
+    AnyDocument,
+    Document,
+    EventKind,
+    EventReport,
+    Evidence,
+    Promotion,
+    Refusal,
+    Rollback,
+)
 from pipeline.registry.repository import Tag
 
-STAGES = ("dev", "staging", "prod")
-"""In the order that a version goes through them."""
 REFUSED = "refused"
-"""The first part of a refusal's tag, `refused/ARTIFACT/STAGE/N`; it has neither # nor @, so GTO passes it by."""
-_KINDS = {
+"""The first part of a refusal's tag, `refused/ARTIFACT/STAGE/N`. It has neither # nor @, so GTO ignores it."""
+_KINDS: Mapping[Action, EventKind] = {
     Action.REGISTER: "version",
     Action.DEREGISTER: "withdrawal",
     Action.ASSIGN: "promotion",
     Action.UNASSIGN: "removal",
     Action.DEPRECATE: "deprecation",
 }
+_DOCUMENTS: Mapping[EventKind, type[Document]] = {
+    "version": Evidence,
+    "promotion": Promotion,
+    "rollback": Rollback,
+    "refusal": Refusal,
+}
 
 
 @dataclass(frozen=True)
 class Event:
-    """One tag that concerns the registry.
+    """One tag of the registry.
 
     Attributes:
-        kind: `version`, `promotion`, `rollback`, `refusal`; and what only GTO's own commands make: `withdrawal` of a
+        kind: `version`, `promotion`, `rollback`, `refusal`; and what only GTO's own commands create: `withdrawal` of a
             version, `removal` from a stage, `deprecation` of an artifact.
-        artifact, version, stage: what it is about; a version's name is `v1.2.0`, empty where the artifact is
-            deprecated, and `stage` may be None.
-        time: seconds since 1970. who: name and address.
-        revision: the commit it is about.
+        artifact, version, stage: what it is about. A version is named like `v1.2.0`; it is empty for a deprecation.
+            `stage` is None for a version.
+        time: seconds since 1970.
+        who: name and address.
+        revision: the commit.
         tag: its name.
-        document: the evidence in its message; empty where GTO's own command made it, or it was cut short.
+        document: of the tag; None where there is none, or none that is valid.
+        problem: why there is no document, where one is expected.
     """
 
-    kind: str
+    kind: EventKind
     artifact: str
     version: str
     stage: str | None
@@ -47,33 +66,55 @@ class Event:
     who: str
     revision: str
     tag: str
-    document: dict[str, Any] = field(repr=False)
+    document: AnyDocument | None = field(repr=False)
+    problem: str | None = field(default=None, repr=False)
 
-    def evidence(self, *keys: str) -> dict[str, Any]:
-        """The document, if it is whole.
+    @property
+    def evidence(self) -> Evidence:
+        """The evidence of a version.
 
         Raises:
-            RegistryError: this tag has none, or one of `keys` is missing.
+            RegistryError: its tag has none that is valid.
         """
-        missing = [key for key in keys if key not in self.document]
-        if not self.document or missing:
-            lacks = f"its evidence lacks {', '.join(missing)}" if self.document else "its tag carries no evidence"
+        if not isinstance(self.document, Evidence):
             raise RegistryError(
-                f"{self.tag}: {lacks}: half-written, or made by another command than `registry register`; "
-                f"remove it with `git tag -d {self.tag}` and register again"
+                f"{self.tag}: {self.problem or 'not a version'}: half-written, of another schema, or made by another "
+                f"command than `registry register`; remove it with `git tag -d {self.tag}` and register again"
             )
         return self.document
 
+    @property
+    def name(self) -> str:
+        """The artifact and its version, for instance `strip-reader@v0.1.0`."""
+        return f"{self.artifact}@{self.version}"
+
+    def report(self) -> EventReport:
+        """The event as `--json` prints it."""
+        return EventReport(**self.summary(), evidence=self.document, problem=self.problem)
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of `EventSummary`."""
+        return {
+            "kind": self.kind,
+            "artifact": self.artifact,
+            "version": self.version,
+            "stage": self.stage,
+            "time": format_time(self.time).replace(" ", "T") + "Z",
+            "who": self.who,
+            "revision": self.revision,
+            "tag": self.tag,
+        }
+
 
 @dataclass(frozen=True)
-class Journal:
+class History:
     """Every event, oldest first."""
 
     events: Sequence[Event]
 
     @classmethod
-    def of(cls, tags: Sequence[Tag]) -> "Journal":
-        """What tags in the order of their times say; tags of other things are passed by."""
+    def of(cls, tags: Sequence[Tag]) -> "History":
+        """The history in tags that are sorted by time. Tags that are not the registry's are ignored."""
         versions = {}
         for tag in tags:
             parsed = parse_name(tag.name, raise_on_fail=False)
@@ -83,7 +124,7 @@ class Journal:
 
     @property
     def artifacts(self) -> list[str]:
-        """Those that any version was registered of."""
+        """The artifacts that have a version."""
         return sorted({event.artifact for event in self.events if event.kind == "version"})
 
     def versions(self, artifact: str) -> list[Event]:
@@ -96,30 +137,30 @@ class Journal:
                 found.pop(event.version, None)
         return list(found.values())
 
-    def listed(self) -> list[Event]:
-        """What a list shows, the latest of each artifact first: as in GTO, nothing of an artifact that is deprecated.
+    def listed_versions(self) -> list[Event]:
+        """The registrations that a list shows, the latest of each artifact first.
 
-        A version that was withdrawn is among them where a stage still points at it.
+        As in GTO, a deprecated artifact is left out. A withdrawn version is included while a stage points at it.
         """
         found = []
         for name in self.artifacts:
             if self.deprecation(name) is None:
-                counted = {event.version: event for event in self._of(name) if event.kind == "version"}
+                registered = {event.version: event for event in self._of(name) if event.kind == "version"}
                 found += [
                     event
-                    for version, event in reversed(counted.items())
+                    for version, event in reversed(registered.items())
                     if self.withdrawal(name, version) is None or self.stages_of(name, version)
                 ]
         return found
 
     def deprecation(self, artifact: str) -> Event | None:
-        """What deprecated an artifact; None where it is not: as in GTO, whatever happens to it later brings it back."""
+        """The event that deprecated an artifact; None where it is in use. As in GTO, any later event restores it."""
         deprecations = [event for event in self._of(artifact) if event.kind == "deprecation"]
         later = [event.time for event in self._of(artifact) if event.kind not in ("deprecation", "refusal")]
         return deprecations[-1] if deprecations and deprecations[-1].time > max(later, default=0) else None
 
     def withdrawal(self, artifact: str, version: str) -> Event | None:
-        """What withdrew a version, None where it counts."""
+        """The event that withdrew a version; None where it is not withdrawn."""
         about = [
             event
             for event in self._of(artifact)
@@ -131,10 +172,12 @@ class Journal:
         """The registration of one version.
 
         Args:
-            withdrawn: whether one that was withdrawn will do.
+            artifact: its artifact.
+            name: for instance `v1.2.0`.
+            withdrawn: whether a withdrawn version is accepted.
 
         Raises:
-            RegistryError: there is none of this name, the message lists those there are; or it was withdrawn.
+            RegistryError: there is no such version (the message lists those there are), or it was withdrawn.
         """
         found = {event.version: event for event in self.versions(artifact)}
         if (by := self.withdrawal(artifact, name)) is not None:
@@ -147,19 +190,21 @@ class Journal:
         return found[name]
 
     def stack(self, artifact: str, stage: str, at: int | None = None) -> list[str]:
-        """The versions that were promoted to a stage and are not undone: the last is in it, the one before returns.
+        """The versions that were promoted to a stage and not undone: the last is in it, the one before returns.
 
         Args:
-            at: what was so at this moment, seconds since 1970; None for now.
+            artifact: its artifact.
+            stage: the stage.
+            at: the moment that is asked about, seconds since 1970; None for now.
         """
-        return self._replayed(artifact, stage, at)[0]
+        return self._replay(artifact, stage, at)[0]
 
     def taken_out(self, artifact: str, stage: str, version: str) -> Event | None:
-        """The rollback or removal that took a version out of a stage; None where it came back since."""
-        return self._replayed(artifact, stage)[1].get(version)
+        """The rollback or removal that took a version out of a stage; None where the version has returned since."""
+        return self._replay(artifact, stage)[1].get(version)
 
-    def _replayed(self, artifact: str, stage: str, at: int | None = None) -> tuple[list[str], dict[str, Event]]:
-        """The stack of a stage, and by version what took it out."""
+    def _replay(self, artifact: str, stage: str, at: int | None = None) -> tuple[list[str], dict[str, Event]]:
+        """The stack of a stage, and by version the event that took it out."""
         stack: list[str] = []
         out: dict[str, Event] = {}
         for event in self._of(artifact):
@@ -169,7 +214,7 @@ class Journal:
                 stack.append(event.version)
                 out.pop(event.version, None)
             elif event.kind == "rollback":
-                # Down to where the version that it restored lies.
+                # Down to the version that it restores.
                 while stack and stack[-1] != event.version:
                     out[stack.pop()] = event
                 stack = stack or [event.version]
@@ -180,7 +225,7 @@ class Journal:
         return stack, out
 
     def in_stage(self, artifact: str, stage: str, at: int | None = None) -> str | None:
-        """The version that a stage points at, None where there is none."""
+        """The version that a stage points at; None where it is empty."""
         stack = self.stack(artifact, stage, at)
         return stack[-1] if stack else None
 
@@ -196,13 +241,13 @@ class Journal:
         )
 
     def last_time(self, artifact: str) -> int:
-        """The time of an artifact's last event, 0 where it has none."""
+        """The time of an artifact's last event; 0 where it has none."""
         return max((event.time for event in self._of(artifact)), default=0)
 
     def next_tag(self, artifact: str, stage: str, *, refused: bool = False) -> str:
-        """The name of the next tag of a stage: whoever makes it first has it, which is what keeps two apart."""
+        """The name of a stage's next tag. Of two processes that want it, the first to create it has it."""
         prefix = f"{REFUSED}/{artifact}/{stage}/" if refused else f"{artifact}#{stage}#"
-        # GTO's `removal` counts in the same row: `strip-reader#prod!#4`.
+        # GTO numbers a `removal` in the same sequence: `strip-reader#prod!#4`.
         numbers = [
             int(event.tag.replace("!#", "#").removeprefix(prefix))
             for event in self._of(artifact)
@@ -215,32 +260,57 @@ class Journal:
 
 
 def tag_patterns(artifacts: Iterable[str]) -> list[str]:
-    """The tags that concern these artifacts, as patterns with a star; refusals are one for all."""
+    """The tags of these artifacts, as patterns with a star; one pattern for all refusals."""
     return [*(f"{name}{mark}*" for name in artifacts for mark in "@#"), f"{REFUSED}/*"]
 
 
-def _event(tag: Tag, versions: dict[tuple[str, str], str]) -> Event | None:
-    document = _document(tag.message)
+def format_time(seconds: int) -> str:
+    """A time in UTC, as `2026-11-24 15:30:00`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
+def _event(tag: Tag, versions: Mapping[tuple[str, str], str]) -> Event | None:
+    content = _content(tag.message)
     if tag.name.startswith(f"{REFUSED}/"):
         _, artifact, stage, _ = [*tag.name.split("/"), "", "", ""][:4]
-        kind, version = "refusal", document.get("version", "")
+        kind: EventKind = "refusal"
+        version = versions.get((artifact, tag.revision), tag.revision[:7])
     else:
         parsed = parse_name(tag.name, raise_on_fail=False)
         if not parsed or parsed["action"] not in _KINDS:
             return None
         kind, artifact, stage = _KINDS[parsed["action"]], parsed["name"], parsed.get("stage")
-        # A stage's tag names no version: it is that of its commit, for GTO and for DVC.
+        # A stage's tag names no version: for GTO and for DVC it is the version of its commit.
         version = parsed.get("version") or versions.get((artifact, tag.revision), tag.revision[:7])
         if kind == "deprecation":
             version = ""
-        if kind == "promotion" and document.get("kind") == "rollback":
+        if kind == "promotion" and content is not None and content.get("kind") == "rollback":
             kind = "rollback"
-    return Event(kind, artifact, version, stage, tag.time, tag.who, tag.revision, tag.name, document)
+    document, problem = None, None
+    if kind in _DOCUMENTS:
+        document, problem = _document(content, _DOCUMENTS[kind], artifact, version)
+    return Event(kind, artifact, version, stage, tag.time, tag.who, tag.revision, tag.name, document, problem)
 
 
-def _document(message: str) -> dict[str, Any]:
+def _content(message: str) -> dict[str, Any] | None:
     try:
-        document = json.loads(message)
+        content = from_json(message, allow_inf_nan=False)
     except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _document(
+    content: dict[str, Any] | None, model: type[Any], artifact: str, version: str
+) -> tuple[AnyDocument | None, str | None]:
+    """The valid document, or why there is none."""
+    if not content:
+        return None, "its tag carries no evidence"
+    try:
+        document = model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return None, f"its evidence: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if (document.artifact, document.version) != (artifact, version):
+        return None, f"its evidence is of {document.artifact}@{document.version}"
+    return document, None

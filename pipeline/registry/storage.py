@@ -1,7 +1,6 @@
 """The files of a revision as DVC keeps them: in git, in its cache, or in its remote storage."""
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.core.files import digest
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Storage:
     """The files of one revision.
 
     Attributes:
-        revision: 40 hex digits.
+        revision: the commit, 40 hexadecimal digits.
     """
 
     revision: str
@@ -32,54 +32,56 @@ class Storage:
         """Open the files of a revision; the workspace is not touched.
 
         Raises:
-            ConfigurationError: the folder is no DVC project.
+            ConfigurationError: the folder is not a DVC project.
             RegistryError: this clone has no such revision.
         """
-        # DVC's index of files is shared by all processes of a machine, and who reads it while another fills it misses
-        # some. With a folder of its own each fills its own.
+        # All processes of a machine share DVC's index of files, and one that reads it while another fills it misses
+        # some. With a folder of its own, each process fills its own index.
         with tempfile.TemporaryDirectory() as index, _opened(root, site_cache_dir=index) as repo:
             try:
                 configured = repo.config
                 with repo.switch(revision):
-                    # The remote storage is where it is now, not where it was when the version was made.
+                    # The remote storage is where it is now, not where it was when the version was registered.
                     repo.config = configured
                     yield cls(revision, repo.dvcfs)
             except DvcException as error:
                 raise RegistryError(f"{revision[:12]}: {_line(error)}") from None
 
     def md5(self, path: str) -> str:
-        """The MD5 by which DVC knows a file, without reading it.
+        """The MD5 that is a file's name in DVC's cache. The file itself is not read.
 
         Raises:
-            RegistryError: DVC does not keep this file at this revision, or the list of its folder is gone.
+            RegistryError: DVC does not track this file at this revision, or the list of its folder is gone.
         """
         try:
             return self._files.info(f"/{path}")["md5"]
         except (FileNotFoundError, KeyError, DataIndexDirError):
             raise RegistryError(
-                f"{path}: not kept by DVC at {self.revision[:12]}, or its folder is in neither cache nor remote; "
-                "`dvc pull` or `make repro` brings it"
+                f"{path}: not tracked by DVC at {self.revision[:12]}, or its folder is in neither cache nor remote; "
+                "`dvc pull` or `make repro` restores it"
             ) from None
 
     def fetch(self, path: str, target: Path) -> Path:
-        """Copy a file from the cache, or else from the remote storage, to `target`, and hold it to its MD5.
+        """Copy a file from the cache, or else from the remote storage, to `target`, and compare its MD5.
 
         Raises:
-            RegistryError: neither has it, or it was changed.
+            RegistryError: neither has it, or it was changed; then nothing is left at `target`.
         """
         expected = self.md5(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Where the cache is linked and not copied, DVC takes a file that is there for the one that is asked for.
+        # Where the cache is linked and not copied, DVC takes an existing file for the one that is asked for.
         target.unlink(missing_ok=True)
         try:
             self._files.get_file(f"/{path}", str(target))
         except (OSError, DvcException, DataIndexDirError) as error:
+            target.unlink(missing_ok=True)
             raise RegistryError(
                 f"{path}: gone: neither the cache nor the remote storage has it as of {self.revision[:12]} "
-                f"(MD5 {expected}, {type(error).__name__}); `dvc pull`, or `make repro` at that revision, brings it"
+                f"(MD5 {expected}, {type(error).__name__}); `dvc pull`, or `make repro` at that revision, restores it"
             ) from None
         found = digest(target, "md5")
         if found != expected:
+            target.unlink()
             raise RegistryError(
                 f"{path}: MD5 {found} found in the cache, expected {expected} as of {self.revision[:12]}; "
                 f"it was changed or damaged: remove .dvc/cache/files/md5/{expected[:2]}/{expected[2:]} and `dvc pull` "
@@ -89,7 +91,11 @@ class Storage:
 
 
 def push(root: Path, paths: Sequence[str]) -> str | None:
-    """Copy what the workspace's dvc.lock says of these files to the remote storage, so that they outlive the cache.
+    """Push these files, as dvc.lock in the workspace has them, to the remote storage, so that they outlive the cache.
+
+    Args:
+        root: the clone's top folder.
+        paths: relative to it.
 
     Returns:
         The remote's name; None where none is configured.
@@ -102,7 +108,7 @@ def push(root: Path, paths: Sequence[str]) -> str | None:
         if remote is None:
             return None
         try:
-            # By whole outs: of a file inside a folder DVC pushes the file and not the folder's list.
+            # Whole outs: for a file inside a folder, DVC would push the file without the folder's list.
             outs = {out.fspath for path in paths for out in repo.find_outs_by_path(str(root / path), strict=False)}
             repo.push(targets=sorted(outs))
         except (DvcException, OSError) as error:
@@ -110,18 +116,12 @@ def push(root: Path, paths: Sequence[str]) -> str | None:
         return remote
 
 
-def digest(path: Path, algorithm: str) -> str:
-    """Of a file's content, in hex: `sha256` is a model's identity, `md5` the name that DVC gives a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
 @contextlib.contextmanager
 def _opened(root: Path, **core: str) -> Iterator[Repo]:
     try:
         repo = Repo(str(root), config={"core": core})
     except DvcException as error:
-        raise ConfigurationError(f"{root}: no DVC project ({_line(error)}); run in a clone of the project") from None
+        raise ConfigurationError(f"{root}: not a DVC project ({_line(error)}); run in a clone of the project") from None
     with repo:
         yield repo
 

@@ -1,17 +1,29 @@
-"""What the registry says to people: plain tables of versions, events, decisions and differences."""
+"""The registry's text output: plain tables of versions, events, decisions, verifications and differences."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from pipeline.registry import evidence
-from pipeline.registry.gates import Decision
-from pipeline.registry.history import STAGES, Event, Journal
-from pipeline.registry.operations import moment
-from pipeline.registry.verification import Finding
+from pydantic import JsonValue
+
+from pipeline.records.registry import (
+    STAGES,
+    Decision,
+    Evidence,
+    ListedVersion,
+    Promotion,
+    Refusal,
+    Rollback,
+    Tensor,
+    VerificationResult,
+    VersionDifference,
+)
+from pipeline.registry.history import Event, History, format_time
+
+WIDEST = 40
+"""Characters of a value in a table of differences; longer values are cut."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart, the header first."""
+    """Columns as wide as their widest cell, two spaces apart, below a header."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
@@ -19,89 +31,96 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def listed(journal: Journal) -> str:
-    """Every version of every artifact, the latest first, and which artifacts are left out since they are deprecated."""
+def render_versions(versions: Sequence[ListedVersion], deprecated: Mapping[str, str]) -> str:
+    """Every version, the latest of each artifact first.
+
+    Args:
+        versions: the versions.
+        deprecated: by artifact that is left out, the tag that deprecated it.
+    """
     rows = [
         (
-            event.artifact,
-            event.version,
-            (", ".join(journal.stages_of(event.artifact, event.version)) or "-")
-            + (" (withdrawn)" if journal.withdrawal(event.artifact, event.version) else ""),
-            event.document.get("strategy", "no evidence"),
-            event.document.get("sha256", "-")[:12],
-            event.document.get("origin", "-"),
-            _accuracy(event),
-            moment(event.time),
+            version.artifact,
+            version.version,
+            (", ".join(version.stages) or "-") + (" (withdrawn)" if version.withdrawn else ""),
+            version.strategy or "no evidence",
+            (version.sha256 or "-")[:12],
+            version.origin or "-",
+            _share(version.gate_accuracy),
+            version.time.replace("T", " ").removesuffix("Z"),
         )
-        for event in journal.listed()
+        for version in versions
     ]
     header = ("artifact", "version", "stage", "strategy", "sha256", "origin", "gate", "registered (UTC)")
-    told = [table(header, rows)] if rows else []
-    told += [
-        f"{name}: deprecated by {by.tag}, left out as `gto show` does; `registry history {name}` tells of it"
-        for name in journal.artifacts
-        if (by := journal.deprecation(name)) is not None
+    lines = [table(header, rows)] if rows else []
+    lines += [
+        f"{name}: deprecated by {tag}, left out as `gto show` does; `registry history {name}` shows the event"
+        for name, tag in deprecated.items()
     ]
-    return "\n".join(told) or (
+    return "\n".join(lines) or (
         "no version is registered; `registry register NAME` makes the packaged model of NAME the first"
     )
 
 
-def shown(event: Event, stages: Sequence[str]) -> str:
-    """One version and what it records."""
-    said = event.document
+def render_version(event: Event, stages: Sequence[str]) -> str:
+    """One version and its evidence."""
     lines = [
-        ("version", f"{event.artifact}@{event.version}"),
+        ("version", event.name),
         ("in", ", ".join(stages) or "no stage"),
-        ("registered", f"{moment(event.time)} UTC by {event.who}"),
+        ("registered", f"{format_time(event.time)} UTC by {event.who}"),
         ("revision", event.revision),
     ]
-    if set(evidence.NEEDED) - set(said):
-        return _pairs([*lines, ("evidence", "none: made by another command than `registry register`, or half-written")])
+    evidence = event.document
+    if not isinstance(evidence, Evidence):
+        reason = event.problem or "none"
+        return _pairs([*lines, ("evidence", f"none that is valid: {reason}")])
+    environment = [f"{name} {value}" for name, value in evidence.environment.items() if "lock" not in name]
     lines += [
-        ("model", f"{said['strategy']} for {said['task']}, {said['parameters']:,} parameters, {said['bytes']:,} bytes"),
-        ("sha256", said["sha256"]),
-        ("md5", said["md5"]),
-        ("origin", f"{said['origin']}; pretrained weights: {said['pretrained'].replace('_', ' ')}"),
-        ("trained on", said["trained_on"]),
-        ("seed, budget", f"{said['params']['seed']}, {said['params']['budget']}"),
-        ("remote storage", said.get("remote") or "none: its files are in this machine's cache only"),
-        ("signed", "yes" if said.get("signed") else "no"),
-        ("inputs", _values(said["signature"]["inputs"])),
-        ("outputs", _values(said["signature"]["outputs"])),
-        ("classes", ", ".join(said["signature"]["class_names"])),
         (
-            "environment",
-            ", ".join(f"{name} {value}" for name, value in said["environment"].items() if "lock" not in name),
+            "model",
+            f"{evidence.strategy} for {evidence.task}, {evidence.parameters:,} parameters, {evidence.bytes:,} bytes",
         ),
+        ("sha256", evidence.sha256),
+        ("md5", evidence.md5),
+        ("origin", f"{evidence.origin}; pretrained weights: {evidence.pretrained.replace('_', ' ')}"),
+        ("trained on", evidence.trained_on),
+        ("seed, budget", f"{evidence.params.get('seed')}, {evidence.params.get('budget')}"),
+        ("remote storage", evidence.remote or "none: its files are in this machine's cache only"),
+        ("signed", "yes" if evidence.signature else "no"),
+        ("inputs", _tensors(evidence.interface.inputs)),
+        ("outputs", _tensors(evidence.interface.outputs)),
+        ("classes", ", ".join(evidence.interface.class_names)),
+        ("environment", ", ".join(environment)),
     ]
     scores = [
         (
             suite,
             split,
-            f"{values['n']:,}",
-            f"{values['sequence_accuracy']:.4f}",
-            f"{values['ci_low']:.4f} to {values['ci_high']:.4f}",
-            f"{values['ece']:.4f}",
+            f"{measures.n:,}",
+            f"{measures.sequence_accuracy:.4f}",
+            f"{measures.ci_low:.4f} to {measures.ci_high:.4f}",
+            f"{measures.ece:.4f}",
         )
-        for suite, splits in said["metrics"].items()
-        for split, values in splits.items()
+        for suite, splits in evidence.metrics.items()
+        for split, measures in (("gate", splits.gate), ("test", splits.test))
     ]
-    return _pairs(lines) + "\n\n" + table(("suite", "split", "n", "read whole", "95 % interval", "ece"), scores)
+    header = ("suite", "split", "n", "sequence accuracy", "95 % interval", "ece")
+    return _pairs(lines) + "\n\n" + table(header, scores)
 
 
-def decided(decision: Decision) -> str:
-    """A decision, check by check."""
+def render_decision(decision: Decision) -> str:
+    """A decision, criterion by criterion."""
     against = f"against {decision.champion}" if decision.champion else "into an empty stage"
     rows = [
-        ("passed" if check.passed else "FAILED", check.name, check.found, check.expected) for check in decision.checks
+        ("passed" if criterion.passed else "FAILED", criterion.name, criterion.found, criterion.expected)
+        for criterion in decision.criteria
     ]
     verdict = "passes" if decision.passed else "does NOT pass"
     return "\n".join(
         [
             f"{decision.artifact}@{decision.version} for {decision.stage}, {against}",
             "",
-            table(("", "check", "found", "expected"), rows),
+            table(("", "criterion", "found", "expected"), rows),
             "",
             *decision.notes,
             f"{decision.artifact}@{decision.version} {verdict} the gate of {decision.stage}",
@@ -109,110 +128,86 @@ def decided(decision: Decision) -> str:
     )
 
 
-def happened(events: Sequence[Event]) -> str:
-    """Events, the latest first."""
+def render_events(events: Sequence[Event]) -> str:
+    """Events, the latest first.
+
+    Args:
+        events: oldest first.
+    """
     if not events:
-        return "nothing has happened"
+        return "no events"
     rows = [
         (
-            moment(event.time),
+            format_time(event.time),
             event.artifact,
             event.kind,
             event.version or "-",
             event.stage or "-",
             event.who,
-            _why(event),
+            _detail(event),
         )
         for event in reversed(events)
     ]
-    return table(("time (UTC)", "artifact", "event", "version", "stage", "who", "why"), rows)
+    return table(("time (UTC)", "artifact", "event", "version", "stage", "who", "detail"), rows)
 
 
-def placed(places: Mapping[str, Mapping[str, str | None]]) -> str:
+def render_stages(stages: Mapping[str, Mapping[str, str | None]]) -> str:
     """By artifact, the version in each stage."""
-    rows = [(name, *(there[stage] or "-" for stage in STAGES)) for name, there in places.items()]
+    rows = [(name, *(versions[stage] or "-" for stage in STAGES)) for name, versions in stages.items()]
     return table(("artifact", *STAGES), rows)
 
 
-def found(name: str, findings: Sequence[Finding]) -> str:
-    """What a verification found."""
-    rows = [("holds" if finding.holds else "FAILED", finding.what, finding.detail) for finding in findings]
-    return f"{name}\n{table(('', 'what', 'detail'), rows)}"
+def render_results(name: str, results: Sequence[VerificationResult]) -> str:
+    """The results of a verification.
 
-
-def differences(first: Event, second: Event) -> dict[str, Any]:
-    """What differs between the evidence of two versions of one artifact.
-
-    Returns:
-        `metrics`: by suite and split the share read whole of both and the difference; `rest`: every other value that
-        differs, by its path, as a pair. What always differs, the revision and the hashes of files, is part of it.
+    Args:
+        name: of the version.
+        results: what was compared.
     """
-    metrics, rest = {}, {}
-    for suite in {**first.document.get("metrics", {}), **second.document.get("metrics", {})}:
-        for split in ("gate", "test"):
-            here, there = (
-                event.document["metrics"].get(suite, {}).get(split, {}).get("sequence_accuracy")
-                for event in (first, second)
-            )
-            change = None if None in (here, there) else round(there - here, 6)
-            metrics[f"{suite} {split}"] = {"first": here, "second": there, "difference": change}
-    ours, theirs = (dict(_flat(event.document)) for event in (first, second))
-    for key in sorted({**ours, **theirs}):
-        if not key.startswith(("metrics.", "coverage.", "version", "signed")) and ours.get(key) != theirs.get(key):
-            rest[key] = [ours.get(key), theirs.get(key)]
-    return {"first": first.version, "second": second.version, "metrics": metrics, "rest": rest}
+    rows = [("holds" if result.holds else "FAILED", result.subject, result.detail) for result in results]
+    return f"{name}\n{table(('', 'subject', 'detail'), rows)}"
 
 
-def compared(difference: Mapping[str, Any]) -> str:
-    """The differences of two versions."""
-    first, second = difference["first"], difference["second"]
+def render_difference(difference: VersionDifference) -> str:
+    """How two versions differ."""
+    first, second = difference.first, difference.second
     scores = [
-        (name, _share(pair["first"]), _share(pair["second"]), _share(pair["difference"], "+.4f"))
-        for name, pair in difference["metrics"].items()
+        (name, _share(metric.first), _share(metric.second), _share(metric.difference, "+.4f"))
+        for name, metric in difference.metrics.items()
     ]
-    # Other readings follow from another model, and their hashes tell a person nothing.
-    rest = [
-        (key, _short(here), _short(there))
-        for key, (here, there) in difference["rest"].items()
+    # Another model gives other readings. A hash of each file of readings adds nothing.
+    other = [
+        (key, _short(ours), _short(theirs))
+        for key, (ours, theirs) in difference.other.items()
         if not key.startswith("files.predictions/")
     ]
-    told = table(("read whole", first, second, "difference"), scores)
-    return told + "\n\n" + (table(("value", first, second), rest) if rest else "nothing else differs")
+    rendered = table(("sequence accuracy", first, second, "difference"), scores)
+    return rendered + "\n\n" + (table(("value", first, second), other) if other else "nothing else differs")
 
 
-def _why(event: Event) -> str:
-    said, untold = event.document, "not by `registry`"
-    if event.kind == "version":
-        whole = not set(evidence.NEEDED) - set(said)
-        return f"{said['strategy']}, {said['sha256'][:12]}" if whole else "no evidence"
-    if event.kind == "rollback":
-        return f"undid {said['undid']['tag']}, {said['replaces']}" if "undid" in said else untold
-    if event.kind == "refusal":
-        failed = [check["name"] for check in said.get("decision", {}).get("checks", ()) if not check["passed"]]
-        return f"failed: {', '.join(failed)}"
-    if event.kind == "promotion" and "replaces" in said:
-        return f"replaces {said['replaces']}" if said["replaces"] else "into an empty stage"
-    return untold
+def deprecated_artifacts(history: History) -> dict[str, str]:
+    """By deprecated artifact, the tag that deprecated it."""
+    return {name: by.tag for name in history.artifacts if (by := history.deprecation(name)) is not None}
 
 
-def _accuracy(event: Event) -> str:
-    shares = [splits["gate"]["sequence_accuracy"] for splits in event.document.get("metrics", {}).values()]
-    return f"{sum(shares) / len(shares):.4f}" if shares else "-"
+def _detail(event: Event) -> str:
+    match event.document:
+        case Evidence(strategy=strategy, sha256=sha256):
+            return f"{strategy}, {sha256[:12]}"
+        case Rollback(undone=undone, replaces=replaces):
+            return f"undid {undone.tag}, {replaces}"
+        case Refusal(decision=decision):
+            return f"failed: {', '.join(criterion.name for criterion in decision.failed)}"
+        case Promotion(replaces=replaces):
+            return f"replaces {replaces}" if replaces else "into an empty stage"
+    return "no evidence" if event.kind == "version" else "not by `registry`"
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
-
-
-def _values(values: Sequence[Mapping[str, Any]]) -> str:
+def _tensors(tensors: Sequence[Tensor]) -> str:
     return ", ".join(
-        f"{value['name']} {value['type'].removeprefix('tensor(').removesuffix(')')} "
-        f"({', '.join(str(side) for side in value['shape'])})"
-        for value in values
+        f"{tensor.name} {tensor.type.removeprefix('tensor(').removesuffix(')')} "
+        f"({', '.join(str(side) for side in tensor.shape)})"
+        for tensor in tensors
     )
 
 
@@ -221,10 +216,10 @@ def _pairs(lines: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines)
 
 
-def _share(value: float | None, how: str = ".4f") -> str:
-    return "-" if value is None else format(value, how)
+def _share(value: float | None, format_spec: str = ".4f") -> str:
+    return "-" if value is None else format(value, format_spec)
 
 
-def _short(value: Any) -> str:
+def _short(value: JsonValue) -> str:
     text = "-" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."

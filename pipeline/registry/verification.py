@@ -1,134 +1,117 @@
-"""A version against what it says of itself: every hash, its signature, and the metrics computed anew."""
+"""A version compared with its evidence: every hash, the signature, and the metrics computed again."""
 
-import hashlib
-import json
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.core.errors import PipelineError, RegistryError
-from pipeline.core.images import ImageSet
-from pipeline.core.readings import Readings
-from pipeline.evaluation import scoring
-from pipeline.registry import artifacts, evidence, signing
-from pipeline.registry.artifacts import Artifact
+from pipeline.core.files import digest
+from pipeline.evaluation.scores import by_suite, pooled_coverage
+from pipeline.records.registry import Measures, VerificationResult
+from pipeline.registry import evidence, signing
 from pipeline.registry.history import Event
-from pipeline.registry.repository import Repository
-from pipeline.registry.storage import Storage, digest
-from pipeline.runtime.reader import Reader
+from pipeline.registry.operations import Registry
+from pipeline.registry.version import RegisteredVersion
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked.
+def verify(registry: Registry, event: Event) -> list[VerificationResult]:
+    """Compare everything that can be compared, and go on where something does not hold.
 
-    Attributes:
-        what: a file, or what was computed.
-        holds: whether it is as the version says.
-        detail: what was found; where it does not hold, and what was expected.
+    Args:
+        registry: that the version is in.
+        event: its registration.
     """
-
-    what: str
-    holds: bool
-    detail: str
-
-
-def verify(repository: Repository, artifact: Artifact, version: Event) -> list[Finding]:
-    """Check everything that can be checked of a version, and go on where something does not hold."""
     try:
-        said = version.evidence(*evidence.NEEDED)
+        _ = event.evidence
+        with registry.opened(event) as version:
+            return [*_documents(version), *_files(version), *_model(version), *_metrics(version)]
     except RegistryError as error:
-        return [Finding(version.tag, False, str(error))]
-    findings = [_equal("revision", version.revision, said["revision"])]
-    for path, key in (("dvc.lock", "dvc_lock_sha256"), ("params.yaml", "params_sha256")):
+        return [VerificationResult(subject=event.tag, holds=False, detail=str(error))]
+
+
+def _documents(version: RegisteredVersion) -> Iterator[VerificationResult]:
+    recorded = version.evidence
+    yield _compared("revision", version.event.revision, recorded.revision)
+    for path, expected in (("dvc.lock", recorded.dvc_lock_sha256), ("params.yaml", recorded.params_sha256)):
         try:
-            content = repository.text(version.revision, path)
-            findings.append(_equal(path, hashlib.sha256(content.encode()).hexdigest(), said[key]))
+            content = version.repository.text(version.event.revision, path)
         except RegistryError as error:
-            findings.append(Finding(path, False, str(error)))
-    with tempfile.TemporaryDirectory() as place, Storage.at(repository.root, version.revision) as storage:
-        folder = Path(place)
-        for path, md5 in said["files"].items():
-            findings.append(_fetched(storage, path, md5, folder / path))
-        findings += _model(repository, artifact, version, folder)
-        findings += _metrics(repository, artifact, version, folder)
-    return findings
+            yield VerificationResult(subject=path, holds=False, detail=str(error))
+        else:
+            yield _compared(path, evidence.text_sha256(content), expected)
 
 
-def _fetched(storage: Storage, path: str, md5: str, target: Path) -> Finding:
-    try:
-        storage.fetch(path, target)
-    except RegistryError as error:
-        target.unlink(missing_ok=True)
-        return Finding(path, False, str(error).removeprefix(f"{path}: "))
-    # `fetch` has held the file to what the revision says; what is left is whether the tag says the same.
-    return _equal(path, storage.md5(path), md5)
+def _files(version: RegisteredVersion) -> Iterator[VerificationResult]:
+    """Every file that the version depends on. The paths follow from its names and are not taken from its tag."""
+    recorded = version.evidence
+    paths = evidence.file_paths(version.artifact, recorded.strategy, recorded.metrics, recorded.trained_on)
+    for path in paths:
+        try:
+            version.fetch(path)
+            # `fetch` has compared the file with the revision; what is left is whether the tag has the same MD5.
+            yield _compared(path, version.storage.md5(path), recorded.files.get(path, "none"))
+        except RegistryError as error:
+            yield VerificationResult(subject=path, holds=False, detail=str(error).removeprefix(f"{path}: "))
+    for path in sorted(set(recorded.files) - set(paths)):
+        yield VerificationResult(subject=path, holds=False, detail="in the tag, but not a file of this version")
 
 
-def _model(repository: Repository, artifact: Artifact, version: Event, folder: Path) -> Iterator[Finding]:
-    model, said = folder / artifact.model, version.document
+def _model(version: RegisteredVersion) -> Iterator[VerificationResult]:
+    recorded, artifact = version.evidence, version.artifact
+    model = version.folder / artifact.model
     if not model.exists():
         return
-    yield _equal(f"{artifact.model}, SHA-256", digest(model, "sha256"), said["sha256"])
+    yield _compared(f"{artifact.model}, SHA-256", digest(model), recorded.sha256)
     try:
-        text = repository.text(version.revision, artifact.manifest)
-        manifest = json.loads(text)
-        (folder / artifact.manifest).write_text(text, encoding="utf-8")
-        yield _equal(artifact.manifest, manifest["model"]["sha256"], said["sha256"])
-        Reader.load(model.parent)
-        yield Finding("inputs and outputs", True, "as the manifest says, in ONNX Runtime")
-    except (PipelineError, ValueError, KeyError) as error:
-        yield Finding(artifact.manifest, False, str(error))
-    key, signature = signing.Keys.of(repository).public, said.get("signed")
+        manifest = version.read_manifest()
+        yield _compared(artifact.manifest, manifest.model.sha256, recorded.sha256)
+        version.load_reader()
+        yield VerificationResult(subject="inputs and outputs", holds=True, detail="as in the manifest, in ONNX Runtime")
+    except RegistryError as error:
+        yield VerificationResult(subject=artifact.manifest, holds=False, detail=str(error))
+    key = signing.Keys.of(version.repository).public
     if key is not None:
         try:
-            signing.check(model, signature, key, f"{artifact.name}@{version.version}")
-            yield Finding("signature", True, f"holds for {key.name}")
+            signing.check(model, recorded.signature, key, version.name)
+            yield VerificationResult(subject="signature", holds=True, detail=f"valid for {key.name}")
         except RegistryError as error:
-            yield Finding("signature", False, str(error))
-    elif signature:
-        yield Finding("signature", True, f"there is one; not checked, since {signing.VERIFYING_KEY} is not set")
+            yield VerificationResult(subject="signature", holds=False, detail=str(error))
+    elif recorded.signature:
+        detail = f"there is one; not checked, since {signing.VERIFYING_KEY} is not set"
+        yield VerificationResult(subject="signature", holds=True, detail=detail)
 
 
-def _metrics(repository: Repository, artifact: Artifact, version: Event, folder: Path) -> Iterator[Finding]:
-    """The scores of the stored readings, computed anew, against those that the tag tells."""
-    said = version.document
-    strategy = said["strategy"]
-    needed = {
-        (suite, split): (artifact.pictures(suite, split), artifacts.predictions(strategy, suite, split))
-        for suite in said["metrics"]
-        for split in evidence.SPLITS
-    }
-    missing = [path for paths in needed.values() for path in paths if not (folder / path).exists()]
-    if missing:
-        yield Finding("metrics", False, f"cannot be computed anew: {missing[0]} does not hold")
-        return
+def _metrics(version: RegisteredVersion) -> Iterator[VerificationResult]:
+    """The scores of the stored readings, computed again, against those in the tag."""
+    recorded = version.evidence
     try:
-        positional = json.loads(repository.text(version.revision, artifact.manifest))["positional"]
-        truth = {suite: {} for suite in said["metrics"]}
-        read = {suite: {} for suite in said["metrics"]}
-        for (suite, split), (pictures, readings) in needed.items():
-            truth[suite][split] = ImageSet.load(folder / pictures)
-            read[suite][split] = Readings.load(folder / readings)
-        scores = scoring.evaluation(read, truth, positional)
-    except (PipelineError, ValueError, KeyError) as error:
-        yield Finding("metrics", False, f"cannot be computed anew: {error}")
+        positional = version.read_manifest().positional
+        results = {
+            suite: {split: version.evaluated(suite, split, positional) for split in evidence.SPLITS}
+            for suite in recorded.metrics
+        }
+        scores, coverage = by_suite(results), pooled_coverage(results)
+    except PipelineError as error:
+        yield VerificationResult(subject="metrics", holds=False, detail=f"cannot be computed again: {error}")
         return
-    for suite, splits in said["metrics"].items():
-        for split, values in splits.items():
-            anew = scores["suites"][suite][split]
-            differing = [key for key, value in values.items() if anew[key] != value]
-            told = ", ".join(f"{key} {anew[key]} found, {values[key]} expected" for key in differing)
-            detail = told or f"sequence_accuracy {values['sequence_accuracy']:.4f} of {values['n']:,}, as it says"
-            yield Finding(f"metrics, {suite} {split}", not differing, detail)
-    same = scores["coverage"] == said["coverage"]
-    yield Finding(
-        "metrics, coverage", same, "as it says" if same else f"{scores['coverage']} found, {said['coverage']} expected"
-    )
+    for suite, measures in recorded.metrics.items():
+        for split, expected in (("gate", measures.gate), ("test", measures.test)):
+            yield _measured(f"metrics, {suite} {split}", Measures.of(scores[suite][split]), expected)
+    same = coverage == recorded.coverage
+    detail = "as recorded" if same else f"{coverage.as_json()} found, {recorded.coverage.as_json()} expected"
+    yield VerificationResult(subject="metrics, coverage", holds=same, detail=detail)
 
 
-def _equal(what: str, found: str, expected: str) -> Finding:
+def _measured(subject: str, found: Measures, expected: Measures) -> VerificationResult:
+    differing = [name for name in Measures.model_fields if getattr(found, name) != getattr(expected, name)]
+    if differing:
+        detail = ", ".join(
+            f"{name} {getattr(found, name)} found, {getattr(expected, name)} expected" for name in differing
+        )
+    else:
+        detail = f"sequence_accuracy {expected.sequence_accuracy:.4f} of {expected.n:,}, as recorded"
+    return VerificationResult(subject=subject, holds=not differing, detail=detail)
+
+
+def _compared(subject: str, found: str, expected: str) -> VerificationResult:
     if found == expected:
-        return Finding(what, True, f"{found[:12]}, as it says")
-    return Finding(what, False, f"{found} found, expected {expected}")
+        return VerificationResult(subject=subject, holds=True, detail=f"{found[:12]}, as recorded")
+    return VerificationResult(subject=subject, holds=False, detail=f"{found} found, expected {expected}")

@@ -1,20 +1,16 @@
-"""The figures that decide: intervals, power and slices against simulation, and what follows from a row of tags."""
-
-import json
+"""The gates, criterion by criterion: requirements, budgets, floors, and the contest with the champion."""
 
 import numpy as np
 import pytest
 
-from pipeline.config import sections
-from pipeline.core.errors import DataError
+from pipeline.config.sections import Gates
 from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, ImageSet
+from pipeline.core.readings import Readings
+from pipeline.evaluation.evaluated import Evaluated
 from pipeline.registry import gates
-from pipeline.registry.comparison import paired, share
-from pipeline.registry.history import Journal
-from pipeline.registry.outcomes import Outcomes
-from pipeline.registry.repository import Tag
 
-POLICY = sections.Gates.model_validate(
+BOUNDS = {"floor": 0.9, "ece": 0.05, "milliseconds": 10.0, "megabytes": 5.0}
+POLICY = Gates.model_validate(
     {
         "confidence": 0.95,
         "resamples": 4000,
@@ -22,77 +18,9 @@ POLICY = sections.Gates.model_validate(
         "slice_pictures": 50,
         "staging": {"allowed_loss": 0.02, "suite_loss": 0.04, "slice_loss": 0.1},
         "prod": {"allowed_loss": 0.01, "suite_loss": 0.025, "slice_loss": 0.05},
-        "tasks": {"mnist": {"floor": 0.9, "ece": 0.05, "milliseconds": 10.0, "megabytes": 5.0}},
+        "tasks": {"mnist": BOUNDS, "strips": BOUNDS},
     }
 )
-HOW = {"confidence": 0.95, "resamples": 4000, "seed": 1}
-
-
-def pairs(generator, n, gained, lost):
-    """Outcomes of a challenger and a champion, of which each alone reads the given shares."""
-    kind = generator.choice(3, n, p=[gained, lost, 1 - gained - lost])
-    both = generator.random(n) < 0.9
-    return np.where(kind == 2, both, kind == 0), np.where(kind == 2, both, kind == 1)
-
-
-def test_the_interval_is_that_of_drawing_pictures_with_both_outcomes():
-    ours, theirs = pairs(np.random.default_rng(3), 800, 0.06, 0.03)
-    found = paired({"plain": ours}, {"plain": theirs}, **HOW)
-    difference = ours.astype(float) - theirs
-    drawn = np.random.default_rng(4).integers(0, 800, (4000, 800))
-    low, high = np.quantile(difference[drawn].mean(axis=1), [0.025, 0.975])
-    assert found.difference == pytest.approx(difference.mean())
-    assert found.low == pytest.approx(low, abs=0.002)
-    assert found.high == pytest.approx(high, abs=0.002)
-
-
-def test_the_interval_covers_the_true_difference_as_often_as_it_says():
-    generator, covered = np.random.default_rng(5), 0
-    for seed in range(400):
-        ours, theirs = pairs(generator, 600, 0.05, 0.02)
-        found = paired({"plain": ours}, {"plain": theirs}, confidence=0.95, resamples=1000, seed=seed)
-        covered += found.low <= 0.03 <= found.high
-    assert 0.92 <= covered / 400 <= 0.98
-
-
-def test_the_detectable_difference_shows_four_times_in_five():
-    generator, seen, n = np.random.default_rng(6), 0, 1000
-    discordant = 0.08
-    detectable = 2.8016 * np.sqrt(discordant / n)
-    for seed in range(400):
-        gained = (discordant + detectable) / 2
-        ours, theirs = pairs(generator, n, gained, discordant - gained)
-        found = paired({"plain": ours}, {"plain": theirs}, confidence=0.95, resamples=1000, seed=seed)
-        assert found.detectable == pytest.approx(detectable, rel=0.4)
-        seen += not found.low <= 0 <= found.high
-    assert 0.74 <= seen / 400 <= 0.87
-
-
-def test_suites_count_alike_whatever_their_size():
-    right, wrong = np.ones(1000, bool), np.zeros(100, bool)
-    found = paired({"a": right, "b": ~wrong}, {"a": right, "b": wrong}, **HOW)
-    assert found.challenger == 1
-    assert found.champion == 0.5
-    assert found.difference == found.low == found.high == 0.5
-    assert found.pictures == 1100
-
-
-def test_equal_models_differ_by_nothing():
-    right = np.random.default_rng(7).random(500) < 0.9
-    found = paired({"plain": right}, {"plain": right}, **HOW)
-    assert (found.difference, found.low, found.high, found.detectable) == (0, 0, 0, 0)
-
-
-@pytest.mark.parametrize("theirs", [{}, {"b": np.ones(3, bool)}, {"a": np.ones(2, bool)}])
-def test_what_cannot_be_compared_is_an_error(theirs):
-    with pytest.raises(DataError):
-        paired({"a": np.ones(3, bool)}, theirs, **HOW)
-
-
-def test_a_share_of_all_right_is_not_certain():
-    mean, low, high = share({"plain": np.ones(100, bool)}, confidence=0.95)
-    assert (mean, high) == (1, 1)
-    assert 0.94 < low < 0.98
 
 
 def digits(n, seed=8):
@@ -100,9 +28,87 @@ def digits(n, seed=8):
     return ImageSet(np.zeros((n, 2, 2, 1), np.uint8), labels, DIGIT_NAMES, "mnist")
 
 
-def outcomes(right, pictures, suite="mnist"):
-    confidence = np.full(len(right), right.mean(), np.float32)
-    return Outcomes({suite: right}, {suite: confidence}, {suite: pictures}, {suite: "md5"})
+def evaluated(correct, pictures, confidence=None):
+    """What a model read, given which of its readings are correct."""
+    confidence = np.full(len(correct), correct.mean() if confidence is None else confidence, np.float32)
+    classes = np.where(correct[:, None], pictures.labels, 9 - pictures.labels).astype(np.uint8)
+    return Evaluated.of(Readings(np.zeros((*classes.shape, 10), np.float32), classes, confidence), pictures)
+
+
+def outcomes(correct, pictures, suite="mnist"):
+    return {suite: evaluated(correct, pictures)}
+
+
+def failed(criteria):
+    return {criterion.name for criterion in criteria if not criterion.passed}
+
+
+def test_a_version_of_real_data_meets_every_requirement(evidence):
+    criteria = gates.requirements(evidence)
+    assert [criterion.name for criterion in criteria] == ["origin", "pretrained", "validation", "parity"]
+    assert failed(criteria) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "found"),
+    [
+        ({"origin": "embedded"}, "origin", "embedded"),
+        ({"pretrained": "missing"}, "pretrained", "missing"),
+        ({"validation": {"strips/plain": False, "strips/blanks": True}}, "validation", "strips/plain"),
+        ({"validation": {}}, "validation", ""),
+        ({"parity": {"plain": False, "blanks": True}}, "parity", "plain"),
+        ({"parity": {}}, "parity", ""),
+    ],
+)
+def test_each_requirement_fails_alone(evidence, changes, name, found):
+    criteria = gates.requirements(evidence.model_copy(update=changes))
+    assert failed(criteria) == {name}
+    assert found in next(criterion.found for criterion in criteria if criterion.name == name)
+
+
+def test_size_and_latency_have_a_budget(evidence):
+    large = evidence.model_copy(update={"bytes": 5_000_001})
+    assert failed(gates.budgets(POLICY, evidence, 10.0)) == set()
+    assert failed(gates.budgets(POLICY, large, 10.1)) == {"size", "latency"}
+    assert gates.budgets(POLICY, large, 10.1)[0].figures == {"bytes": 5_000_001}
+
+
+def test_the_floor_is_below_the_interval_and_not_below_the_share():
+    pictures = digits(300)
+    enough = np.arange(300) >= 12
+    close = np.arange(300) >= 27
+    assert enough.mean() == 0.96
+    assert close.mean() == 0.91
+    assert failed(gates.floors(POLICY, "mnist", outcomes(enough, pictures))) == set()
+    criteria = gates.floors(POLICY, "mnist", outcomes(close, pictures))
+    assert failed(criteria) == {"sequence_accuracy"}
+    assert criteria[0].figures["share"] == 0.91
+    assert criteria[0].figures["low"] < 0.9 < criteria[0].figures["high"]
+
+
+def test_the_worst_suite_decides_on_the_calibration_error():
+    pictures, correct = digits(300), np.arange(300) >= 12
+    both = {"good": evaluated(correct, pictures, 0.96), "bad": evaluated(correct, pictures, 0.86)}
+    criteria = gates.floors(POLICY, "mnist", both)
+    assert failed(criteria) == {"ece"}
+    assert criteria[1].figures == pytest.approx({"good": 0, "bad": 0.1}, abs=1e-6)
+
+
+def test_a_caller_of_the_champion_can_call_the_challenger(evidence):
+    assert gates.interface(evidence, evidence).passed
+    other = evidence.interface.model_copy(update={"class_names": (*STRIP_NAMES[:9], "nine", "blank")})
+    criterion = gates.interface(evidence.model_copy(update={"interface": other}), evidence)
+    assert not criterion.passed
+    assert "'nine'" in criterion.found
+    assert "'nine'" not in criterion.expected
+
+
+def test_the_number_of_pictures_in_a_batch_is_no_part_of_the_interface(evidence):
+    (images,) = evidence.interface.inputs
+    other = evidence.interface.model_copy(
+        update={"inputs": (images.model_copy(update={"shape": ("batch", *images.shape[1:])}),)}
+    )
+    assert gates.interface(evidence.model_copy(update={"interface": other}), evidence).passed
 
 
 def test_one_class_that_is_read_worse_is_found_behind_a_mean_that_is_as_good():
@@ -111,25 +117,42 @@ def test_one_class_that_is_read_worse_is_found_behind_a_mean_that_is_as_good():
     ours, third = champion.copy(), pictures.labels[:, 0] == 3
     lost = np.flatnonzero(third & champion)[:30]
     ours[lost], ours[np.flatnonzero(~third & ~champion)[:30]] = False, True
-    checks, notes = gates.contest(POLICY, "prod", outcomes(ours, pictures), {"mnist": champion}, [])
-    assert [check.name for check in checks if not check.passed] == ["slice mnist, class 3"]
-    assert checks[0].name == "difference"
-    assert checks[0].passed
-    assert "power: 2000 pictures, of which 3.0 %" in notes[0]
+    criteria, notes = gates.contest(POLICY, "prod", outcomes(ours, pictures), {"mnist": champion}, [])
+    assert failed(criteria) == {"slice mnist, class 3"}
+    assert criteria[0].name == "difference"
+    assert criteria[0].figures["discordant"] == 0.03
+    assert "power: 2000 pictures" in notes[0]
+
+
+def test_each_stage_has_its_own_allowed_loss():
+    pictures = digits(2000)
+    champion = np.ones(2000, bool)
+    ours = np.arange(2000) >= 20
+    for stage, expected in (("staging", set()), ("prod", {"difference"})):
+        assert failed(gates.contest(POLICY, stage, outcomes(ours, pictures), {"mnist": champion}, [])[0]) == expected
+
+
+def test_each_of_several_suites_has_a_criterion():
+    pictures = digits(400)
+    champion = np.ones(400, bool)
+    ours = {"a": evaluated(champion, pictures), "b": evaluated(np.arange(400) >= 40, pictures)}
+    criteria, _ = gates.contest(POLICY, "staging", ours, {"a": champion, "b": champion}, [])
+    assert failed(criteria) == {"difference", "suite b"}
+    assert "suite a" in {criterion.name for criterion in criteria}
 
 
 def test_small_slices_are_counted_and_not_judged():
     pictures = digits(300)
-    right = np.ones(300, bool)
-    _, notes = gates.contest(POLICY, "prod", outcomes(~right, pictures), {"mnist": right}, [])
-    assert notes[1] == "10 slices have fewer than 50 pictures and were not judged"
+    correct = np.ones(300, bool)
+    criteria, notes = gates.contest(POLICY, "prod", outcomes(~correct, pictures), {"mnist": correct}, [])
+    assert not [criterion for criterion in criteria if criterion.name.startswith("slice")]
+    assert notes[1].startswith("10 slices have fewer than 50 pictures")
 
 
 def test_a_suite_that_the_champion_reads_must_be_read():
-    right = np.ones(300, bool)
-    checks, _ = gates.contest(POLICY, "prod", outcomes(right, digits(300)), {"mnist": right}, ["clutter"])
-    (failed,) = [check for check in checks if not check.passed]
-    assert (failed.name, failed.found) == ("suite clutter", "not read")
+    correct = np.ones(300, bool)
+    criteria, _ = gates.contest(POLICY, "prod", outcomes(correct, digits(300)), {"mnist": correct}, ["clutter"])
+    assert failed(criteria) == {"suite clutter"}
 
 
 def test_slices_of_strips_are_numbers_of_digits():
@@ -142,74 +165,4 @@ def test_slices_of_strips_are_numbers_of_digits():
         "1 digits": [False, False, True, False],
         "2 digits": [True, True, False, False],
     }
-    assert gates.slices(strips.take(slice(0, 2))) == {}, "of one number there is one slice, the suite itself"
-
-
-REVISIONS = {version: digit * 40 for version, digit in (("v0.1.0", "a"), ("v0.2.0", "b"), ("v0.3.0", "c"))}
-
-
-def journal(*names):
-    """Of tags such as `x#prod#1 v0.1.0`, with a word for another kind of message, a second apart."""
-    tags = [
-        Tag(f"x@{version}", revision, "Ada <a@b>", index, "{}")
-        for index, (version, revision) in enumerate(REVISIONS.items())
-    ]
-    for seconds, entry in enumerate(names, 10):
-        name, version, *kind = entry.split()
-        message = json.dumps({"kind": kind[0], "version": version} if kind else {"kind": "promotion"})
-        tags.append(Tag(name, REVISIONS[version], "Ada <a@b>", seconds, message))
-    return Journal.of(tags)
-
-
-@pytest.mark.parametrize(
-    ("tags", "stack"),
-    [
-        ([], []),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0"], ["v0.1.0", "v0.2.0"]),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0 rollback"], ["v0.1.0"]),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0"], ["v0.1.0", "v0.2.0", "v0.1.0"]),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.3.0", "x#prod#4 v0.2.0 rollback",
-          "x#prod#5 v0.1.0 rollback"], ["v0.1.0"]),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0 rollback", "x#prod#4 v0.3.0"], ["v0.1.0", "v0.3.0"]),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod!#3 v0.2.0"], ["v0.1.0"]),
-        (["x#prod#1 v0.1.0", "x#staging#1 v0.2.0", "refused/x/prod/1 v0.3.0 refusal"], ["v0.1.0"]),
-        (["x#prod#1 v0.1.0", "y#prod#1 v0.2.0"], ["v0.1.0"]),
-    ],
-)  # fmt: skip
-def test_the_stack_of_champions(tags, stack):
-    found = journal(*tags)
-    assert found.stack("x", "prod") == stack
-    assert found.in_stage("x", "prod") == (stack[-1] if stack else None)
-    assert found.in_stage("x", "prod", at=10) == ("v0.1.0" if tags else None)
-
-
-@pytest.mark.parametrize(
-    ("tags", "out"),
-    [
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0"], {}),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0 rollback"], {"v0.2.0": "x#prod#3"}),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod#3 v0.1.0 rollback", "x#prod#4 v0.2.0"], {}),
-        (["x#prod#1 v0.1.0", "x#prod#2 v0.2.0", "x#prod!#3 v0.2.0"], {"v0.2.0": "x#prod!#3"}),
-        (["x#prod#1 v0.2.0", "x#prod#2 v0.1.0", "x#prod#3 v0.2.0", "x#prod#4 v0.1.0 rollback"],
-         {"v0.2.0": "x#prod#4"}),
-        (["x#prod#1 v0.2.0", "x#prod#2 v0.1.0", "x#prod#3 v0.2.0", "x#prod#4 v0.1.0 rollback",
-          "x#prod#5 v0.2.0 rollback"], {"v0.1.0": "x#prod#5"}),
-    ],
-)  # fmt: skip
-def test_what_was_taken_out_of_a_stage_and_did_not_come_back(tags, out):
-    found = journal(*tags)
-    taken = {version: found.taken_out("x", "prod", version) for version in REVISIONS}
-    assert {version: event.tag for version, event in taken.items() if event} == out
-
-
-def test_tags_are_numbered_stage_by_stage_and_refusals_apart():
-    found = journal("x#prod#1 v0.1.0", "x#staging#1 v0.2.0", "x#prod!#2 v0.1.0", "refused/x/prod/1 v0.3.0 refusal")
-    assert found.next_tag("x", "prod") == "x#prod#3"
-    assert found.next_tag("x", "staging") == "x#staging#2"
-    assert found.next_tag("x", "prod", refused=True) == "refused/x/prod/2"
-    assert found.next_tag("y", "dev") == "y#dev#1"
-
-
-def test_a_version_that_gto_withdrew_is_none():
-    found = journal("x@v0.3.0! v0.3.0")
-    assert [event.version for event in found.versions("x")] == ["v0.1.0", "v0.2.0"]
+    assert gates.slices(strips.take(slice(0, 2))) == {}, "pictures of one number of digits are one slice, the suite"

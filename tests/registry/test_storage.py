@@ -1,0 +1,86 @@
+"""The files of a revision: from the cache, from the remote storage, each held to its MD5."""
+
+import shutil
+
+import pytest
+import registry_project as made
+from dvc.repo import Repo
+from registry_project import ARTIFACT, BETTER, GOOD, MODEL, answer, cached, damage, done, lift, package, refused
+
+from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.core.files import digest
+from pipeline.registry.operations import Registry
+from pipeline.registry.storage import Storage, push
+
+
+def at_head(project):
+    return Storage.at(project, Registry.open(project).repository.revision())
+
+
+def test_a_fetched_file_has_its_md5(base, tmp_path):
+    path = MODEL.pictures("plain", "gate")
+    with at_head(base) as storage:
+        assert digest(storage.fetch(path, tmp_path / "folder/gate.npz"), "md5") == storage.md5(path)
+
+
+def test_a_file_of_an_earlier_revision_is_that_of_the_revision(base, tmp_path):
+    first = Registry.open(base).history.version(ARTIFACT, "v0.1.0")
+    with Storage.at(base, first.revision) as storage:
+        assert digest(storage.fetch(MODEL.model, tmp_path / "model.onnx")) == first.evidence.sha256
+
+
+def test_nothing_is_left_of_a_file_that_was_changed(project, tmp_path):
+    path = cached(project, MODEL.model)
+    damage(path)
+    with at_head(project) as storage:
+        for message in (MODEL.model, "gone"):
+            with pytest.raises(RegistryError, match=message):
+                storage.fetch(MODEL.model, tmp_path / "model.onnx")
+            assert not (tmp_path / "model.onnx").exists()
+            path.unlink(missing_ok=True)
+
+
+def test_a_file_that_dvc_does_not_track_is_named(base, tmp_path):
+    with at_head(base) as storage:
+        for path in ("data/strips/plain/other.npz", MODEL.manifest):
+            with pytest.raises(RegistryError, match=path):
+                storage.fetch(path, tmp_path / "file")
+
+
+def test_a_folder_without_dvc_is_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="DVC"), Storage.at(tmp_path, "HEAD"):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie.
+def test_a_version_outlives_the_cache_where_there_is_remote_storage(tmp_path):
+    folder = made.create(tmp_path / "project")
+    package(folder, GOOD)
+    with Repo(str(folder)) as repo, repo.config.edit() as config:
+        config["remote"]["store"] = {"url": str(tmp_path / "store")}
+        config["core"]["remote"] = "store"
+    assert answer(folder, "register", ARTIFACT)["evidence"]["remote"] == "store"
+    lift(folder, "v0.1.0", "staging")
+    package(folder, BETTER)
+    done(folder, "register", ARTIFACT)
+    shutil.rmtree(folder / ".dvc/cache")
+    # The first version's commit has no remote storage configured: the configuration of the workspace counts.
+    lift(folder, "v0.2.0", "staging")
+    results = answer(folder, "verify", f"{ARTIFACT}@v0.1.0")[f"{ARTIFACT}@v0.1.0"]
+    assert all(result["holds"] for result in results)
+    shutil.rmtree(tmp_path / "store")
+    assert "gone" in refused(folder, "promote", f"{ARTIFACT}@v0.2.0", "prod")
+
+
+def test_without_remote_storage_nothing_is_pushed(base):
+    assert push(base, [MODEL.model]) is None
+
+
+def test_where_the_cache_is_linked_a_file_is_not_taken_for_the_one_before(project, tmp_path):
+    """DVC keeps an existing file where it links: every fetch to one name gave the first file."""
+    with (project / ".dvc/config.local").open("a") as file:
+        file.write('[cache]\n    type = "hardlink,copy"\n')
+    with at_head(project) as storage:
+        for suite in ("plain", "blanks"):
+            path = MODEL.pictures(suite, "gate")
+            assert digest(storage.fetch(path, tmp_path / "one.npz"), "md5") == storage.md5(path)

@@ -38,7 +38,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits) -> Starlette:
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
     metrics = Metrics(manifests)
-    shutdown = Shutdown(limits.stop_seconds)
+    shutdown = Shutdown(limits.stop_seconds, limits.close_seconds)
     batcher = DynamicBatcher(
         readers,
         threads=limits.threads,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 import orjson
@@ -17,11 +17,11 @@ from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import readings_as_json, select
 from pipeline.serving import uploads
 from pipeline.serving.batching import DynamicBatcher
-from pipeline.serving.errors import ApiError
+from pipeline.serving.errors import CLOSE, ApiError
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import CONTENT_TYPE, Metrics
 from pipeline.serving.shutdown import Shutdown
-from pipeline.serving.uploads import JSON, Buffer, Upload
+from pipeline.serving.uploads import JSON, Buffer, Share, Upload
 
 PROBABILITIES = "probabilities"
 """The query parameter that asks for the probabilities of all classes of many pictures."""
@@ -77,8 +77,9 @@ class ReadEndpoints:
         kind = uploads.content_type(request, many=False)
         limits = self._limits
         with self._buffer.hold() as share:
-            content = await uploads.receive_body(request, share, limits.body_bytes, limits.body_seconds)
-            async with _AnswerTime(limits.answer_seconds):
+            async with _TimeLimits(limits, share) as time:
+                content = await uploads.receive_body(request, share, limits.body_bytes)
+                time.body_received()
                 upload = await uploads.decode_one(request, kind, content, shapes)
                 readings = await self._batcher.read(upload.task, upload.picture.pixels[None])
         reading = readings_as_json(self._manifests[upload.task], readings, [upload.picture.notes], every_class=True)[0]
@@ -90,19 +91,20 @@ class ReadEndpoints:
         limits = self._limits
         with self._buffer.hold() as share:
             most = limits.body_bytes if kind == JSON else limits.many_body_bytes
-            content = await uploads.receive_body(request, share, most, limits.body_seconds)
-            # Counted after the body has arrived: a slow client must not take the place of a quick one.
-            if self._many_in_progress >= limits.many_requests:
-                raise ApiError(
-                    "overloaded", f"{self._many_in_progress} requests for many pictures are being read; try again"
-                )
-            self._many_in_progress += 1
-            try:
-                async with _AnswerTime(limits.answer_seconds):
+            async with _TimeLimits(limits, share) as time:
+                content = await uploads.receive_body(request, share, most)
+                time.body_received()
+                # Counted after the body has arrived: a slow client must not take the place of a quick one.
+                if self._many_in_progress >= limits.many_requests:
+                    raise ApiError(
+                        "overloaded", f"{self._many_in_progress} requests for many pictures are being read; try again"
+                    )
+                self._many_in_progress += 1
+                try:
                     found = await uploads.decode_many(request, kind, content, shapes, limits)
                     answers = await self._read_each(found, every_class)
-            finally:
-                self._many_in_progress -= 1
+                finally:
+                    self._many_in_progress -= 1
         tasks = sorted({each.task for each in found if isinstance(each, Upload)})
         document = {"answers": answers, "models": {task: self._identities[task] for task in tasks}}
         return Response(await asyncio.to_thread(orjson.dumps, document), media_type=JSON)
@@ -177,15 +179,23 @@ class OperationEndpoints:
         return Response(await asyncio.to_thread(self._metrics.exposition), headers={"Content-Type": CONTENT_TYPE})
 
 
-class _AnswerTime:
-    """Raises `timed_out` after a time."""
+class _TimeLimits:
+    """Bounds the time for a body to arrive, and then the time for its answer to be found."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
+    def __init__(self, limits: Limits, share: Share) -> None:
+        self._limits = limits
+        self._share = share
+        self._received = False
+        self._timeout = asyncio.timeout(limits.body_seconds)
 
-    async def __aenter__(self) -> None:
+    def body_received(self) -> None:
+        """Begin the time for the answer."""
+        self._received = True
+        self._timeout.reschedule(asyncio.get_running_loop().time() + self._limits.answer_seconds)
+
+    async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -193,7 +203,17 @@ class _AnswerTime:
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise ApiError("timed_out", f"no answer within {self._seconds:g} seconds; try again later") from None
+            raise self._error() from None
+
+    def _error(self) -> ApiError:
+        if self._received:
+            return ApiError("timed_out", f"no answer within {self._limits.answer_seconds:g} seconds; try again later")
+        return ApiError(
+            "too_slow",
+            f"{self._share.size:,} bytes of the body arrived within {self._limits.body_seconds:g} seconds, "
+            "expected all of it",
+            CLOSE,
+        )
 
 
 def _shapes(manifests: Iterable[Manifest]) -> dict[str, Shape]:

@@ -29,6 +29,7 @@ class Limits:
         body_seconds: for a body to arrive.
         answer_seconds: for the answer to be found, and again for the client to receive it.
         stop_seconds: for requests in progress to finish after the signal to stop.
+        close_seconds: for connections to close after that, whose clients do not receive their answers.
         inline_seconds: a model that takes no longer for one picture reads a lone picture on the event loop.
     """
 
@@ -45,6 +46,7 @@ class Limits:
     body_seconds: float = 10.0
     answer_seconds: float = 30.0
     stop_seconds: float = 30.0
+    close_seconds: float = 5.0
     inline_seconds: float = 0.001
 
     @classmethod

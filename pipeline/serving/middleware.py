@@ -19,40 +19,33 @@ GONE = 499
 """Counted for a client that went away or did not receive its answer; nobody gets it."""
 
 
-class _AnswerNotReceived(Exception):
-    pass
-
-
 class _Sender:
-    """Sends one answer, within a time limit.
+    """Sends one answer, and begins its time limit.
 
     Attributes:
         status: of the answer; `GONE` before it has begun.
         begun: whether a part of it was sent.
+        limit: in which the answer is received; it has no end before the answer has begun.
     """
 
     def __init__(self, send: Send, seconds: float, shutdown: Shutdown) -> None:
         self.status = GONE
         self.begun = False
+        self.limit = asyncio.timeout(None)
         self._send = send
         self._seconds = seconds
         self._shutdown = shutdown
-        self._end = 0.0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
             self.status = message["status"]
-            self._end = asyncio.get_running_loop().time() + self._seconds
+            self.limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
             if self._shutdown.requested:
                 headers = [(name, value) for name, value in message["headers"] if name != b"connection"]
                 message["headers"] = [*headers, (b"connection", b"close")]
         try:
-            async with asyncio.timeout_at(self._end):
-                await self._send(message)
-        except TimeoutError:
-            # The client is connected, and would keep everything that is sent to it waiting.
-            raise _AnswerNotReceived from None
+            await self._send(message)
         except OSError:
             raise ClientDisconnect from None
 
@@ -89,9 +82,11 @@ class RequestTracking:
         self._metrics.in_progress.inc()
         sender = _Sender(send, self._seconds, self._shutdown)
         try:
-            await self._answer(scope, receive, sender)
-        except _AnswerNotReceived:
+            async with sender.limit:
+                await self._answer(scope, receive, sender)
+        except TimeoutError:
             sender.status = GONE
+            # The client is connected, and would keep everything that is sent to it waiting.
             _log.warning("%s: the client did not receive the answer within %g seconds", path, self._seconds)
             _abort(receive)
         except ClientDisconnect:
@@ -107,7 +102,7 @@ class RequestTracking:
     async def _answer(self, scope: Scope, receive: Receive, sender: _Sender) -> None:
         try:
             await self._app(scope, receive, sender)
-        except (_AnswerNotReceived, ClientDisconnect):
+        except ClientDisconnect:
             raise
         except Exception:
             _log.exception("%s failed", scope["path"])

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_CLOSE_SECONDS = 5.0
-"""For connections to close after that. A client that does not receive its answer would keep the server waiting."""
 
 
 class Shutdown:
@@ -24,15 +22,18 @@ class Shutdown:
         in_progress: requests in progress.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, close_seconds: float) -> None:
         """Define, and change nothing yet.
 
         Args:
             seconds: to wait for requests in progress at most.
+            close_seconds: for connections to close after that: a client that does not receive its answer would keep the
+                server waiting.
         """
         self.requested = False
         self.in_progress = 0
         self._seconds = seconds
+        self._close_seconds = close_seconds
         self._idle = asyncio.Event()
 
     def begin_request(self) -> None:
@@ -77,5 +78,5 @@ class Shutdown:
                     await self._idle.wait()
         server(signal.SIGTERM, None)
         # If the server ends before, this ends too. After a second signal it no longer waits for open connections.
-        await asyncio.sleep(_CLOSE_SECONDS)
+        await asyncio.sleep(self._close_seconds)
         server(signal.SIGINT, None)

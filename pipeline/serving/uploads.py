@@ -72,7 +72,7 @@ class Share:
         self.size += size
 
 
-async def receive_body(request: Request, share: Share, limit: int, seconds: float) -> bytes:
+async def receive_body(request: Request, share: Share, limit: int) -> bytes:
     """The whole body of a request.
 
     A declared length is checked before anything is received, a stream as it arrives. A body that exceeds the limit is
@@ -82,35 +82,26 @@ async def receive_body(request: Request, share: Share, limit: int, seconds: floa
         request: whose body has not been received.
         share: of the buffer; it grows with the body.
         limit: bytes of the body, at most.
-        seconds: for the whole body to arrive.
 
     Raises:
-        ApiError: `body_too_large`, `too_slow`, or `overloaded`.
+        ApiError: `body_too_large` or `overloaded`.
         ClientDisconnect: the client went away.
     """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                share.grow(len(part))
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise ApiError(
-            "too_slow", f"{size:,} bytes of the body arrived within {seconds:g} seconds, expected all of it", CLOSE
-        ) from None
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        if share.size + len(part) > limit:
+            raise _too_large(limit)
+        share.grow(len(part))
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _too_large(limit: int) -> ApiError:

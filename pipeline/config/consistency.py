@@ -83,8 +83,8 @@ def _check_strategy(params: "Params", name: str, strategy: Strategy, path: Path)
         raise ConfigurationError(
             f"{path}: reported.{strategy.task}: no suite; expected at least one to score {name} on"
         )
-    _check_features(params, name, strategy, path)
     _check_pictures(params, strategy, where)
+    _check_features(params, name, strategy, path)
     _check_batch(params, strategy, where)
 
 

@@ -7,6 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
+from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
@@ -195,13 +196,13 @@ def explain(error: ValidationError, kind: Any, where: str) -> str:
     # A misspelt key is both unknown and missing; the first says more.
     errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
-    parts, section = _path(kind, first["loc"])
-    location = ".".join([where, *parts]) if not where.endswith(": ") else where + ".".join(parts)
+    keys, section = _path(kind, first["loc"])
+    location = where + ".".join(keys) if where.endswith(": ") else ".".join([where, *keys])
     if first["type"] == "extra_forbidden":
-        keys = [field.alias or name for name, field in section.model_fields.items()]
+        known = [field.alias or name for name, field in section.model_fields.items()]
         noun = getattr(section, "noun", "key")
         there = "there are" if noun != "key" else "expected"
-        return f"{location}: unknown {noun}{nearest(str(first['loc'][-1]), keys)}; {there} {', '.join(keys)}"
+        return f"{location}: unknown {noun}{nearest(str(first['loc'][-1]), known)}; {there} {', '.join(known)}"
     if first["type"] == "missing":
         return f"{location}: missing"
     if first["type"] == "union_tag_invalid":
@@ -218,28 +219,28 @@ def explain(error: ValidationError, kind: Any, where: str) -> str:
 def _path(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], Any]:
     """The keys of a location in the file, and the section that holds the last one.
 
-    Pydantic's locations also name validators and the tags of unions, which are not in the file.
+    Pydantic's locations also name validators, the tags of unions and `[key]`, which are not in the file.
     """
-    parts, section = [], _bare(kind)
-    for index, part in enumerate(location):
-        if str(part).startswith("function-"):
+    keys: list[str] = []
+    section = holder = _bare(kind)
+    for part in location:
+        if str(part).startswith("function-") or part == "[key]":
             continue
-        members = get_args(section)
-        if get_origin(section) is Union and index and not isinstance(part, int):
-            section = next((member for member in members if part in get_args(_task_of(member))), section)
-            if not get_args(section):
-                continue
-        parts.append(str(part))
-        if index == len(location) - 1:
-            break
-        if hasattr(section, "model_fields"):
-            names = {field.alias or name: field for name, field in section.model_fields.items()}
-            field = names.get(str(part)) or section.model_fields.get(str(part))
-            section = _bare(field.annotation) if field else section
-        elif members:
-            # A mapping of sections: the entry's name leads to its values' type.
-            section = _bare(members[-1])
-    return parts, section
+        if get_origin(section) in (Union, UnionType):
+            section = next(member for member in get_args(section) if part in get_args(_task_of(member)))
+            continue
+        keys.append(str(part))
+        holder, section = section, _inside(section, part)
+    return keys, holder
+
+
+def _inside(section: Any, key: int | str) -> Any:
+    """The type of what `section` has under `key`."""
+    if hasattr(section, "model_fields"):
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        return _bare(fields[str(key)].annotation) if key in fields else Any
+    # A mapping of sections: the entry's name leads to its values' type.
+    return _bare(get_args(section)[-1]) if get_args(section) else Any
 
 
 def _bare(kind: Any) -> Any:

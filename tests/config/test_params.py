@@ -3,10 +3,12 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from pipeline.config import params
+from pipeline.config import params, signatures, types
+from pipeline.config.types import Recipe
 from pipeline.core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ def changed(project, old, new):
     return path
 
 
-def complaint(path):
+def message_of(path):
     with pytest.raises(ConfigurationError) as caught:
         params.load(path)
     message = str(caught.value)
@@ -39,7 +41,7 @@ def complaint(path):
 
 def test_the_committed_file_is_right():
     loaded = params.load(ROOT / "params.yaml")
-    assert set(loaded.strategies) == set(params.strategy_names())
+    assert set(loaded.strategies) == set(signatures.strategy_names())
     assert loaded.suites_of("strips") == ["plain", "blanks", "jitter", "clutter"]
     assert loaded.suites_of("scenes") == ["scenes"]
     assert loaded.suites_of("mnist") == ["mnist"]
@@ -68,11 +70,42 @@ def test_the_committed_file_is_right():
         ("from: raw/mnist", "from: ../outside", r"suites\.mnist\.from: '\.\./outside' leads outside the project"),
         ("from: raw/mnist", "from: /etc", r"suites\.mnist\.from: '/etc' leads outside the project"),
         (
-            "uses: pipeline/networks/trunks.py",
-            "uses: ../x.py",
-            r"strategies\.slice\.uses: .* leads outside the project",
+            "code: pipeline/networks/trunks.py",
+            "code: ../x.py",
+            r"strategies\.slice\.code: .* leads outside the project",
         ),
-        ("uses: pipeline/networks/trunks.py", "uses: pipeline/none.py", r"strategies\.slice\.uses: no file or folder"),
+        ("code: pipeline/networks/trunks.py", "code: pipeline/none.py", r"strategies\.slice\.code: no file or folder"),
+        (
+            "features: data/mnist/mnist",
+            "features: data/features/slice",
+            r"strategies\.slice\.features: expected 'data/mnist/mnist', since there is no entry features\.slice",
+        ),
+        (
+            "features: data/features/vgg16",
+            "features: data/cifar10/cifar10",
+            r"strategies\.vgg16\.features: expected 'data/features/vgg16'",
+        ),
+        (
+            "features: data/proposals",
+            "features: data/scenes/scenes",
+            r"strategies\.rcnn\.features: expected 'data/proposals', since its model takes regions",
+        ),
+        ("proposals: [scenes]", "proposals: []", r"proposals: .*rcnn reads, 'scenes' is missing"),
+        ("proposals: [scenes]", "proposals: [scene]", r"no suite of scenes 'scene' \(did you mean 'scenes'\?\)"),
+        ("  plain: {task: strips", "  'a@b': {task: strips", r"suites\.a@b: expected String should match pattern"),
+        ("  plain: {task: strips", "  plain: {task: stripes", r"suites\.plain\.task: expected one of .*'stripes'"),
+        ("  plain: {task: strips,", "  plain: {", r"suites\.plain\.task: missing"),
+        ("  plain: {task: strips,", "  plain: [1] #", r"suites\.plain: expected a mapping, found \[1\]"),
+        (
+            "zca_center: picture ",
+            "custom: {zca: {zca_whitening: true}}\n  zca_center: picture ",
+            r"normalize: expected custom: another name than 'zca'",
+        ),
+        (
+            "zca_center: picture ",
+            "custom: {centred: {samplewise_centre: true}}\n  zca_center: picture ",
+            r"normalize\.custom\.centred\.samplewise_centre: unknown key \(did you mean 'samplewise_center'\?\)",
+        ),
         ("train_on: mnist/mnist", "train_on: mnist/mnst", r"train_on: no data set .*did you mean 'mnist/mnist'"),
         ("from: mnist/mnist", "from: cifar10/cifar10", r"suites\.plain\.from: strips are composed from single digits"),
         ("digits: [5, 5]", "digits: [5, 4]", r"suites\.plain: expected digits is \[fewest, most\]"),
@@ -108,7 +141,7 @@ def test_the_committed_file_is_right():
             "[plain, blnks, ",
             r"reported\.strips: no suite 'blnks' of strips \(did you mean 'blanks'",
         ),
-        ("[plain, blanks, ", "[plain, plain, ", r"reported\.strips: 'plain' stands in it twice"),
+        ("[plain, blanks, ", "[plain, plain, ", r"reported\.strips: duplicate suite 'plain'"),
         (
             "[plain, blanks, ",
             "[mixed, plain, ",
@@ -117,7 +150,7 @@ def test_the_committed_file_is_right():
         (
             "  mnist: [mnist]",
             "  mnist: []",
-            r"reported\.mnist: no suite in it; expected at least one to score textbook",
+            r"reported\.mnist: no suite; expected at least one to score textbook",
         ),
         ("class_share: [0.5, 2.0]", "class_share: [2.0, 0.5]", r"validate: expected class_share is \[least, most\]"),
         ("train_on: scenes/scenes", "train_on: strips/plain", r"rcnn\.train_on: 'strips/plain' does not teach scenes"),
@@ -127,8 +160,8 @@ def test_the_committed_file_is_right():
             r"'mnist/mnist' does not teach cifar10; expected a data",
         ),
         (
-            "# columns | forum\n    normalization: rescale",
-            "# columns | forum\n    normalization: zca",
+            "train_on: strips/plain\n    normalization: rescale",
+            "train_on: strips/plain\n    normalization: zca",
             r"strategies\.multihead\.normalization: pictures of strips/plain are too large to whiten",
         ),
         ("patch: 2 ", "patch: 33 ", r"strategies\.resnet\.patch: expected less than or equal to 8, found 33"),
@@ -143,7 +176,7 @@ def test_the_committed_file_is_right():
     ],
 )
 def test_a_wrong_value_is_one_clear_line(project, old, new, expected):
-    message = complaint(changed(project, old, new))
+    message = message_of(changed(project, old, new))
     assert re.search(expected, message), message
 
 
@@ -159,37 +192,67 @@ def test_a_wrong_value_is_one_clear_line(project, old, new, expected):
 def test_a_file_without_sections(project, content, expected):
     path = project / "params.yaml"
     path.write_bytes(content)
-    assert expected in complaint(path)
+    assert expected in message_of(path)
 
 
-def test_a_name_that_is_not_there_is_told_which_there_are():
+def test_a_name_that_does_not_exist_is_an_error_that_lists_those_that_do():
     loaded = params.load(ROOT / "params.yaml")
-    with pytest.raises(ConfigurationError, match=r"strategies: no 'slyce' in it \(did you mean 'slice'\?\); there are"):
+    with pytest.raises(ConfigurationError, match=r"strategies: no 'slyce' \(did you mean 'slice'\?\); there are"):
         loaded.strategies["slyce"]
-    with pytest.raises(
-        ConfigurationError, match=r"suites: no 'plane' in it \(did you mean 'plain'\?\); there are mnist,"
-    ):
+    with pytest.raises(ConfigurationError, match=r"suites: no 'plane' \(did you mean 'plain'\?\); there are mnist,"):
         loaded.suites["plane"]
-    with pytest.raises(ConfigurationError, match=r"sources: no 'svhn' in it; there are mnist, cifar10"):
+    with pytest.raises(ConfigurationError, match=r"sources: no 'svhn'; there are mnist, cifar10"):
         loaded.origin_of("svhn")
 
 
 def test_a_missing_file(tmp_path):
-    assert "no such file" in complaint(tmp_path / "params.yaml")
+    assert "no such file" in message_of(tmp_path / "params.yaml")
 
 
 def test_a_batch_larger_than_the_fewest_scenes_there_can_be(project):
     path = project / "params.yaml"
     before, _, entry = path.read_text().partition("  rcnn:")
     path.write_text(f"{before}  rcnn:{entry.replace('batch: 32', 'batch: 12501', 1)}")
-    assert "strategies.rcnn.batch: 12501 is more than the 12500 pictures of scenes/scenes" in complaint(path)
+    assert "strategies.rcnn.batch: 12501 is more than the 12500 pictures in the training split of scenes/scenes" in message_of(path)
 
 
-def test_settings_are_the_keyword_arguments(project):
-    settings = params.settings_of("multihead")
-    assert {"trunk", "epochs", "batch", "learning_rate", "blank_rate"} <= set(settings)
-    assert not {"normalizer", "seed", "budget", "train", "valid"} & set(settings)
-    assert params.load(project / "params.yaml").strategies["multihead"].settings["trunk"] == "columns"
+def test_settings_are_the_keyword_arguments_and_those_of_the_recipe(project):
+    settings = signatures.settings_of("multihead")
+    assert {"trunk", "blank_rate", *Recipe.model_fields} <= set(settings)
+    assert not {"normalizer", "seed", "budget", "train", "valid", "recipe"} & set(settings)
+    entry = params.load(project / "params.yaml").strategies["multihead"]
+    assert entry.settings["trunk"] == "columns"
+    assert entry.arguments["recipe"] == Recipe(epochs=8, batch=32, learning_rate=0.003, weight_decay=0.05)
+    assert "epochs" not in entry.arguments
+
+
+def test_a_setting_that_is_not_listed_has_its_default(project):
+    path = changed(project, "    batch_norm: true\n    epochs: 20", "    epochs: 20")
+    assert params.load(path).strategies["vgg16"].settings["batch_norm"] is False
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        ("int", int),
+        ("Literal['a', 'b']", Literal["a", "b"]),
+        ("Literal[1]", Literal[1]),
+        ("str | None", str | None),
+        ("Positive", types.Positive),
+    ],
+)
+def test_annotations_are_read_without_being_evaluated(annotation, kind, tmp_path, monkeypatch):
+    (tmp_path / "new.py").write_text(f"def train(train, valid, *, seed, setting: {annotation} = 1): ...\n")
+    monkeypatch.setattr(signatures, "STRATEGIES_FOLDER", tmp_path)
+    assert signatures.settings_of("new") == {"setting": (kind, 1)}
+
+
+@pytest.mark.parametrize("annotation", ["list[int]", "open('/dev/null')", "os.PathLike", "__import__('os')"])
+def test_an_annotation_that_is_not_a_setting_type_is_an_error(annotation, tmp_path, monkeypatch):
+    (tmp_path / "new.py").write_text(f"def train(train, valid, *, setting: {annotation}): ...\n")
+    monkeypatch.setattr(signatures, "STRATEGIES_FOLDER", tmp_path)
+    with pytest.raises(ConfigurationError, match=r"new\.py: setting: "):
+        signatures.settings_of("new")
 
 
 @pytest.mark.parametrize(
@@ -208,4 +271,4 @@ def test_settings_are_the_keyword_arguments(project):
     ],
 )
 def test_the_policy_of_the_registry_is_checked_like_everything_else(project, old, new, expected):
-    assert expected in complaint(changed(project, old, new))
+    assert expected in message_of(changed(project, old, new))

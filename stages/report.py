@@ -37,7 +37,7 @@ def main(
     """
     settings = params.load(Path("params.yaml"))
     task_of = {name: strategy.task for name, strategy in settings.strategies.items()}
-    suites_of = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
+    suites_of: dict[str, list[str]] = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
     overview = Overview.load(task_of, suites_of, evaluation=evaluation, training=training, candidates=candidates)
 
     write_text(leaderboard, tables.merged(leaderboards / f"{task}.csv" for task in suites_of))

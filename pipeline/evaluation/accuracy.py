@@ -5,7 +5,7 @@ that knows boxes and no positions.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from scipy import stats
@@ -106,7 +106,7 @@ def digits(labels: np.ndarray, blank: int | None) -> np.ndarray:
 
 def rounded(value: Value) -> Value:
     """A float with `DECIMALS` decimals; any other value unchanged."""
-    return round(value, DECIMALS) if isinstance(value, float) else value
+    return cast("Value", round(value, DECIMALS)) if isinstance(value, float) else value
 
 
 def expect_pictures(rows: np.ndarray) -> None:
@@ -123,7 +123,7 @@ def _aligned(classes: np.ndarray, labels: np.ndarray, blank: int | None) -> tupl
 
     def fill(rows: np.ndarray) -> np.ndarray:
         missing = width - rows.shape[1]
-        return np.pad(rows, ((0, 0), (0, missing)), constant_values=blank) if missing else rows
+        return rows if blank is None else np.pad(rows, ((0, 0), (0, missing)), constant_values=blank)
 
     return fill(classes), fill(labels)
 

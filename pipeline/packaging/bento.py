@@ -15,7 +15,8 @@ from pathlib import Path
 from pipeline.config import params
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.files import replacing
-from pipeline.runtime.reader import MANIFEST, Manifest, load_readers
+from pipeline.records.manifest import MANIFEST, Manifest
+from pipeline.runtime.reader import load_readers
 
 NAME = "reader"
 VERSION_LENGTH = 12
@@ -98,8 +99,8 @@ def canonical(exported: Path, out: Path) -> None:
             entry.type = member.type
             entry.mode = 0o755 if member.mode & 0o100 else 0o644
             content = b""
-            if member.isfile():
-                content = given.extractfile(member).read()
+            if file := given.extractfile(member):
+                content = file.read()
                 if member.name == "./bento.yaml":
                     content = re.sub(rb"(?m)^creation_time: .*$", _EPOCH, content)
             entry.size = len(content)

@@ -1,6 +1,7 @@
 """The manifest of a packaged model: its export, with the threshold and the scores that the comparison gives."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pipeline.records.comparison import Candidate
 from pipeline.records.evaluation import Evaluation
@@ -21,6 +22,6 @@ def manifest(export: ExportRecord, candidate: Candidate, evaluation: Evaluation)
     """
     if candidate.coverage is None:
         raise ValueError(f"{candidate.task}: no strategy can be deployed")
-    served: Mapping[str, object] = {name: getattr(export, name) for name in ServedModel.model_fields}
+    served: Mapping[str, Any] = {name: getattr(export, name) for name in ServedModel.model_fields}
     metrics = {suite: splits["test"].sequence_accuracy for suite, splits in evaluation.suites.items()}
     return Manifest(**served, coverage=candidate.coverage, metrics=metrics)

@@ -1,6 +1,7 @@
 """The accuracy of a task's strategies side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -21,12 +22,12 @@ def accuracies(rows: Sequence[Score], suites: Sequence[str], task: str) -> Figur
     """
     strategies = sorted({row.strategy for row in rows}, key=lambda name: (_mean_valid(rows, name, suites), name))
     embedded = any(row.origin == "embedded" for row in rows)
-    figure = Figure(figsize=(max(9.6, 2.9 * len(suites)), 1.5 + 0.42 * len(strategies)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    figure = Figure(figsize=(max(9.6, 2.9 * len(suites)), 1.5 + 0.42 * len(strategies)))
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     note = " (embedded stand-in)" if embedded else ""
     figure.suptitle(f"{task}: sequence accuracy with 95 % intervals{note}", **HEADING)
     axes = figure.subplots(1, len(suites), sharex=True, sharey=True, squeeze=False)[0]
-    marks = {
+    marks: dict[str, dict[str, Any]] = {
         "test": {"color": BLUE, "marker": "o", "ms": 5.5, "lw": 1.6},
         "valid": {"color": MUTED, "marker": "o", "ms": 5.5, "lw": 1.6, "mfc": "white"},
     }

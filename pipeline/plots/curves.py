@@ -1,6 +1,7 @@
 """Training curves: the loss and the exact match of every epoch."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -26,8 +27,8 @@ def curves(histories: Mapping[str, History], title: str) -> Figure:
     """
     bands = max(1, -(-len(histories) // STRATEGIES_PER_ROW))
     columns = max(1, -(-len(histories) // bands))
-    figure = Figure(figsize=(max(5.0, 3.0 * columns), 0.7 + 3.9 * bands), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    figure = Figure(figsize=(max(5.0, 3.0 * columns), 0.7 + 3.9 * bands))
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     figure.suptitle(title, **HEADING)
     axes = figure.subplots(2 * bands, columns, squeeze=False)
     for axis in axes.ravel():
@@ -52,8 +53,11 @@ def curves(histories: Mapping[str, History], title: str) -> Figure:
 def _draw(axis: Axes, history: History, metric: str) -> None:
     axis.set_ylabel("loss" if metric == "loss" else "exact match, %")
     scale = 1 if metric == "loss" else 100
-    looks = {metric: {"color": MUTED, "ls": (0, (4, 2)), "lw": 1.5}, f"val_{metric}": {"color": BLUE, "lw": 1.8}}
+    looks: dict[str, dict[str, Any]] = {
+        metric: {"color": MUTED, "ls": (0, (4, 2)), "lw": 1.5},
+        f"val_{metric}": {"color": BLUE, "lw": 1.8},
+    }
     for name, look in looks.items():
         points = [(epoch, scale * values[name]) for epoch, values in enumerate(history, 1) if name in values]
         axis.plot([epoch for epoch, _ in points], [value for _, value in points], **look, marker="o", ms=3)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params(axis="x", integer=True)

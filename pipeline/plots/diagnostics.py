@@ -23,8 +23,8 @@ def diagnostics(evaluated: Evaluated, title: str) -> Figure:
     classes. Without, the confusion compares digits from left to right in the pictures whose number of digits was read
     correctly, and the last panel shows pictures by their number of digits.
     """
-    figure = Figure(figsize=(10.8, 4.1), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
+    figure = Figure(figsize=(10.8, 4.1))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.06)
     figure.suptitle(title, **HEADING)
     axes = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     confusion = Confusion.of(evaluated)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -52,8 +53,8 @@ def errors(evaluated: Evaluated, title: str, most: int = ERRORS) -> Figure:
     rows = max(1, -(-len(shown) // columns))
     boxes = evaluated.has_boxes
     tall = _height(evaluated.pictures, rows, columns)
-    figure = Figure(figsize=(WIDTH, tall + 0.3 + 0.25 * boxes), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04)
+    figure = Figure(figsize=(WIDTH, tall + 0.3 + 0.25 * boxes))
+    figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.04)
     axes = figure.subplots(rows, columns, squeeze=False)
     part = f", the {len(shown)} most confident" if wrong > len(shown) else ""
     figure.suptitle(
@@ -81,10 +82,10 @@ def examples(evaluated: Evaluated, title: str, each: int = EACH) -> Figure:
     rows = -(-each // columns)
     boxes = evaluated.has_boxes
     tall = _height(evaluated.pictures, rows, 2 * columns)
-    figure = Figure(figsize=(WIDTH, tall + 0.55 + 0.25 * boxes), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04)
+    figure = Figure(figsize=(WIDTH, tall + 0.55 + 0.25 * boxes))
+    figure.set_layout_engine("constrained", w_pad=0.05, h_pad=0.04)
     figure.suptitle(title, x=0.005, ha="left", weight="bold", size=10)
-    halves = figure.subfigures(1, 2, wspace=0.03)
+    halves = figure.subfigures(1, 2, wspace=0.03, squeeze=False)[0]
     heads = (f"correct: the first {len(correct)}", f"errors: the {len(wrong)} most confident")
     for half, head, shown in zip(halves, heads, (correct, wrong), strict=True):
         half.suptitle(head if len(shown) else head.partition(":")[0] + ": none", x=0.01, ha="left", size=9, color=MUTED)
@@ -157,6 +158,8 @@ def _caption(evaluated: Evaluated, index: int, lines: int) -> str:
 
 def _draw_boxes(axis: Axes, evaluated: Evaluated, index: int, hit: np.ndarray) -> None:
     readings, pictures, blank = evaluated.readings, evaluated.pictures, evaluated.blank
+    if readings.boxes is None or pictures.boxes is None:
+        return
     height, width = pictures.shape[:2]
     for box in pictures.boxes[index][pictures.labels[index] != blank]:
         axis.add_patch(_rectangle(box, edgecolor=TARGET, ls=(0, (2, 2)), lw=0.8, alpha=0.85))
@@ -174,7 +177,7 @@ def _draw_boxes(axis: Axes, evaluated: Evaluated, index: int, hit: np.ndarray) -
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
-def _rectangle(box: np.ndarray, **look: object) -> Rectangle:
+def _rectangle(box: np.ndarray, **look: Any) -> Rectangle:
     # Half-open pixels: the centre of pixel 0 is at 0.
     x0, y0, x1, y1 = (float(side) - 0.5 for side in box)
     return Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **look)

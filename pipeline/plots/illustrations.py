@@ -1,10 +1,11 @@
 """The pictures of docs/convolution.md, drawn from the trained network `textbook`. Equal input gives equal bytes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -31,9 +32,15 @@ def draw(net: Net, train: ImageSet, test: ImageSet, folder: Path) -> None:
         test: test digits, shown by all other illustrations.
         folder: where the pictures go.
     """
+    for name, figure in figures(net, train, test).items():
+        save(figure, folder / f"{name}.png")
+
+
+def figures(net: Net, train: ImageSet, test: ImageSet) -> dict[str, Figure]:
+    """Make every illustration, by name; the arguments are those of `draw`."""
     digits = net.normalized(test.images[np.resize(np.arange(len(test)), 5)])
     digit = digits[SHOWN]
-    figures = {
+    return {
         "samples": samples(train),
         "kernels": kernels(net),
         "maps": maps(net, digit),
@@ -43,8 +50,6 @@ def draw(net: Net, train: ImageSet, test: ImageSet, folder: Path) -> None:
         "shift": shift(net, digit),
         "strip": strip(net, digits, test.class_names),
     }
-    for name, figure in figures.items():
-        save(figure, folder / f"{name}.png")
 
 
 @matplotlib.rc_context(STYLE)
@@ -105,8 +110,8 @@ def worked(net: Net, digit: np.ndarray) -> Figure:
     patch = digit[top : top + 5, left : left + 5, 0]
     products = patch[1:4, 1:4] * kernel
     total = products.sum() + bias
-    figure = Figure(figsize=(9.6, 3.5), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1)
+    figure = Figure(figsize=(9.6, 3.5))
+    figure.set_layout_engine("constrained", w_pad=0.1)
     where = f"rows {top} to {top + 4}, columns {left} to {left + 4}"
     figure.suptitle(f"Kernel {number} on {where}: the computation of one value of a feature map", **HEADING)
     axes = figure.subplots(1, 4, width_ratios=[5, 3, 3, 3])
@@ -191,7 +196,7 @@ def shift(net: Net, digit: np.ndarray) -> Figure:
     wide = np.pad(digit, ((4, 4), (4, 4), (0, 0)), constant_values=float(digit.min()))
     number = int(net.second(wide).std(axis=(0, 1)).argmax())
     figure, axes = panels.grid(8.8, 7.2, 3, 4, "Translation equivariance: a shifted picture gives a shifted map")
-    columns = (
+    columns: tuple[tuple[str, Callable[[np.ndarray], np.ndarray], str | Colormap, int], ...] = (
         ("picture", lambda picture: picture, "gray", 1),
         (f"conv1, map {net.strongest}", lambda picture: net.first(picture)[:, :, [net.strongest]], ACTIVE, 1),
         (f"conv2, map {number}", lambda picture: net.second(picture)[:, :, [number]], ACTIVE, 1),

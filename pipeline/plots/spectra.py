@@ -1,6 +1,7 @@
 """What normalizations do: pictures before and after, and the spectrum of a whitening."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -26,7 +27,7 @@ def draw(statistics: Statistics, train: ImageSet, folder: Path) -> None:
         folder: exists.
     """
     shown = train.images[: 4 if train.shape[1] > 2 * train.shape[0] else 16]
-    modes = {"samplewise": "samplewise", "featurewise": "featurewise"}
+    modes: dict[str, Any] = {"samplewise": "samplewise", "featurewise": "featurewise"}
     if statistics.whitens:
         for epsilon in (statistics.zca_epsilon, *EPSILONS):
             modes[f"zca, epsilon {epsilon:g}"] = {"zca_whitening": True, "zca_epsilon": epsilon}
@@ -45,8 +46,8 @@ def spectrum(statistics: Statistics) -> Figure:
     epsilon = statistics.zca_epsilon
     values = np.square(1 / statistics.zca_gains(epsilon)) - epsilon
     order = np.arange(1, len(values) + 1)
-    figure = Figure(figsize=(10.8, 4.1), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)
+    figure = Figure(figsize=(10.8, 4.1))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.06)
     figure.suptitle(
         f"{statistics.name}, whitening with epsilon {epsilon:g}: "
         f"the condition number of the matrix is {statistics.zca_condition(epsilon):,.0f}",

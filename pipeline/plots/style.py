@@ -1,6 +1,7 @@
 """The look of every chart, and how one is written. Equal input gives equal bytes; no pyplot, no display, no state."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,7 @@ from pipeline.core.files import replacing
 # Okabe and Ito's colours, which can be told apart with every kind of colour vision.
 BLUE, VERMILLION, INK, MUTED, GRID = "#0072B2", "#D55E00", "#1B1F24", "#667080", "#E3E6EA"
 ERRORS = LinearSegmentedColormap.from_list("errors", ["#FFFFFF", "#F6C7A3", VERMILLION])
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9,
     "text.color": INK,
@@ -37,7 +38,7 @@ STYLE = {
     "legend.frameon": False,
     "savefig.facecolor": "white",
 }
-HEADING = {"x": 0.01, "ha": "left", "weight": "bold", "size": 11}
+HEADING: dict[str, Any] = {"x": 0.01, "ha": "left", "weight": "bold", "size": 11}
 """Of a figure's title."""
 DPI = 130
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import keras
 import numpy as np
@@ -30,7 +31,7 @@ class Net:
     conv2: tuple[np.ndarray, np.ndarray]
     dense: tuple[np.ndarray, np.ndarray]
     logits: tuple[np.ndarray, np.ndarray]
-    pooling: str
+    pooling: Literal["max", "avg"]
     dropout: float
 
     @classmethod

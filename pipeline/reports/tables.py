@@ -65,7 +65,8 @@ def merged(tables: Iterable[Path]) -> str:
     Raises:
         DataError: a file is missing, or its header differs from that of the first.
     """
-    header, body = "", []
+    header = ""
+    body: list[str] = []
     for path in tables:
         if not path.is_file():
             raise DataError(f"{path}: no such file; run `make repro` to make it")
@@ -106,7 +107,7 @@ def summary(candidates: Iterable[Candidate], rows: Sequence[Score]) -> dict[str,
     A suite that the candidate cannot read counts as 0, as in the choice of the candidate. A task without a candidate is
     left out.
     """
-    means = {}
+    means: dict[str, float] = {}
     for candidate in candidates:
         if candidate.best is None:
             continue

@@ -108,7 +108,7 @@ def _register(registry: Registry, chosen: argparse.Namespace) -> Output:
 def _list(registry: Registry, chosen: argparse.Namespace) -> Output:
     history = registry.history
     versions = [_listed(history, event) for event in history.listed_versions()]
-    return Output(text.render_versions(versions, text.deprecated_artifacts(history)), versions)
+    return Output(text.render_versions(versions, history.deprecated()), versions)
 
 
 def _listed(history: History, event: Event) -> ListedVersion:
@@ -214,9 +214,7 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
         raise ConfigurationError(f"{chosen.bento}: a folder; expected the name of a file to write the bento to")
     deployed = deployment.deploy(registry, chosen.stage, out)
     lines = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
-    deprecated = {
-        name: tag for name, tag in text.deprecated_artifacts(registry.history).items() if name in registry.artifacts
-    }
+    deprecated = {name: tag for name, tag in registry.history.deprecated().items() if name in registry.artifacts}
     lines += [f"{name}: left out, since it is deprecated by {tag}" for name, tag in deprecated.items()]
     built = None
     if chosen.bento is not None:

@@ -46,7 +46,7 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
                 _write(opened, folder / artifact.task)
             deployed[name] = version
         if not deployed:
-            deprecated = [name for name in registry.artifacts if history.deprecation(name) is not None]
+            deprecated = history.deprecated()
             except_for = f" except for deprecated ones, {', '.join(deprecated)}" if deprecated else ""
             raise RegistryError(
                 f"{stage}: no version of any artifact is in it{except_for}; `registry promote` puts one there"

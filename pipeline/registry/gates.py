@@ -23,13 +23,13 @@ def requirements(evidence: Evidence) -> list[Criterion]:
         Criterion(
             name="origin",
             found=f"trained on {evidence.origin}",
-            expected="real pictures, not the embedded stand-in",
+            expected="real pictures",
             passed=evidence.origin != "embedded",
         ),
         Criterion(
             name="pretrained",
             found=f"pretrained weights: {evidence.pretrained.replace('_', ' ')}",
-            expected="real weights where the strategy uses any",
+            expected="real weights, or none",
             passed=evidence.pretrained != "missing",
         ),
         Criterion(
@@ -165,7 +165,7 @@ def contest(
                 Criterion(
                     name=f"slice {suite}, {name}",
                     found=f"{part.difference:+.4f} ({_interval(policy, part.low, part.high)}, {n} pictures)",
-                    expected=f"not significantly worse by more than {limit.slice_loss:g}",
+                    expected=f"no significant loss above {limit.slice_loss:g}",
                     passed=not (part.high < 0 and part.difference < -limit.slice_loss),
                     figures=part.as_dict(),
                 )
@@ -194,7 +194,7 @@ def _paired(policy: Gates, challenger: Mapping[str, np.ndarray], champion: Mappi
 def _not_worse(name: str, policy: Gates, result: Difference, allowed: float) -> Criterion:
     return Criterion(
         name=name,
-        found=f"{result.difference:+.4f} of sequence_accuracy on gate ({_interval(policy, result.low, result.high)}; "
+        found=f"{result.difference:+.4f} ({_interval(policy, result.low, result.high)}; "
         f"{result.challenger:.4f} against {result.champion:.4f})",
         expected=f"an interval above {-allowed:g}",
         passed=result.low > -allowed,

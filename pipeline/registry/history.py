@@ -159,6 +159,10 @@ class History:
         later = [event.time for event in self._of(artifact) if event.kind not in ("deprecation", "refusal")]
         return deprecations[-1] if deprecations and deprecations[-1].time > max(later, default=0) else None
 
+    def deprecated(self) -> dict[str, str]:
+        """By deprecated artifact, the tag that deprecated it."""
+        return {name: by.tag for name in self.artifacts if (by := self.deprecation(name)) is not None}
+
     def withdrawal(self, artifact: str, version: str) -> Event | None:
         """The event that withdrew a version; None where it is not withdrawn."""
         about = [

@@ -150,7 +150,7 @@ def register(registry: Registry, name: str, *, bump: str = "minor") -> Event:
 
 
 def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decision:
-    """Hold a version to the policy of a stage, against the stage's champion where there is one. Changes nothing.
+    """Judge a version by the policy of a stage, against the stage's champion where there is one. Changes nothing.
 
     Raises:
         ConfigurationError: params.yaml has no policy for the task.

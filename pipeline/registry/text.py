@@ -16,7 +16,7 @@ from pipeline.records.registry import (
     VerificationResult,
     VersionDifference,
 )
-from pipeline.registry.history import Event, History, format_time
+from pipeline.registry.history import Event, format_time
 
 WIDEST = 40
 """Characters of a value in a table of differences; longer values are cut."""
@@ -183,11 +183,6 @@ def render_difference(difference: VersionDifference) -> str:
     ]
     rendered = table(("sequence accuracy", first, second, "difference"), scores)
     return rendered + "\n\n" + (table(("value", first, second), other) if other else "nothing else differs")
-
-
-def deprecated_artifacts(history: History) -> dict[str, str]:
-    """By deprecated artifact, the tag that deprecated it."""
-    return {name: by.tag for name in history.artifacts if (by := history.deprecation(name)) is not None}
 
 
 def _detail(event: Event) -> str:

@@ -67,7 +67,7 @@ class RegisteredVersion:
         return self.event.name
 
     def fetch(self, path: str) -> Path:
-        """A copy of a file that DVC keeps, held to its MD5 at the version's revision.
+        """A copy of a file that DVC tracks, with the MD5 that it has at the version's revision.
 
         Raises:
             RegistryError: neither the cache nor the remote storage has it, or it was changed.
@@ -76,7 +76,7 @@ class RegisteredVersion:
         return target if target.exists() else self.storage.fetch(path, target)
 
     def fetch_model(self) -> Path:
-        """A copy of the model, held to the SHA-256 in the version's tag, with the manifest beside it.
+        """A copy of the model, with the SHA-256 in the version's tag, and the manifest beside it.
 
         Raises:
             RegistryError: the model is gone, or is not the one that was registered; or there is no manifest.

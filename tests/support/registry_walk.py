@@ -1,7 +1,7 @@
-"""Walks the registry's whole life on a throw-away clone, with real trainings: python tests/support/registry_walk.py [FOLDER].
+"""The registry's life on a throw-away clone, with real trainings: python tests/support/registry_walk.py [FOLDER].
 
-Three trainings of the textbook net on a folder of digits, some three minutes on two cores. Every command and what it
-says is printed; tests/registry/test_walk.py holds the same walk to what it must say.
+Three trainings of the textbook net on a folder of digits, some three minutes on two cores. Every command and its output
+is printed; tests/registry/test_walk.py checks the same walk.
 """
 
 import json
@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,30 +22,31 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.data import stand_in
+from pipeline.data import stand_in  # noqa: E402  # Importable since the line above.
 
 NAME = "digit-reader"
+MODEL = "artifacts/mnist/model.onnx"
 POLICY = {"floor": 0.8, "ece": 0.2, "milliseconds": 50.0, "megabytes": 20.0}
 """For so few and so small digits; the policy of params.yaml is for MNIST."""
 
 
 @dataclass
 class Walk:
-    """A throw-away clone, and what was said on the way.
+    """A throw-away clone, and the output of every step.
 
     Attributes:
         folder: the clone.
-        say: gets every line.
-        said: output by a name of the step.
+        log: gets every line.
+        outputs: by the name of the step.
     """
 
     folder: Path
-    say: Callable[[str], None] = print
-    said: dict[str, str] = field(default_factory=dict)
+    log: Callable[[str], None] = print
+    outputs: dict[str, str] = field(default_factory=dict)
 
     def run(self, step: str, *command: str, code: int = 0) -> str:
-        """Run a command in the clone, tell it, and stop where its code is not the one expected."""
-        self.say(f"$ {' '.join(command)}")
+        """Run a command in the clone, log it, and stop where its exit code is not the expected one."""
+        self.log(f"$ {' '.join(command)}")
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         program = [sys.executable, "-m", "pipeline.registry"] if command[0] == "registry" else [command[0]]
         result = subprocess.run(
@@ -57,14 +59,18 @@ class Walk:
         )
         output = result.stdout + result.stderr
         if program[0] == sys.executable and "--json" not in command:
-            self.say(output)
+            self.log(output)
         if result.returncode != code:
             raise SystemExit(f"{output}\n{step}: exit {result.returncode}, expected {code}")
-        self.said[step] = output
+        self.outputs[step] = output
         return output
 
+    def read(self, step: str) -> Any:
+        """The output of a step that printed JSON."""
+        return json.loads(self.outputs[step])
+
     def train(self, step: str, **settings: object) -> None:
-        """Train with these settings, package what comes out, and commit it."""
+        """Train with these settings, package the model, and commit it."""
         params = self.folder / "params.yaml"
         document = json.loads(params.read_text())
         document["strategies"]["textbook"] |= settings
@@ -80,7 +86,7 @@ class Walk:
 
 
 def clone(folder: Path) -> None:
-    """A repository of its own with what this one's working tree holds, cut down to one strategy of one task."""
+    """A repository of its own with the files of this working tree, cut down to one strategy of one task."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -93,7 +99,8 @@ def clone(folder: Path) -> None:
     document["sources"]["mnist"] = {"from": "digits"}
     document["previews"]["suites"] = {"mnist": "mnist/mnist"}
     document["suites"] = {"mnist": document["suites"]["mnist"]}
-    document["features"] = {}
+    document["reported"] = {"mnist": ["mnist"]}
+    document["features"], document["proposals"] = {}, []
     document["strategies"] = {"textbook": document["strategies"]["textbook"]}
     document["package"] = {"mnist": {}}
     document["gates"]["tasks"]["mnist"] = POLICY
@@ -103,7 +110,7 @@ def clone(folder: Path) -> None:
 
 
 def digits(folder: Path) -> None:
-    """Small handwritten digits as somebody's own folder of pictures: FOLDER/CLASS/*.png, each in three places."""
+    """Small handwritten digits as a folder of own pictures: FOLDER/CLASS/*.png, each in three places."""
     pictures = stand_in.digits()["pool"]
     for index, (image, (label,)) in enumerate(zip(pictures.images, pictures.labels, strict=True)):
         (folder / str(label)).mkdir(parents=True, exist_ok=True)
@@ -111,14 +118,21 @@ def digits(folder: Path) -> None:
             Image.fromarray(np.roll(image[..., 0], shift, axis=(0, 1))).save(folder / f"{label}/{index}-{place}.png")
 
 
-def walk(folder: Path, say: Callable[[str], None] = print) -> Walk:
-    """The whole life. Raises SystemExit where a step does not end as it should."""
+def walk(folder: Path, log: Callable[[str], None] = print) -> Walk:
+    """All steps.
+
+    Args:
+        folder: where the clone is made.
+        log: gets every line.
+
+    Raises:
+        SystemExit: a step does not end as it should.
+    """
     clone(folder)
-    life = Walk(folder, say)
+    life = Walk(folder, log)
     life.run("init", "git", "init", "-q", "-b", "main")
     life.run("name", "git", "config", "user.name", "Ada")
     life.run("address", "git", "config", "user.email", "ada@example.org")
-
     life.run("added", "git", "add", "-A")
     life.run("committed", "git", "commit", "-q", "-m", "a clone")
 
@@ -137,14 +151,18 @@ def walk(folder: Path, say: Callable[[str], None] = print) -> Walk:
     life.run("list", "registry", "list")
     life.run("diff", "registry", "diff", f"{NAME}@v0.1.0", f"{NAME}@v0.3.0")
 
-    life.run("rolled back", "registry", "rollback", NAME, "prod")
+    life.run("rollback", "registry", "rollback", NAME, "prod")
     life.run("history", "registry", "history", NAME)
-    life.run("today", "registry", "at", life.run("date", "date", "-u", "+%Y-%m-%d").strip())
+    today = life.run("date", "date", "-u", "+%Y-%m-%d").strip()
+    life.run("today", "registry", "at", today)
+    life.run("list --json", "registry", "list", "--json")
+    life.run("history --json", "registry", "history", NAME, "--json")
+    life.run("today --json", "registry", "at", today, "--json")
     life.run("gto show", "gto", "show", "--json")
     life.run("gto history", "gto", "history", NAME, "--json")
-    life.run("got", "dvc", "artifacts", "get", ".", NAME, "--stage", "prod", "-o", "got.onnx")
-    life.run("listed", "registry", "list", "--json")
-    life.run("verified", "registry", "verify")
+    life.run("dvc artifacts get", "dvc", "artifacts", "get", ".", NAME, "--stage", "prod", "-o", "got.onnx")
+    life.run("verify", "registry", "verify")
+    life.run("verify --json", "registry", "verify", "--json")
 
     two_at_once(life)
     corrupt(life)
@@ -154,29 +172,27 @@ def walk(folder: Path, say: Callable[[str], None] = print) -> Walk:
 def two_at_once(life: Walk) -> None:
     """Two processes promote one version to prod; one wins."""
     command = [sys.executable, "-m", "pipeline.registry", "promote", f"{NAME}@v0.3.0", "prod"]
-    life.say(f"$ registry promote {NAME}@v0.3.0 prod  # twice at once")
+    life.log(f"$ registry promote {NAME}@v0.3.0 prod  # twice at once")
     both = [
         subprocess.Popen(command, cwd=life.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     ends = sorted((process.communicate(), process.returncode) for process in both)
     for (out, err), code in ends:
-        life.say(f"{(out + err).strip().splitlines()[-2 if code == 0 else -1]}  (exit {code})")
-    life.said["two at once"] = json.dumps(sorted(code for _, code in ends))
+        life.log(f"{(out + err).strip().splitlines()[-2 if code == 0 else -1]}  (exit {code})")
+    life.outputs["two at once"] = json.dumps(sorted(code for _, code in ends))
 
 
 def corrupt(life: Walk) -> None:
     """Change one byte of the packaged model in DVC's cache, as a bad disk would."""
     lock = YAML(typ="safe").load(life.folder / "dvc.lock")
-    (md5,) = (
-        out["md5"] for out in lock["stages"]["package@mnist"]["outs"] if out["path"] == "artifacts/mnist/model.onnx"
-    )
+    (md5,) = (out["md5"] for out in lock["stages"]["package@mnist"]["outs"] if out["path"] == MODEL)
     model = life.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.chmod(0o644)
     model.write_bytes(content)
-    life.run("corrupt", "registry", "verify", f"{NAME}@v0.3.0", code=4)
+    life.run("corrupt", "registry", "verify", f"{NAME}@v0.3.0", "--json", code=4)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make pages`: bring what README.md and docs/ show up to the run in the workspace. No DVC stage."""
+"""`make docs`: copy the tables and the pictures of the run in the workspace into README.md and docs/. No DVC stage."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline.reports import markdown
 
 PICTURES = {
     "docs/pictures/accuracy-strips.png": "reports/comparison/strips/accuracy.png",
-    "docs/pictures/scenes.png": "reports/evaluation/scenes/faster_rcnn/scenes-examples.png",
+    "docs/pictures/scenes.png": "reports/evaluation/scenes/faster_rcnn/scenes-readings.png",
     "docs/pictures/normalization.png": "reports/normalization/cifar10/before_after.png",
     "docs/pictures/whitening.png": "reports/normalization/cifar10/spectrum.png",
     "docs/pictures/augmentation.png": "previews/cifar10/all.png",
@@ -19,29 +19,31 @@ PICTURES = {
         for name in ("dropout", "kernels", "maps", "pooling", "samples", "shift", "strip", "worked")
     },
 }
-"""The pictures of the pages, and what the stages drew."""
+"""The pictures of the pages, and the files that the stages drew."""
 SUITES = "docs/pictures/suites.png"
-EACH = 4
-"""Strips of a suite on that picture."""
-STRIPS = {
+"""The picture of the suites, which no stage draws."""
+STRIPS = 4
+"""Strips of each suite on that picture."""
+CAPTIONS = {
     "plain": "five digits",
     "blanks": "none to five digits",
-    "jitter": "shifted, scaled, turned, overlapping",
+    "jitter": "shifted, scaled, rotated, overlapping",
     "clutter": "jitter among patches and lines",
 }
 
 
 def main() -> None:
     """Write the leaderboard into README.md, and the pictures into docs/pictures/."""
-    markdown.replace_table(Path("README.md"), "leaderboard", Path("metrics/leaderboard.md").read_text())
+    leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
+    markdown.replace_table(Path("README.md"), "leaderboard", leaderboard)
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:
             temporary.write_bytes(Path(drawn).read_bytes())
-    shown = {
-        f"{suite}: {what}": ImageSet.load(Path(f"data/strips/{suite}/valid.npz")).images[:EACH]
-        for suite, what in STRIPS.items()
+    rows = {
+        f"{suite}: {caption}": ImageSet.load(Path(f"data/strips/{suite}/valid.npz")).images[:STRIPS]
+        for suite, caption in CAPTIONS.items()
     }
-    previews.contact_sheet(shown, Path(SUITES))
+    previews.contact_sheet(rows, Path(SUITES))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make doctor`: what a run needs, a line a check: ok, a note, or a problem with what to do."""
+"""`make doctor`: check what a run needs. One line per check: ok, a note, or a problem and how to fix it."""
 
 import json as documents
 import sys

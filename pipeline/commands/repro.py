@@ -1,4 +1,4 @@
-"""`make repro`: check params.yaml, find the mirror, bring the stand-in up to date, then hand over to DVC.
+"""`make repro`: check params.yaml, find the mirror, fetch again what replaces the stand-in, then run DVC.
 
 `make quick` is the same at another budget, as a DVC experiment that leaves the workspace as it is.
 """
@@ -12,7 +12,7 @@ from pipeline.project import command, workspace
 
 
 def main(budget: float = 0.0) -> None:
-    """Reproduce the pipeline, passing DVC's own exit on as the one line and code of the stage that failed.
+    """Reproduce the pipeline; a stage that fails gives the last line and the exit code.
 
     Args:
         budget: 0 runs with the budget of params.yaml, in the workspace. Another one runs as the experiment `quick`.

@@ -1,10 +1,10 @@
-"""`make study`: run the experiments of a study file that are not finished, and write down what all of them found."""
+"""`make study`: run the experiments of a study file that are not finished, and write the results of all of them."""
 
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.files import write_text
-from pipeline.experiments import preflight, results, studies
+from pipeline.experiments import preflight, results, studies, study_report
 from pipeline.plots import style
 from pipeline.project import command
 
@@ -14,25 +14,27 @@ def main(study: str, report: bool = False, jobs: int = 0) -> None:
 
     Args:
         study: the study file, as docs/experiments.md describes it.
-        jobs: put the runs into DVC's queue with so many workers, and write nothing yet; 0 runs them here.
-        report: run nothing; write down what the finished runs found.
+        jobs: put the runs into DVC's queue with that many workers, and write nothing yet; 0 runs them here.
+        report: run nothing; write the results of the finished runs.
     """
     if not study:
         raise ConfigurationError("STUDY: no file named; expected make study STUDY=studies/NAME.yaml")
-    study = Path(study)
-    asked = studies.Study.load(study)
+    path = Path(study)
+    grid = studies.Study.load(path)
     if not report:
-        preflight.expect_study(asked, jobs)
-        studies.run(asked, jobs)
+        preflight.expect_study(grid, jobs)
+        studies.run(grid, jobs)
         if jobs:
-            return print(f"Follow it with `dvc queue status`; then make study STUDY={study} REPORT=1")
-    found = results.collect(asked)
+            print(f"Follow it with `dvc queue status`; then make study STUDY={path} REPORT=1")
+            return
+    found = results.collect(grid)
     if not found.rows:
-        raise DataError(f"{study}: none of its {len(found.missing)} runs is finished; run it without --report")
-    write_text(study.with_suffix(".csv"), results.table(asked, found))
-    write_text(study.with_suffix(".md"), results.markdown(asked, found))
-    style.save(results.figure(asked, found), study.with_suffix(".png"))
-    print(results.markdown(asked, found))
+        raise DataError(f"{path}: none of its {len(found.missing)} runs is finished; run it without --report")
+    page = study_report.render_markdown(grid, found)
+    write_text(path.with_suffix(".csv"), study_report.render_csv(grid, found))
+    write_text(path.with_suffix(".md"), page)
+    style.save(study_report.draw(grid, found), path.with_suffix(".png"))
+    print(page)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,51 @@
 """One run of the whole pipeline: in the workspace, or at another budget as an experiment beside it."""
 
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pipeline.config import params
-from pipeline.core.files import read_json
-from pipeline.project import workspace
+from pipeline.config.sections import PUBLIC
+from pipeline.experiments import runs, staleness
+from pipeline.experiments.estimates import Estimates
+from pipeline.project import dvc, git, workspace
+from pipeline.project.progress import Progress
+from pipeline.records.comparison import Candidate
 
 EXPERIMENT = "quick"
-"""The experiment of a run at another budget, and the folder that its report is copied to."""
+"""The experiment of a run at another budget, and the folder for its report and its logs."""
+LOGS = Path("reports/logs")
+"""The log of every stage of the last runs in the workspace."""
+SUMMARY = "metrics/summary.json"
 SHOWN = ("reports/report.html", "metrics/leaderboard.md")
 
 
 def reproduce(settings: params.Params) -> None:
-    """Run what is stale, in the workspace; sources that DVC cannot see a change of are fetched anew first.
+    """Run what is stale, in the workspace. First fetch again the sources for which DVC cannot see a change.
 
     Raises:
         Stopped: a stage or DVC failed.
     """
-    if names := [f"fetch@{name}" for name in _unsettled(settings)]:
-        workspace.dvc("make repro", "repro", "--force", "--single-item", *names)
-    workspace.dvc("make repro", "repro")
-    print(_result(read_json(Path("metrics/summary.json"))))
-    print("All of it: reports/report.html. Serve it: make serve")
+    estimates = Estimates.load(LOGS)
+    progress = Progress(LOGS, sys.stdout, estimates.left)
+    if fetches := [f"fetch@{name}" for name in _unsettled(settings)]:
+        progress.expect(fetches)
+        dvc.follow("make repro", progress, "repro", "--force", "--single-item", *fetches)
+    progress.expect(staleness.examine().pending)
+    dvc.follow("make repro", progress, "repro")
+    estimates.save(LOGS, progress.ran)
+    _warn_of_the_stand_in(settings)
+    print(f"{progress.summary()}. Logs: {LOGS}\n")
+    print(_results(settings, lambda path: Path(path).read_text(encoding="utf-8")))
+    print("The report: reports/report.html. Serve the models: make serve")
 
 
 def rehearse(settings: params.Params, budget: float) -> None:
-    """Run all of it at another budget as the experiment `quick`, in a folder of its own.
+    """Run the whole pipeline at another budget as the experiment `quick`, in a folder of its own.
 
-    The changes that are not committed go along. What the workspace holds stays, an earlier experiment of this name does
-    not. Sources that were fetched before are not looked at again.
+    The experiment gets changes that are not committed. The workspace stays as it is; an earlier experiment of this name
+    is removed. Sources that were fetched before are not fetched again.
 
     Args:
         settings: of params.yaml.
@@ -39,46 +54,77 @@ def rehearse(settings: params.Params, budget: float) -> None:
     Raises:
         Stopped: a stage or DVC failed.
     """
-    if workspace.experiment(EXPERIMENT):
-        workspace.dvc("make quick", "exp", "remove", "--quiet", EXPERIMENT)
-    # The folder of an experiment holds what git knows, changes included, but no new file that was not added.
+    if runs.revision(EXPERIMENT):
+        dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
+    logs = Path(EXPERIMENT) / "logs"
+    estimates = Estimates.load(logs, share=budget / settings.budget)
+    progress = Progress(logs, sys.stdout, estimates.left)
+    progress.expect(staleness.upstream(""))
+    # The folder of an experiment gets what git knows, changes included, but no file that was not added.
     copied = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]
-    run = ("exp", "run", "--temp", "--name", EXPERIMENT, "--set-param", f"budget={budget}", *copied)
-    workspace.dvc("make quick", *run)
-    revision = workspace.experiment(EXPERIMENT)
+    options = ("--name", EXPERIMENT, "--set-param", f"budget={budget}", *copied)
+    dvc.follow("make quick", progress, "exp", "run", "--temp", *options)
+    estimates.save(logs, progress.ran)
+    revision = runs.revision(EXPERIMENT)
     for path in SHOWN:
         out = Path(EXPERIMENT) / Path(path).name
-        out.parent.mkdir(exist_ok=True)
-        workspace.dvc("make quick", "get", "--quiet", "--force", ".", path, "--rev", revision, "--out", str(out))
-    print(_result(json.loads(workspace.git("show", f"{revision}:metrics/summary.json"))))
-    print(f"At budget {budget:g}, all of it: {EXPERIMENT}/report.html. Into the workspace: dvc exp apply {EXPERIMENT}")
+        dvc.run("make quick", "get", "--quiet", "--force", ".", path, "--rev", revision, "--out", str(out))
+    print(f"{progress.summary()}. Logs: {logs}\n")
+    print(_results(settings, lambda path: runs.text(revision, path)))
+    print(f"At budget {budget:g}. The report: {EXPERIMENT}/report.html. Into the workspace: dvc exp apply {EXPERIMENT}")
 
 
 def _new_to_git(settings: params.Params) -> list[str]:
-    """Code that was not added to git yet, and folders of pictures in the project that git does not hold."""
-    folders = {source.origin for _, source in settings.sources} - {params.PUBLIC}
+    """Code that was not added to git, and folders of pictures inside the project that git does not track."""
+    folders = {source.origin for _, source in settings.sources} - {PUBLIC}
     top = Path.cwd()
     inside = sorted(folder for folder in folders if (top / folder).resolve().is_relative_to(top))
-    pictures = workspace.git("ls-files", "--others", "--directory", "--", *inside) if inside else ""
+    pictures = git.output("ls-files", "--others", "--directory", "--", *inside) if inside else ""
     return [*workspace.untracked(), *pictures.splitlines()]
 
 
 def _unsettled(settings: params.Params) -> list[str]:
-    """Sources that `fetch` has to look at again though nothing it depends on changed.
+    """Sources that `fetch` has to read again though none of its dependencies changed.
 
-    The stand-in gives way as soon as the real data can be had, and DVC cannot see into a folder outside the project.
+    The real data replaces the stand-in as soon as it is available, and DVC does not see a folder outside the project.
     """
-    unsettled = []
-    for name in dict(settings.sources):
-        if workspace.origin(name) == "embedded" or settings.origin_of(name) != params.PUBLIC:
-            unsettled.append(name)
-    return unsettled
+    return [
+        name
+        for name in dict(settings.sources)
+        if workspace.origin(name) == "embedded" or settings.origin_of(name) != PUBLIC
+    ]
 
 
-def _result(summary: dict[str, Any]) -> str:
+def _warn_of_the_stand_in(settings: params.Params) -> None:
+    """Say on standard error which sources are the stand-in: the warning of the stage itself is in its log."""
+    embedded = [name for name in dict(settings.sources) if workspace.origin(name) == "embedded"]
+    if embedded:
+        print(
+            f"EMBEDDED STAND-IN: {' and '.join(embedded)} could not be reached, so the results are those of a few "
+            "small pictures and say nothing about the real data. With a network, or with "
+            f"{workspace.MIRROR_VARIABLE} set, the next run takes the real data.",
+            file=sys.stderr,
+        )
+
+
+def _results(settings: params.Params, read: Callable[[str], str]) -> str:
+    """One line per task: its candidate, and the sequence accuracy of the candidate.
+
+    Args:
+        settings: of params.yaml.
+        read: returns the content of a file of the run.
+    """
+    test = json.loads(read(SUMMARY))
     lines = []
-    for task, best in summary.items():
-        on_test = ", ".join(f"{suite} {100 * accuracy:.2f} %" for suite, accuracy in best["test"].items())
-        origin = " (of the EMBEDDED STAND-IN)" if best["origin"] == "embedded" else ""
-        lines.append(f"{task}: {best['candidate']} reads {on_test} of test right{origin}")
-    return "\n" + "\n".join(lines)
+    for task in settings.reported:
+        if not settings.strategies_of(task):
+            continue
+        path = f"metrics/candidates/{task}.json"
+        best = Candidate.parse(read(path), path).best
+        if best is None:
+            lines.append(f"{task}: no strategy can be deployed")
+            continue
+        origin = " (EMBEDDED STAND-IN)" if best.origin == "embedded" else ""
+        shares = f"{100 * best.valid_sequence_accuracy:.2f} % on valid, {100 * test[task]:.2f} % on test"
+        lines.append(f"{task}: {best.strategy}, sequence accuracy {shares}{origin}")
+    return "\n".join(lines)

@@ -1,7 +1,4 @@
-"""Studies: a grid of experiments written down in one file, and run one after another.
-
-docs/experiments.md says what a study file holds.
-"""
+"""Studies: a grid of experiments in one file, and how its runs are started. docs/experiments.md has the format."""
 
 import itertools
 import re
@@ -15,9 +12,9 @@ from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 from pipeline.config import params
 from pipeline.config.types import Section
 from pipeline.core.errors import ConfigurationError
-from pipeline.experiments import runs
+from pipeline.experiments import changes, runs
 from pipeline.experiments.runs import Run
-from pipeline.project import workspace
+from pipeline.project import dvc
 
 Level = bool | int | float | str
 Changes = dict[str, Any]
@@ -48,13 +45,13 @@ class Study:
     """A study file.
 
     Attributes:
-        name: the file's, without its ending; every run's name begins with it.
-        targets: stages `evaluate@STRATEGY`; each is run at every point of the grid.
-        fixed: params that all runs change alike.
-        grid: by axis and level the params that the level stands for.
-        baseline: the level of every axis but `repeat` that the others are compared with; empty for no comparison.
-        repeat: the axis that mean and spread are taken over, or None.
-        split: whose readings are scored.
+        name: of the file, without its suffix; the name of every run begins with it.
+        targets: stages `evaluate@STRATEGY`; each runs at every point of the grid.
+        fixed: changes of params.yaml that all runs have.
+        grid: by axis and level the changes that the level stands for.
+        baseline: the level of every axis but `repeat` with which the others are compared; empty for no comparison.
+        repeat: the axis over which mean and spread are computed, or None.
+        split: the split whose readings are scored.
     """
 
     name: str
@@ -67,7 +64,7 @@ class Study:
 
     @property
     def axes(self) -> list[str]:
-        """The axes that settings are told apart by: all but `repeat`."""
+        """The axes that distinguish settings: all but `repeat`."""
         return [axis for axis in self.grid if axis != self.repeat]
 
     @classmethod
@@ -75,29 +72,28 @@ class Study:
         """Read and check a study file.
 
         Raises:
-            ConfigurationError: the file cannot be read, or says something that cannot be run.
+            ConfigurationError: the file cannot be read, or has a key or a value that cannot be run.
         """
         try:
             file = TypeAdapter(_File).validate_python(params.read(path))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(_File.model_fields)
-            said = f"unknown key; expected {known}" if first["type"] == "extra_forbidden" else first["msg"]
-            said = said.removeprefix("Value error, ")
-            raise ConfigurationError(f"{path}: {where}: {said}") from None
-        known = params.load(Path(runs.PARAMS)).strategies
+            keys = ", ".join(_File.model_fields)
+            reason = f"unknown key; expected {keys}" if first["type"] == "extra_forbidden" else first["msg"]
+            raise ConfigurationError(f"{path}: {where}: {reason.removeprefix('Value error, ')}") from None
+        known = params.load(Path(changes.PARAMS)).strategies
         for target in file.targets:
             stage, _, strategy = target.partition("@")
             if stage != "evaluate" or strategy not in known:
                 raise ConfigurationError(
                     f"{path}: targets: expected evaluate@STRATEGY with a strategy of params.yaml, found {target!r}"
                 )
-        grid = {}
+        grid: dict[str, dict[str, Changes]] = {}
         for axis, levels in file.grid.items():
-            named = isinstance(levels, dict)
-            grid[axis] = dict(levels) if named else {written(level): {axis: level} for level in levels}
-        baseline = {axis: written(level) for axis, level in file.baseline.items()}
+            named = levels if isinstance(levels, dict) else {format_value(level): {axis: level} for level in levels}
+            grid[axis] = dict(named)
+        baseline = {axis: format_value(level) for axis, level in file.baseline.items()}
         if file.repeat is not None and file.repeat not in grid:
             raise ConfigurationError(f"{path}: repeat: expected an axis of the grid, found {file.repeat!r}")
         study = cls(path.stem, tuple(file.targets), file.fixed, grid, baseline, file.repeat, file.split)
@@ -116,24 +112,25 @@ class Study:
         """Every run in order, with its level on each axis."""
         for target, levels in itertools.product(self.targets, itertools.product(*self.grid.values())):
             point = dict(zip(self.grid, levels, strict=True))
-            changes = dict(self.fixed)
+            changed = dict(self.fixed)
             for axis, level in point.items():
-                changes |= self.grid[axis][level]
+                changed |= self.grid[axis][level]
             parts = [f"{axis.rpartition('.')[2]}_{level}" for axis, level in point.items()]
             name = "-".join([self.name, target.partition("@")[2], *parts])
-            named = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-            yield point, Run(named, tuple(f"{key}={written(value)}" for key, value in changes.items()), target)
+            name = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+            yield point, Run(name, tuple(f"{key}={format_value(value)}" for key, value in changed.items()), target)
 
 
 def run(study: Study, jobs: int = 0) -> None:
-    """Run what is not finished, each an experiment of the current commit in a folder of its own.
+    """Run what is not finished, each run as an experiment of the current commit in a folder of its own.
 
-    What was finished stays, so a study that was interrupted goes on where it was; of a run that broke off, DVC's
-    run cache gives back the stages that were done.
+    An interrupted study continues where it stopped: finished runs stay, and DVC's run cache restores the finished
+    stages of the run that was interrupted.
 
     Args:
-        study: what is asked.
-        jobs: 0 runs one after another, here; more puts them into DVC's queue and starts so many workers.
+        study: the grid.
+        jobs: 0 runs one after another, here; a larger number puts the runs into DVC's queue and starts that many
+            workers.
 
     Raises:
         Stopped: a run failed, or could not be queued.
@@ -141,30 +138,29 @@ def run(study: Study, jobs: int = 0) -> None:
     points, queued = list(study.points()), False
     waiting = set(runs.queued())
     for number, (_, each) in enumerate(points, 1):
+        head = f"{number}/{len(points)} {each.name}"
         if runs.finished(each):
-            print(f"{number}/{len(points)} {each.name}: finished before")
+            print(f"{head}: finished before")
             continue
         if each.name in waiting:
-            print(f"{number}/{len(points)} {each.name}: in the queue already")
+            print(f"{head}: in the queue already")
             continue
-        print(f"{number}/{len(points)} {each.name}", flush=True)
-        set_params = [option for change in each.changes for option in ("--set-param", change)]
-        # An experiment of this name on this commit may be there from other values in the study file.
-        if workspace.experiment(each.name):
-            workspace.dvc("make study", "exp", "remove", "--quiet", each.name)
-        place = "--queue" if jobs else "--temp"
-        workspace.dvc("make study", "exp", "run", place, "--name", each.name, *set_params, each.target)
-        queued = bool(jobs)
+        print(head, flush=True)
+        # An experiment of this name on this commit may be that of other values in the study file.
+        if runs.revision(each.name):
+            dvc.run("make study", "exp", "remove", "--quiet", each.name)
+        runs.start("make study", each.changes, target=each.target, name=each.name, queue=jobs > 0)
+        queued = jobs > 0
     if queued:
-        workspace.dvc("make study", "queue", "start", "--jobs", str(jobs))
+        dvc.run("make study", "queue", "start", "--jobs", str(jobs))
 
 
-def written(value: Any) -> str:
-    """A value as it stands on DVC's command line, in Hydra's grammar."""
+def format_value(value: Any) -> str:
+    """A value in the grammar of Hydra, which DVC's command line takes."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{written(part)}" for key, part in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{format_value(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
-        return f"[{','.join(written(part) for part in value)}]"
+        return f"[{','.join(format_value(part) for part in value)}]"
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

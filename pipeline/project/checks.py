@@ -1,4 +1,4 @@
-"""A check and its verdict: what `make doctor` lists, and what an experiment is held against before it runs."""
+"""A check and its verdict: `make doctor` lists them, and an experiment starts only without problems."""
 
 import sys
 from collections.abc import Sequence
@@ -7,33 +7,35 @@ from typing import Literal
 
 from pipeline.core.errors import ConfigurationError
 
+Verdict = Literal["ok", "note", "problem"]
+
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        subject: what was looked at, in a word.
+        subject: what was checked, in one word.
         verdict: `ok`; `note`, worth knowing; or `problem`, which would stop the work.
         message: what was found and, where it is not ok, what to do.
     """
 
     subject: str
-    verdict: Literal["ok", "note", "problem"]
+    verdict: Verdict
     message: str
 
     def __str__(self) -> str:
         return f"{self.verdict:<8} {self.subject:<10} {self.message}"
 
 
-def refuse(found: Sequence[Check]) -> None:
-    """Print notes and problems on standard error; go on where there are only notes.
+def raise_on_problems(checks: Sequence[Check]) -> None:
+    """Print notes, and problems if there are several, on standard error.
 
     Raises:
-        ConfigurationError: there is a problem; with several, the line counts them.
+        ConfigurationError: there is a problem; the message is the first one, and counts the others.
     """
-    problems = [check for check in found if check.verdict == "problem"]
-    for check in found:
+    problems = [check for check in checks if check.verdict == "problem"]
+    for check in checks:
         if check.verdict == "note" or (check.verdict == "problem" and len(problems) > 1):
             print(check, file=sys.stderr)
     if problems:

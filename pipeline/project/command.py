@@ -9,47 +9,51 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.core.errors import DataError, PipelineError
 
 ERROR_FILE_VARIABLE = "PIPELINE_ERROR_FILE"
-"""Names the file to which a failing command also writes its error line; `make repro` reads it after DVC."""
+"""Names the file to which a failing command also writes its exit code and its error line; `make repro` reads it."""
+RESULT_FILE_VARIABLE = "PIPELINE_RESULT_FILE"
+"""Names the file to which a command also writes what its function returned; `make repro` reads it."""
 
 
-def run(main: Callable[..., None]) -> None:
+def run(main: Callable[..., str | None]) -> None:
     """Parse `--name value` for every parameter of `main`, call it, and exit.
 
-    A parameter's annotation converts its text and its default makes it optional; a `bool` becomes a switch that takes
-    no value. `PipelineError` and the operating system's errors become one line on standard error; anything else is a
-    bug and keeps its traceback.
+    The annotation of a parameter converts its text, and a default makes it optional; a `bool` is a switch without a
+    value. A text that `main` returns, such as an accuracy, is printed. `PipelineError` and the errors of the operating
+    system become one line on standard error. Any other exception is a bug and keeps its traceback.
     """
     parser = argparse.ArgumentParser(description=inspect.getdoc(main), allow_abbrev=False)
     for name, parameter in inspect.signature(main).parameters.items():
+        option = "--" + name.replace("_", "-")
         if parameter.annotation is bool:
-            parser.add_argument("--" + name.replace("_", "-"), action="store_true")
+            parser.add_argument(option, action="store_true")
             continue
         required = parameter.default is inspect.Parameter.empty
         default = None if required else parameter.default
-        parser.add_argument(
-            "--" + name.replace("_", "-"), type=parameter.annotation, required=required, default=default
-        )
+        parser.add_argument(option, type=parameter.annotation, required=required, default=default)
     arguments = vars(parser.parse_args())
     with one_line_errors(arguments.get("out")):
-        main(**arguments)
+        if result := main(**arguments):
+            print(result)
+            _write_if_named(RESULT_FILE_VARIABLE, result)
 
 
 @contextlib.contextmanager
 def one_line_errors(out: Path | None = None) -> Iterator[None]:
-    """End the process with one line and the error's exit code where the block raises what a user can cause.
+    """End the process with one line and an exit code when the block raises an error that a user can cause.
 
     Args:
-        out: what the command was to make; named where the operating system does not say which file it was.
+        out: what the command writes; named in the message where the operating system does not name a file.
     """
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads the output has enough, as `head` has. Python would try once more to write what is left.
+        # The reader of the output has ended, as `head` does. Python would try again to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except PipelineError as error:
@@ -57,24 +61,27 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
     except OSError as error:
         _fail(_explained(error, out))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _explained(error: OSError, out: Path | None) -> PipelineError:
-    # Writing, unlike opening, does not say which file it was; then it is what the command was to make.
+    # An error while writing, unlike one while opening, does not name the file.
     where = error.filename or out or "a file"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(f"{where}: the disk is full; free some space and run again, nothing half-written was kept")
+        return DataError(f"{where}: the disk is full; free some space and run again, no partial file was kept")
     if error.errno == errno.EFBIG:
-        return DataError(
-            f"{where}: larger than `ulimit -f` or the disk allows; raise it, nothing half-written was kept"
-        )
+        return DataError(f"{where}: larger than `ulimit -f` or the disk allows; raise it, no partial file was kept")
     return DataError(f"{where}: {error.strerror or error}")
 
 
-def _fail(error: PipelineError) -> None:
+def _fail(error: PipelineError) -> NoReturn:
     line = f"{error.kind}: {' '.join(str(error).split())}"
     print(line, file=sys.stderr)
-    if target := os.environ.get(ERROR_FILE_VARIABLE):
-        Path(target).write_text(f"{error.exit_code} {line}\n")
+    _write_if_named(ERROR_FILE_VARIABLE, f"{error.exit_code} {line}\n")
     sys.exit(error.exit_code)
+
+
+def _write_if_named(variable: str, text: str) -> None:
+    """Write `text` to the file that an environment variable names, if it is set."""
+    if target := os.environ.get(variable):
+        Path(target).write_text(text, encoding="utf-8")

@@ -1,115 +1,97 @@
-"""Commands end with one line and the right code, and never leave half a file."""
+"""Commands: typed arguments, one line and the right code for an error, a result for `make repro`."""
 
-import json
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.core.files import replacing, write_json, write_text
+from pipeline.core.errors import ConfigurationError, DataError, RegistryError
+from pipeline.project import command
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = """
-import errno
-from pathlib import Path
-from pipeline.project import command
-from pipeline.core import errors
-from pipeline.core import files
-
-def main(kind: str, out: Path, times: int = 1) -> None:
-    "Fail in some way."
-    if kind == "configuration":
-        raise errors.ConfigurationError("params.yaml: seed: expected\\n  a number")
-    if kind == "data":
-        raise errors.DataError("x.npz: damaged")
-    if kind == "full":
-        with files.replacing(out) as temporary:
-            temporary.write_text("half of it")
-            raise OSError(errno.ENOSPC, "No space left on device", str(out))
-    if kind == "bug":
-        raise RuntimeError("a bug")
-    files.write_text(out, "done " * times)
-
-command.run(main)
-"""
 
 
-def run(tmp_path, *arguments, **environment):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    return subprocess.run(
-        [sys.executable, script, *arguments],
-        env={"PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-    )
+def call(monkeypatch, main, *arguments):
+    """The exit code of a command."""
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    try:
+        command.run(main)
+    except SystemExit as ended:
+        return ended.code
+    return 0
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "line"),
+    ("error", "code", "line"),
     [
-        ("configuration", 2, "configuration: params.yaml: seed: expected a number"),
-        ("data", 3, "data: x.npz: damaged"),
-        ("full", 3, "the disk is full; free some space and run again, nothing half-written was kept"),
+        (ConfigurationError("params.yaml: seed:\n  a number"), 2, "configuration: params.yaml: seed: a number"),
+        (DataError("x.npz: damaged"), 3, "data: x.npz: damaged"),
+        (RegistryError("v1: gone"), 4, "registry: v1: gone"),
+        (OSError(errno.ENOSPC, "No space left", "x.npz"), 3, "data: x.npz: the disk is full"),
+        (OSError(errno.EFBIG, "File too large"), 3, "data: out.npz: larger than"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.npz"), 3, "data: x.npz: Permission denied"),
     ],
 )
-def test_an_error_is_one_line_and_a_code(tmp_path, kind, code, line):
+def test_an_error_is_one_line_and_a_code(monkeypatch, capsys, tmp_path, error, code, line):
+    def main(out: Path) -> None:
+        raise error
+
     report = tmp_path / "error"
-    result = run(tmp_path, "--kind", kind, "--out", str(tmp_path / "out"), PIPELINE_ERROR_FILE=str(report))
-    assert result.returncode == code
-    assert result.stderr.count("\n") == 1
-    assert line in result.stderr
-    assert report.read_text() == f"{code} {result.stderr}"
-    assert {path.name for path in tmp_path.iterdir()} == {"script.py", "error"}
+    monkeypatch.setenv(command.ERROR_FILE_VARIABLE, str(report))
+    assert call(monkeypatch, main, "--out", "out.npz") == code
+    printed = capsys.readouterr()
+    assert printed.err.startswith(line)
+    assert printed.err.count("\n") == 1
+    assert report.read_text() == f"{code} {printed.err}"
+    assert printed.out == ""
 
 
-def test_a_bug_keeps_its_traceback(tmp_path):
-    result = run(tmp_path, "--kind", "bug", "--out", str(tmp_path / "out"))
-    assert result.returncode == 1
-    assert "RuntimeError: a bug" in result.stderr
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def main() -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        call(monkeypatch, main)
 
 
-def test_arguments_are_typed_and_optional_ones_have_defaults(tmp_path):
-    assert run(tmp_path, "--kind", "fine", "--out", str(tmp_path / "a")).returncode == 0
-    assert run(tmp_path, "--kind", "fine", "--out", str(tmp_path / "b"), "--times", "2").returncode == 0
-    assert (tmp_path / "b").read_text() == "done done "
-    wrong = run(tmp_path, "--kind", "fine", "--out", str(tmp_path / "c"), "--times", "many")
-    assert wrong.returncode == 2
-    assert "invalid int value: 'many'" in wrong.stderr
-    assert run(tmp_path, "--kind", "fine").returncode == 2
+def test_control_c_ends_with_130(monkeypatch):
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    assert call(monkeypatch, main) == 130
 
 
-def test_what_was_there_stays_until_the_new_is_whole(tmp_path):
-    target = tmp_path / "file.json"
-    write_json(target, {"b": 1, "a": [1.5, None]})
-    assert target.read_text() == '{\n  "a": [\n    1.5,\n    null\n  ],\n  "b": 1\n}\n'
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(target, {"a": float("nan")})
-    with pytest.raises(ZeroDivisionError), replacing(target) as temporary:
-        temporary.write_text("half of it" * (1 // len("")))
-    with replacing(target.with_name("other")) as temporary:
-        temporary.write_text("half of it")
-        assert not target.with_name("other").exists()
-    target.with_name("other").unlink()
-    assert json.loads(target.read_text())["b"] == 1
-    assert list(tmp_path.iterdir()) == [target]
+def test_arguments_are_typed_and_optional_ones_have_defaults(monkeypatch, capsys):
+    taken = []
+
+    def main(kind: str, out: Path, times: int = 1, dry_run: bool = False) -> None:
+        taken.append((kind, out, times, dry_run))
+
+    assert call(monkeypatch, main, "--kind", "a", "--out", "b") == 0
+    assert call(monkeypatch, main, "--kind", "a", "--out", "b", "--times", "2", "--dry-run") == 0
+    assert taken == [("a", Path("b"), 1, False), ("a", Path("b"), 2, True)]
+    assert call(monkeypatch, main, "--kind", "a", "--out", "b", "--times", "many") == 2
+    assert "invalid int value: 'many'" in capsys.readouterr().err
+    assert call(monkeypatch, main, "--kind", "a") == 2
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
-    target = tmp_path / "folder"
-    for name in "ab":
-        with replacing(target) as temporary:
-            temporary.mkdir()
-            write_text(temporary / name, name)
-    assert [path.name for path in target.iterdir()] == ["b"]
-    assert list(tmp_path.iterdir()) == [target]
+def test_a_result_is_printed_and_left_for_make_repro(monkeypatch, capsys, tmp_path):
+    def main() -> str:
+        return "98.10 % on valid"
+
+    result = tmp_path / "result"
+    monkeypatch.setenv(command.RESULT_FILE_VARIABLE, str(result))
+    assert call(monkeypatch, main) == 0
+    assert capsys.readouterr().out == "98.10 % on valid\n"
+    assert result.read_text() == "98.10 % on valid"
 
 
-def test_who_stops_reading_gets_no_complaint(tmp_path):
+def test_a_reader_that_ends_early_causes_no_message(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from pipeline import command\n"
+        "from pipeline.project import command\n"
         "def main() -> None:\n    for number in range(100_000): print(number)\n"
         "command.run(main)\n"
     )

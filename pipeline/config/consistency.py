@@ -208,6 +208,7 @@ def _check_package(params: "Params", task: str, path: Path) -> None:
 def _fewest_composed(params: "Params", suite: StripSuite | SceneSuite) -> int:
     """Pictures of a composed training split; the number of scenes depends on draws, so this is its lower bound."""
     digits = params.suites[PurePosixPath(suite.source).name]
+    assert isinstance(digits, SplitSuite)  # its `from` was checked to name single digits
     return digits.train // (5 if isinstance(suite, StripSuite) else suite.digits[1]) * suite.rounds
 
 

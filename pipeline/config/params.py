@@ -110,7 +110,7 @@ def _root() -> type[Params]:
     strategies = create_model("Strategies", __base__=Section, **models)
     # The word for a key of this section in messages.
     strategies.noun = "strategy"  # type: ignore[attr-defined]
-    filled = Annotated[strategies, BeforeValidator(_mapping)]
+    filled = Annotated[strategies, BeforeValidator(_mapping)]  # type: ignore[valid-type]
     return create_model("Params", __base__=Params, strategies=(filled, ...))
 
 

@@ -1,7 +1,7 @@
 """The served form of a model: the ONNX file and its record."""
 
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -65,4 +65,5 @@ def export(
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _PACKAGES}
+    # The distribution is called `tensorflow` or `tensorflow-cpu`, by platform; the module has one name.
+    return {name: import_module(name).__version__ for name in _PACKAGES}

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from pipeline.records.base import Record
-from pipeline.records.training import Task
 
 SOURCE = "source.json"
 """The name of the file that a `SourceRecord` is written to, beside the pictures."""
@@ -109,7 +108,7 @@ class ValidationReport(Record):
     """
 
     suite: str
-    task: Task
+    task: str
     origin: str
     success: bool
     splits: Mapping[str, ValidatedSplit]

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite, Validation
+from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite, Task, Validation
 from pipeline.core.images import DIGIT_NAMES, SCENE_SLOTS, SLOTS, STRIP_NAMES
-from pipeline.records.training import Task
 
 SLOTS_OF = {"strips": SLOTS, "scenes": SCENE_SLOTS}
 """Slots of a picture, of the tasks whose pictures are composed of digits. Pictures of other tasks have one label."""

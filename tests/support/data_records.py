@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from pipeline.records.data import Duplicates, SourceRecord, SourceSet, ValidatedSplit, ValidationReport
-from pipeline.records.training import Task
 
 DIGEST = "0" * 64
 
@@ -17,7 +16,7 @@ def write_source(path: Path, origin: str = "mnist") -> None:
     ).write(path)
 
 
-def write_validation(path: Path, task: Task, suite: str, *, success: bool = True, origin: str = "mnist") -> None:
+def write_validation(path: Path, task: str, suite: str, *, success: bool = True, origin: str = "mnist") -> None:
     """Write the validation report of a suite."""
     ValidationReport(
         suite=suite,

@@ -21,7 +21,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from pipeline.core.images import ImageSet
 from pipeline.preprocessing.augmentation import Augmentation
 from pipeline.project import command
-from pipeline.training import loop
+from pipeline.training import loop, precision
 
 GEOMETRY = {
     "rotation_range": 15,
@@ -111,7 +111,7 @@ def _in_training(train: ImageSet, batch: int, rounds: int, steps: int) -> None:
 def _training_step(train: ImageSet, batch: int) -> Callable[[tf.Tensor, tf.Tensor], None]:
     """A step of a net of the shape that `cnn` has, in the precision that this machine trains in."""
     keras.utils.set_random_seed(1)
-    keras.config.set_dtype_policy(loop.resolve("auto"))
+    keras.config.set_dtype_policy(precision.resolve("auto"))
     pictures = keras.Input(train.shape, dtype="uint8")
     x = layers.Rescaling(1 / 127.5, offset=-1)(pictures)
     for filters in (32, 96, 128):

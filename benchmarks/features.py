@@ -10,10 +10,11 @@ import time
 import keras
 import numpy as np
 
+from pipeline.config.types import Recipe
 from pipeline.core.images import ImageSet
 from pipeline.networks import features, pretrained
 from pipeline.strategies import vgg16
-from pipeline.training import loop
+from pipeline.training import loop, optimizers, precision
 
 CUT = 19
 
@@ -27,7 +28,7 @@ def main(pictures: int, rounds: int) -> None:
     valid = train.take(slice(0, 32))
     base = pretrained.base(keras.applications.VGG16, "none", size=32, seed=1)
     start = time.perf_counter()
-    kept = features.of(base, CUT, images, policy=loop.resolve("auto"))
+    kept = features.of(base, CUT, images, policy=precision.resolve("auto"))
     print(f"making the features, once       {time.perf_counter() - start:8.2f} s for {pictures} pictures")
     through, on_kept, ratios = [], [], []
     for _ in range(rounds):
@@ -65,9 +66,8 @@ def _epoch(
             activation="relu",
             dropout=0.5,
             batch_norm=True,
-            epochs=3,
-            batch=32,
-            optimizer=lambda steps: keras.optimizers.SGD(0.01, momentum=0.9),
+            recipe=Recipe(epochs=3, batch=32, learning_rate=0.01),
+            optimizer=optimizers.sgd(momentum=0.9),
         )
     return clock.at[2] - clock.at[1]
 

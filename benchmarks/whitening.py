@@ -24,7 +24,7 @@ from sklearn.decomposition import PCA
 from pipeline.core.errors import PipelineError
 from pipeline.data import sources
 from pipeline.preprocessing import normalization
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer
 
 PICTURES = 40_000
 APPLIED = 10_000
@@ -137,7 +137,7 @@ def _ours(center: str) -> Callable[[np.ndarray, Path], dict]:
             statistics.zca_matrix(EPSILON)
         applied = pictures[:APPLIED]
         np.save(folder / f"ours, {center}.npy", statistics.apply(pictures[:COMPARED], "zca").reshape(COMPARED, -1))
-        statistics.save(folder / "statistics.npz")
+        Normalizer.of(statistics, "zca").save(folder / "zca.npz")
         return measured | {"apply": {"blocks": _seconds(lambda: statistics.apply(applied, "zca"), len(applied))}}
 
     return run
@@ -150,7 +150,7 @@ def _layer(pictures: np.ndarray, folder: Path) -> dict:
     from pipeline.layers import normalize
 
     inputs = keras.Input(pictures.shape[1:], dtype="uint8")
-    model = keras.Model(inputs, normalize(inputs, Statistics.load(folder / "statistics.npz"), "zca"))
+    model = keras.Model(inputs, normalize(inputs, Normalizer.load(folder / "zca.npz")))
     graph = tf.function(lambda images: model(images, training=False))
     batches = [pictures[start : start + BATCH] for start in range(0, min(APPLIED, len(pictures)), BATCH)]
     graph(batches[0])

@@ -213,7 +213,7 @@ def test_a_batch_larger_than_the_fewest_scenes_there_can_be(project):
     path = project / "params.yaml"
     before, _, entry = path.read_text().partition("  rcnn:")
     path.write_text(f"{before}  rcnn:{entry.replace('batch: 32', 'batch: 12501', 1)}")
-    assert "strategies.rcnn.batch: 12501 is more than the 12500 pictures in the training split of scenes/scenes" in message_of(path)
+    assert "rcnn.batch: 12501 is more than the 12500 pictures" in message_of(path)
 
 
 def test_settings_are_the_keyword_arguments_and_those_of_the_recipe(project):

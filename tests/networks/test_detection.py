@@ -1,4 +1,4 @@
-"""Detectors: box arithmetic, cutting regions out, suppression, what is learnt from, and the reading of a scene."""
+"""Detectors: box arithmetic, cutting regions out, suppression, targets and sampling, and the reading of a scene."""
 
 import subprocess
 import sys
@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.config.types import Recipe
+from pipeline.core.errors import DataError
+from pipeline.core.files import digest
 from pipeline.core.images import BLANK, SCENE_SLOTS
 from pipeline.export import onnx, parity
 from pipeline.layers import Detections, Proposals, RegionAlign, boxes
 from pipeline.networks import detection
 from pipeline.preprocessing import normalization, proposals
+from pipeline.preprocessing.normalization import Normalizer
 from pipeline.strategies import fast_rcnn, faster_rcnn
 from pipeline.training import loop, models
 
 ROOT = Path(__file__).parents[2]
 LEARNING = {
-    "normalization": "rescale",
+    "recipe": Recipe(epochs=1, batch=8, learning_rate=0.003),
     "context": 0.2,
     "jitter": 0.1,
-    "epochs": 1,
-    "batch": 8,
-    "learning_rate": 0.003,
-    "weight_decay": 0.0,
     "dropout": 0.0,
 }
 SETTINGS = {
@@ -146,7 +146,7 @@ def test_proposals_are_the_surest_anchors_that_are_no_rivals():
     np.testing.assert_allclose(found, np.clip(anchors[[10, 11, 30, 0]], 0, 32), atol=1e-4)
 
 
-def said(*regions):
+def head_outputs(*regions):
     """Box, class and log odds of regions that are exactly right, as the heads give them."""
     places = np.array([[box for box, _, _ in regions]], np.float32)
     logits = np.zeros((1, len(regions), BLANK + 1), np.float32)
@@ -157,7 +157,7 @@ def said(*regions):
 
 def filled(*regions):
     """With empty regions up to eight, the fewest there must be."""
-    return said(*regions, *[((100, 100, 101, 101), BLANK, 30.0)] * (SCENE_SLOTS - len(regions)))
+    return head_outputs(*regions, *[((100, 100, 101, 101), BLANK, 30.0)] * (SCENE_SLOTS - len(regions)))
 
 
 def test_a_reading_holds_one_digit_a_place_by_falling_probability():
@@ -184,7 +184,7 @@ def test_a_scene_without_digits_is_blank_and_of_more_than_eight_it_is_not_sure()
     assert empty["confidence"] == pytest.approx(1, abs=1e-4)
     digits = [((12 * i, 0, 12 * i + 10, 20), i, 7.0 + i) for i in range(9)]
     eight = Detections(112)(filled(*digits[1:]))
-    nine = Detections(112)(said(*digits))
+    nine = Detections(112)(head_outputs(*digits))
     for read in (eight, nine):
         assert read["classes"].numpy()[0].tolist() == [8, 7, 6, 5, 4, 3, 2, 1]
     assert eight["confidence"].numpy()[0] > 0.98
@@ -193,57 +193,59 @@ def test_a_scene_without_digits_is_blank_and_of_more_than_eight_it_is_not_sure()
 
 
 def test_targets_are_the_true_box_that_a_region_overlaps_most():
-    truth = np.zeros((1, SCENE_SLOTS, 5), np.float32)
-    truth[0, :, 0] = BLANK
-    truth[0, 0] = [7, 10, 10, 30, 40]
-    truth[0, 1] = [2, 28, 10, 50, 40]
+    targets = np.zeros((1, SCENE_SLOTS, 5), np.float32)
+    targets[0, :, 0] = BLANK
+    targets[0, 0] = [7, 10, 10, 30, 40]
+    targets[0, 1] = [2, 28, 10, 50, 40]
     regions = np.array([[[10, 10, 30, 38], [30, 10, 50, 40], [70, 70, 90, 90], [0, 0, 0, 0]]], np.float32)
-    classes, offsets, positive = (np.array(part) for part in detection.targets(tf.constant(truth), regions))
+    classes, offsets, positive = (np.array(part) for part in detection.assign(tf.constant(targets), regions))
     assert classes.tolist() == [[7, 2, BLANK, BLANK]]
     assert positive.tolist() == [[1, 1, 0, 0]]
     refined = np.array(boxes.decode(offsets, regions))
-    np.testing.assert_allclose(refined[0, :2], truth[0, :2, 1:], atol=1e-3)
+    np.testing.assert_allclose(refined[0, :2], targets[0, :2, 1:], atol=1e-3)
 
 
-def test_the_loss_is_least_for_what_is_right_and_right_asks_for_the_order():
-    truth = np.zeros((1, SCENE_SLOTS, 5), np.float32)
-    truth[0, :, 0] = BLANK
-    truth[0, 0], truth[0, 1] = [7, 10, 10, 30, 40], [2, 40, 10, 60, 40]
-    objective = detection.TwoPart()
+def test_the_loss_is_least_for_the_targets_and_correct_includes_the_order():
+    targets = np.zeros((1, SCENE_SLOTS, 5), np.float32)
+    targets[0, :, 0] = BLANK
+    targets[0, 0], targets[0, 1] = [7, 10, 10, 30, 40], [2, 40, 10, 60, 40]
+    objective = detection.DetectionLoss()
 
     def outcome(first, second):
         inputs = filled(((40, 10, 60, 40), first, 9.0), ((10, 10, 30, 40), second, 8.0))
         parts = dict(zip(("regions", "logits", "offsets"), map(tf.constant, inputs), strict=True))
-        return float(objective.loss(tf.constant(truth), parts)[0]), bool(objective.right(tf.constant(truth), parts)[0])
+        return float(objective.loss(tf.constant(targets), parts)[0]), bool(
+            objective.correct(tf.constant(targets), parts)[0]
+        )
 
-    good, right = outcome(2, 7)
-    bad, wrong = outcome(7, 2)
-    assert right
-    assert not wrong
+    good, correct = outcome(2, 7)
+    bad, swapped = outcome(7, 2)
+    assert correct
+    assert not swapped
     assert good < 0.1 < bad
 
 
 def test_sampled_regions_favour_digits_and_skip_empty_boxes(embedded):
     scenes = embedded["scenes/scenes"]["train"].take(slice(0, 8))
-    truth = tf.constant(detection.truth_of(scenes))
+    targets = tf.constant(detection.targets_of(scenes))
     regions = tf.constant(proposals.propose(scenes.images))
     inputs = (tf.constant(scenes.images), regions)
     shares = []
     for favour in (0.0, 1.0):
-        sample = detection.Sampled(k=16, favour=favour, jitter=0.1)
-        (_, chosen), _ = sample(inputs, truth, tf.constant([1, 2]))
-        (_, again), _ = sample(inputs, truth, tf.constant([1, 2]))
+        sample = detection.RegionSampler(k=16, favour=favour, jitter=0.1)
+        (_, chosen), _ = sample(inputs, targets, tf.constant([1, 2]))
+        (_, again), _ = sample(inputs, targets, tf.constant([1, 2]))
         np.testing.assert_array_equal(chosen, again)
         assert chosen.shape == (8, 16, 4)
         assert (np.array(boxes.areas(chosen)) > 0).all()
-        shares.append(np.mean(detection.targets(truth, chosen)[2]))
+        shares.append(np.mean(detection.assign(targets, chosen)[2]))
     assert shares[1] > shares[0]
 
 
 def trained(strategy, scenes):
-    statistics = normalization.fit(scenes, name="scenes/scenes", zca_epsilon=1e-6)
+    normalizer = Normalizer.of(normalization.fit(scenes, name="scenes/scenes", zca_epsilon=1e-6), "rescale")
     with loop.running("float32"):
-        return strategy.train(scenes, scenes, normalizer=statistics, seed=1, budget=1.0, **SETTINGS[strategy])
+        return strategy.train(scenes, scenes, normalizer=normalizer, seed=1, budget=1.0, **SETTINGS[strategy])
 
 
 @pytest.fixture(scope="module")
@@ -259,10 +261,24 @@ def detectors(scenes):
 def test_a_model_with_proposals_reads_as_its_graph_does(detectors, scenes):
     model = detectors[fast_rcnn]
     assert [given.name for given in model.inputs] == ["images", "regions"]
-    by_hand = model([scenes.images, proposals.propose(scenes.images)], training=False)
-    read = models.read(model, scenes.images, batch=7)
+    regions = proposals.propose(scenes.images)
+    by_hand = model([scenes.images, regions], training=False)
+    read = models.read(model, scenes.images, regions, batch=7)
     np.testing.assert_allclose(read.probabilities, by_hand["probabilities"], atol=1e-4)
-    assert models.milliseconds(models.reader(model), scenes.images[:2], times=2) > 0
+
+
+def test_proposals_of_a_stage_are_those_computed_during_training(scenes, tmp_path):
+    for split in ("train", "valid"):
+        proposals.save(tmp_path / f"{split}.npz", proposals.propose(scenes.images))
+    few = scenes.take(slice(0, 5))
+    for folder in (None, tmp_path):
+        seen, unseen = proposals.of_splits(scenes, few, folder)
+        np.testing.assert_array_equal(seen, proposals.propose(scenes.images))
+        np.testing.assert_array_equal(unseen, seen[:5])
+    with pytest.raises(DataError, match=r"regions of 16 pictures, expected 5"):
+        proposals.of_splits(few, few, tmp_path)
+    with pytest.raises(DataError, match="no such file"):
+        proposals.of_splits(scenes, few, tmp_path / "elsewhere")
 
 
 def test_detectors_load_where_only_the_layers_were_imported(detectors, scenes, tmp_path):
@@ -277,8 +293,8 @@ def test_detectors_load_where_only_the_layers_were_imported(detectors, scenes, t
         "import sys, keras, numpy as np; from pathlib import Path; import pipeline.layers\n"
         "for path in sorted(Path(sys.argv[1]).glob('*.keras')):\n"
         "    given = list(np.load(path.with_suffix('.npz')).values())\n"
-        "    said = keras.saving.load_model(path)(given if len(given) > 1 else given[0], training=False)\n"
-        "    np.save(path.with_suffix('.npy'), said['probabilities'])\n"
+        "    read = keras.saving.load_model(path)(given if len(given) > 1 else given[0], training=False)\n"
+        "    np.save(path.with_suffix('.npy'), read['probabilities'])\n"
         "assert not [name for name in sys.modules if name.startswith('pipeline.strategies')]\n"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, check=True, capture_output=True)
@@ -292,7 +308,7 @@ def test_faster_rcnn_exports_whole_to_the_same_bytes_twice(detectors, scenes, tm
     assert len(model.inputs) == 1
     for name in "ab":
         onnx.to_onnx(model, tmp_path / f"{name}.onnx")
-    assert onnx.sha256(tmp_path / "a.onnx") == onnx.sha256(tmp_path / "b.onnx")
+    assert digest(tmp_path / "a.onnx") == digest(tmp_path / "b.onnx")
     for few in (scenes.take(slice(0, 1)), scenes):
-        said = parity.of_export(model, tmp_path / "a.onnx", few)
-        assert said.holds, said
+        proof = parity.of_export(model, tmp_path / "a.onnx", few)
+        assert proof.holds, proof

@@ -1,5 +1,6 @@
-"""Every switch and mode: what the old generator and scikit-learn say, what the layers say, what a saved model says."""
+"""Every switch and mode, compared with the old generator, scikit-learn, the layers, and a saved model."""
 
+import dataclasses
 import subprocess
 import sys
 import warnings
@@ -13,10 +14,11 @@ from sklearn.decomposition import PCA
 
 from pipeline.config.types import MODE_NAMES
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import digest
 from pipeline.core.images import ImageSet
 from pipeline.plots import spectra, style
 from pipeline.preprocessing import normalization
-from pipeline.preprocessing.normalization import Statistics
+from pipeline.preprocessing.normalization import Normalizer, Statistics
 
 ROOT = Path(__file__).parents[2]
 COMBINED = {
@@ -250,14 +252,14 @@ LAYERED = {name: name for name in MODE_NAMES} | COMBINED
 
 
 @pytest.mark.parametrize("mode", LAYERED.values(), ids=LAYERED)
-def test_the_layers_say_what_numpy_says(fitted, mode):
+def test_the_layers_compute_what_numpy_computes(fitted, mode):
     import keras
 
     from pipeline.layers import normalize
 
     train, statistics = fitted
     images = keras.Input(train.shape, dtype="uint8")
-    model = keras.Model(images, normalize(images, statistics, mode))
+    model = keras.Model(images, normalize(images, Normalizer.of(statistics, mode)))
     expected = statistics.apply(train.images[:50], mode)
     np.testing.assert_allclose(
         model(train.images[:50]).numpy(), expected, atol=1e-4 * np.abs(expected).max(), rtol=1e-3
@@ -273,12 +275,12 @@ def test_whitening_stays_float32_in_a_model_that_trains_in_bfloat16(fitted):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         images = keras.Input(train.shape, dtype="uint8")
-        model = keras.Model(images, normalize(images, statistics, COMBINED["sample, then whitening"]))
+        model = keras.Model(images, normalize(images, Normalizer(statistics, COMBINED["sample, then whitening"])))
     finally:
         keras.config.set_dtype_policy("float32")
-    said = model(train.images[:50]).numpy()
-    assert said.dtype == np.float32
-    assert_close(said, statistics.apply(train.images[:50], COMBINED["sample, then whitening"]), relative=1e-4)
+    outputs = model(train.images[:50]).numpy()
+    assert outputs.dtype == np.float32
+    assert_close(outputs, statistics.apply(train.images[:50], COMBINED["sample, then whitening"]), relative=1e-4)
 
 
 READ = """
@@ -305,7 +307,7 @@ def test_a_saved_model_carries_it_all_and_exports(fitted, tmp_path):
     images = keras.Input(train.shape, dtype="uint8", name="pictures")
     modes = ("samplewise", "featurewise", "zca", {"samplewise_center": True}, {"featurewise_center": True})
     parts = [
-        keras.Model(images, normalize(images, statistics, mode), name=f"part{part}")(images)
+        keras.Model(images, normalize(images, Normalizer.of(statistics, mode)), name=f"part{part}")(images)
         for part, mode in enumerate(modes)
     ]
     model = keras.Model(images, keras.layers.Concatenate()(parts))
@@ -313,24 +315,38 @@ def test_a_saved_model_carries_it_all_and_exports(fitted, tmp_path):
     expected = model(few).numpy()
     models.save(model, tmp_path / "model.keras")
     np.save(tmp_path / "few.npy", few)
-    files = [str(tmp_path / name) for name in ("model.keras", "few.npy", "said.npy")]
+    files = [str(tmp_path / name) for name in ("model.keras", "few.npy", "outputs.npy")]
     subprocess.run([sys.executable, "-c", READ, *files], cwd=ROOT, check=True, capture_output=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "said.npy"), expected)
+    np.testing.assert_array_equal(np.load(tmp_path / "outputs.npy"), expected)
     with warnings.catch_warnings(action="ignore"):
         model.export(tmp_path / "model.onnx", format="onnx", opset_version=17, verbose=False)
     assert onnx.load(tmp_path / "model.onnx").opset_import[0].version == 17
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    (said,) = session.run(None, {session.get_inputs()[0].name: few})
-    assert_close(said, expected, relative=1e-4)
+    (outputs,) = session.run(None, {session.get_inputs()[0].name: few})
+    assert_close(outputs, expected, relative=1e-4)
 
 
-def test_statistics_come_back_from_their_file(fitted, tmp_path):
+@pytest.mark.parametrize("mode", ["none", "featurewise", "zca", {"samplewise_center": True}], ids=str)
+def test_a_normalizer_is_restored_from_its_file(fitted, mode, tmp_path):
     train, statistics = fitted
-    statistics.save(tmp_path / "s.npz")
-    loaded = Statistics.load(tmp_path / "s.npz")
-    assert (loaded.name, loaded.shape, loaded.zca_epsilon) == ("test/pictures", (6, 7, 3), 1e-6)
-    for mode in ("featurewise", "zca"):
-        np.testing.assert_array_equal(loaded.apply(train.images, mode), statistics.apply(train.images, mode))
+    Normalizer.of(statistics, mode).save(tmp_path / "n.npz")
+    loaded = Normalizer.load(tmp_path / "n.npz")
+    assert loaded.mode == mode
+    assert (loaded.statistics.name, loaded.statistics.shape) == ("test/pictures", (6, 7, 3))
+    np.testing.assert_array_equal(loaded.apply(train.images), statistics.apply(train.images, mode))
+
+
+def test_no_normalizer_but_the_whitening_depends_on_the_whitening(fitted, tmp_path):
+    """Whitening's last bits differ between processors, and must make no other training stale."""
+    _, statistics = fitted
+    elsewhere = dataclasses.replace(statistics, zca_vectors=np.nextafter(statistics.zca_vectors, np.float32(1)))
+    files = {}
+    for where, fit in (("here", statistics), ("elsewhere", elsewhere)):
+        for name, normalizer in normalization.normalizers(fit, {name: name for name in MODE_NAMES}).items():
+            normalizer.save(tmp_path / where / f"{name}.npz")
+        files[where] = {path.name: digest(path) for path in (tmp_path / where).iterdir()}
+    assert set(files["here"]) == {f"{name}.npz" for name in MODE_NAMES}
+    assert {name for name, found in files["here"].items() if found != files["elsewhere"][name]} == {"zca.npz"}
 
 
 def test_the_spectrum_is_drawn_with_its_condition_number_and_always_the_same(fitted, tmp_path):
@@ -400,6 +416,6 @@ def test_one_picture_is_too_few():
 def test_a_damaged_file_is_one_clear_line(tmp_path):
     (tmp_path / "s.npz").write_bytes(b"PK\x03\x04 nonsense")
     with pytest.raises(DataError, match="a damaged file"):
-        Statistics.load(tmp_path / "s.npz")
+        Normalizer.load(tmp_path / "s.npz")
     with pytest.raises(DataError, match="no such file"):
-        Statistics.load(tmp_path / "none.npz")
+        Normalizer.load(tmp_path / "none.npz")

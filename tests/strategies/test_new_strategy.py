@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import write_json
 from pipeline.core.images import SPLITS
 from pipeline.preprocessing import normalization
+from pipeline.preprocessing.normalization import Normalizer
+from pipeline.records.evaluation import Evaluation
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/new-strategy.md").read_text()
@@ -42,14 +44,15 @@ def test_a_strategy_is_one_file_and_one_entry(tmp_path, embedded):
     for split in SPLITS:
         embedded["mnist/mnist"][split].save(data / f"{split}.npz")
     statistics = normalization.fit(embedded["mnist/mnist"]["train"], name="mnist/mnist", zca_epsilon=1e-6)
-    statistics.save(tmp_path / "data/statistics/mnist/mnist.npz")
+    Normalizer.of(statistics, "rescale").save(tmp_path / "data/statistics/mnist/mnist/rescale.npz")
     write_json(tmp_path / "reports/validation/mnist/mnist.json", {"success": True})
 
     run("dvc", "init", "--no-scm", "--quiet")
     listed = run("dvc", "stage", "list", "--name-only").stdout.split()
-    assert {"train@linear", "evaluate@linear"} <= set(listed)
-    run("dvc", "repro", "--single-item", "train@linear", "evaluate@linear")
-    scores = read_json(tmp_path / "metrics/evaluation/linear.json")["suites"]["mnist"]["test"]
-    assert scores["origin"] == "embedded"
-    assert scores["sequence_accuracy"] > 0.6
+    stages = [f"{stage}@linear" for stage in ("train", "export", "evaluate")]
+    assert set(stages) <= set(listed)
+    run("dvc", "repro", "--single-item", *stages)
+    scores = Evaluation.read(tmp_path / "metrics/evaluation/mnist/linear.json").suites["mnist"]["test"]
+    assert scores.origin == "embedded"
+    assert scores.sequence_accuracy > 0.6
     assert {name: digest for name, digest in contents(tmp_path).items() if name in before} == before

@@ -1,6 +1,5 @@
 """Transfer: where weights come from, what stays frozen, what features save, and that pretraining helps."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,18 +11,22 @@ import pytest
 from keras import layers
 
 from pipeline.config import params
+from pipeline.config.types import Recipe
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.core.files import read_json
+from pipeline.core.files import digest, read_json
 from pipeline.core.images import ImageSet
 from pipeline.networks import features, pretrained
 from pipeline.networks.features import Features
 from pipeline.preprocessing import normalization
+from pipeline.preprocessing.normalization import Normalizer
+from pipeline.records.features import FeaturesRecord
 from pipeline.strategies import vgg16
-from pipeline.training import loop, models
+from pipeline.training import loop, models, optimizers
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = {**params.load(ROOT / "params.yaml").strategies["vgg16"].settings, "weights": "none"}
-HEAD = {"activation": "relu", "dropout": 0.5, "batch_norm": True, "batch": 32, "seed": 1, "budget": 1.0}
+ENTRY = params.load(ROOT / "params.yaml").strategies["vgg16"]
+SETTINGS = {**ENTRY.settings, "weights": "none"}
+HEAD = {"activation": "relu", "dropout": 0.5, "batch_norm": True, "seed": 1, "budget": 1.0}
 
 
 def small(*, include_top, weights, input_shape):
@@ -38,12 +41,11 @@ def small(*, include_top, weights, input_shape):
     return keras.Model(pictures, x, name="small")
 
 
-def descent(steps):
-    return keras.optimizers.SGD(0.02, momentum=0.9)
+descent = optimizers.sgd(momentum=0.9)
 
 
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def recipe(epochs):
+    return Recipe(epochs=epochs, batch=32, learning_rate=0.02)
 
 
 def gratings(directions, n, seed):
@@ -66,8 +68,8 @@ def patches(embedded):
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory):
-    """The file of a small base that learnt to tell the five even directions."""
+def learned(tmp_path_factory):
+    """The file of a small base that learned to tell the five even directions."""
     known = gratings(range(0, 10, 2), 1000, seed=1)
     keras.utils.set_random_seed(3)
     base = pretrained.base(small, "none", size=28, seed=3)
@@ -82,18 +84,18 @@ def learnt(tmp_path_factory):
     return path
 
 
-def test_a_base_that_learnt_five_classes_is_better_on_the_other_five(learnt):
+def test_a_base_that_learned_five_classes_is_better_on_the_other_five(learned):
     few, unseen = gratings(range(1, 10, 2), 60, seed=2), gratings(range(1, 10, 2), 600, seed=3)
     right = {}
-    for name, weights in (("pretrained", {"file": str(learnt), "sha256": digest(learnt)}), ("random", "none")):
+    for name, weights in (("pretrained", {"file": str(learned), "sha256": digest(learned)}), ("random", "none")):
         base = pretrained.base(small, weights, size=28, seed=1)
         cut = len(small(include_top=False, weights=None, input_shape=(28, 28, 3)).layers)
         kept = features.of(base, cut, few.images)
         with loop.running("float32") as run:
             model = vgg16.transfer(
-                base, few, few, kept=(kept, kept), freeze_until=cut, epochs=40, optimizer=descent, **HEAD
+                base, few, few, kept=(kept, kept), freeze_until=cut, recipe=recipe(40), optimizer=descent, **HEAD
             )
-        assert run.pretrained == (f"local:{digest(learnt)[:12]}" if name == "pretrained" else "not_applicable")
+        assert run.pretrained == (f"local:{digest(learned)[:12]}" if name == "pretrained" else "not_applicable")
         right[name] = models.read(model, unseen.images).classes[:, 0] == unseen.labels[:, 0]
     gain = right["pretrained"].astype(float) - right["random"]
     rng = np.random.default_rng(0)
@@ -112,7 +114,7 @@ def test_just_the_layers_behind_the_cut_train(cut, trained, patches):
     frozen, rest = pretrained.split(base.network(), cut)
     assert [layer.name for layer in rest if layer.trainable_weights] == trained
     assert not frozen.trainable_weights
-    model = vgg16.transfer(base, train, valid, kept=None, freeze_until=cut, epochs=1, optimizer=descent, **HEAD)
+    model = vgg16.transfer(base, train, valid, kept=None, freeze_until=cut, recipe=recipe(1), optimizer=descent, **HEAD)
     before = {weight.path.split("/")[-2:][0] + weight.name: weight.numpy() for weight in base.network().weights}
     after = {weight.path.split("/")[-2:][0] + weight.name: weight.numpy() for weight in model.weights}
     changed = {
@@ -125,21 +127,22 @@ def test_just_the_layers_behind_the_cut_train(cut, trained, patches):
 def test_with_and_without_kept_features_training_is_the_same(cut, patches, tmp_path):
     train, valid = patches
     settings = {**SETTINGS, "freeze_until": cut}
+    arguments = {**ENTRY.arguments, "weights": "none", "freeze_until": cut}
     made = features.make("vgg16", train, valid, settings=settings, seed=1, policy="float32")
     made.save(tmp_path / "kept")
     loaded = Features.load(tmp_path / "kept")
     np.testing.assert_array_equal(loaded.train, made.train)
-    said, histories = [], []
+    outputs, histories = [], []
     for folder in (None, tmp_path / "kept"):
         with loop.running("float32") as run:
             model = vgg16.train(
-                train, valid, normalizer=None, seed=1, budget=3 / settings["epochs"], features=folder, **settings
+                train, valid, normalizer=None, seed=1, budget=3 / settings["epochs"], features=folder, **arguments
             )
-        said.append(models.read(model, valid.images))
+        outputs.append(models.read(model, valid.images))
         histories.append([epoch["loss"] for epoch in run.history])
         assert model.inputs[0].shape == (None, 32, 32, 3)
     np.testing.assert_allclose(histories[1], histories[0], rtol=1e-3)
-    np.testing.assert_allclose(said[1].probabilities, said[0].probabilities, atol=1e-3)
+    np.testing.assert_allclose(outputs[1].probabilities, outputs[0].probabilities, atol=1e-3)
 
 
 def test_preprocessing_is_that_of_keras_and_a_larger_input_is_a_layer(patches):
@@ -153,16 +156,16 @@ def test_preprocessing_is_that_of_keras_and_a_larger_input_is_a_layer(patches):
     np.testing.assert_allclose(plain(images).numpy(), expected, atol=1e-4)
 
 
-def test_augmentation_and_features_exclude_each_other_and_it_is_said(patches, tmp_path):
+def test_augmentation_and_features_exclude_each_other_and_the_record_has_the_reason(patches, tmp_path):
     train, valid = patches
     varied = {**SETTINGS, "augmentation": {**SETTINGS["augmentation"], "horizontal_flip": True}}
     made = features.make("vgg16", train, valid, settings=varied, seed=1, policy="float32")
     assert made.train is None
-    assert "horizontal_flip" in made.record["missing"]
+    assert "horizontal_flip" in made.record.missing
     made.save(tmp_path / "kept")
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["base.npz", "features.json"]
     loaded = Features.load(tmp_path / "kept")
-    with pytest.raises(DataError, match=r"made with augmentation .* expected .* run `dvc repro`"):
+    with pytest.raises(DataError, match=r"computed with augmentation .* expected .* run `dvc repro`"):
         loaded.require(train, valid, augmentation=SETTINGS["augmentation"])
     assert features.missing({**SETTINGS, "freeze_until": 1})
     assert features.missing(SETTINGS) is None
@@ -171,24 +174,35 @@ def test_augmentation_and_features_exclude_each_other_and_it_is_said(patches, tm
 def test_features_of_other_pictures_or_settings_are_refused(patches, tmp_path):
     train, valid = patches
     base = pretrained.base(small, "none", size=28, seed=1)
-    record = {"network": "vgg16", "input_size": 28, "pretrained": "not_applicable", "missing": None, "freeze_until": 19}
+    record = FeaturesRecord(
+        network="vgg16",
+        weights="none",
+        input_size=28,
+        freeze_until=19,
+        augmentation={},
+        pretrained="not_applicable",
+        precision="float32",
+        origin="embedded",
+        missing=None,
+        code={},
+    )
     kept = Features(np.zeros((3, 1), np.float32), np.zeros((2, 1), np.float32), base, record)
     with pytest.raises(DataError, match="freeze_until 19, expected 15"):
         kept.require(train, valid, freeze_until=15)
     with pytest.raises(DataError, match=r"of \(3, 2\) pictures \(train, valid\), expected \(64, 32\)"):
         kept.require(train, valid, freeze_until=19)
-    with pytest.raises(DataError, match="no features in it"):
+    with pytest.raises(DataError, match=r"features\.json|no features"):
         Features.load(tmp_path)
 
 
-def test_weights_from_a_file_are_held_to_their_digest(learnt, tmp_path):
-    base = pretrained.base(small, {"file": str(learnt), "sha256": digest(learnt)}, size=28, seed=1)
-    assert base.pretrained == f"local:{digest(learnt)[:12]}"
-    again = pretrained.base(small, {"file": str(learnt), "sha256": digest(learnt)}, size=28, seed=2)
+def test_weights_from_a_file_are_held_to_their_digest(learned, tmp_path):
+    base = pretrained.base(small, {"file": str(learned), "sha256": digest(learned)}, size=28, seed=1)
+    assert base.pretrained == f"local:{digest(learned)[:12]}"
+    again = pretrained.base(small, {"file": str(learned), "sha256": digest(learned)}, size=28, seed=2)
     for first, second in zip(base.weights, again.weights, strict=True):
         np.testing.assert_array_equal(first, second)
-    with pytest.raises(DataError, match=f"SHA-256 {digest(learnt)} found, expected {'0' * 64}"):
-        pretrained.base(small, {"file": str(learnt), "sha256": "0" * 64}, size=28, seed=1)
+    with pytest.raises(DataError, match=f"SHA-256 {digest(learned)} found, expected {'0' * 64}"):
+        pretrained.base(small, {"file": str(learned), "sha256": "0" * 64}, size=28, seed=1)
     with pytest.raises(DataError, match="no such file"):
         pretrained.base(small, {"file": str(tmp_path / "none.h5"), "sha256": "0" * 64}, size=28, seed=1)
     other = tmp_path / "other.weights.h5"
@@ -211,7 +225,7 @@ def test_a_size_that_the_network_cannot_take_and_a_cut_behind_its_end_are_clear_
         ("weights: imagenet ", "weights: imagnet ", "weights: expected imagenet, none, or {file: PATH"),
         ("weights: imagenet ", "weights: {file: w.h5, sha256: abc} ", "its 64 hexadecimal digits"),
         ("freeze_until: 19", "freeze_until: 20", "freeze_until: expected less than or equal to 19, found 20"),
-        ("uses: data/features/vgg16", "uses: data/features/vgg", "uses: expected data/features/vgg16 and an entry"),
+        ("features: data/features/vgg16", "features: data/features/vgg", "features: expected 'data/features/vgg16'"),
         (
             "vgg16: {from: cifar10/cifar10",
             "vgg16: {from: mnist/mnist",
@@ -220,7 +234,7 @@ def test_a_size_that_the_network_cannot_take_and_a_cut_behind_its_end_are_clear_
         ("vgg16: {from: cifar10/cifar10", "vg16: {from: cifar10/cifar10", "features.vg16: no strategy of this name"),
     ],
 )
-def test_wrong_params_are_told_before_any_work(old, new, expected, tmp_path):
+def test_wrong_params_are_errors_before_any_work(old, new, expected, tmp_path):
     (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
     text = (ROOT / "params.yaml").read_text()
     assert old in text
@@ -236,7 +250,9 @@ def test_without_imagenet_a_run_says_so_at_once_and_so_do_its_records(patches, t
     train, valid = patches
     for name, pictures in (("train", train), ("valid", valid)):
         pictures.save(tmp_path / f"data/{name}.npz")
-    normalization.fit(train, name="cifar10/cifar10", zca_epsilon=1e-6).save(tmp_path / "statistics.npz")
+    Normalizer.of(normalization.fit(train, name="cifar10/cifar10", zca_epsilon=1e-6), "none").save(
+        tmp_path / "none.npz"
+    )
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("budget: 1.0", "budget: 0.1", 1))
     (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
@@ -250,13 +266,13 @@ def test_without_imagenet_a_run_says_so_at_once_and_so_do_its_records(patches, t
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         (line,) = [line for line in result.stderr.splitlines() if "PRETRAINED WEIGHTS MISSING" in line]
-        assert "`pretrained: missing` stands in every row" in line
+        assert "every result says `pretrained: missing`" in line
         return line
 
     assert "URL fetch failure" in run("features", network="vgg16", out="kept")
     assert read_json(tmp_path / "kept/features.json")["pretrained"] == "missing"
-    where = {"statistics": "statistics.npz", "out": "model", "curves": "curves", "timings": "timings.json"}
-    run("train", uses="kept", **where)
+    where = {"normalizer": "none.npz", "out": "model", "curves": "curves", "timings": "timings.json"}
+    run("train", features="kept", **where)
     record = read_json(tmp_path / "model/training.json")
     assert record["pretrained"] == "missing"
     assert record["settings"]["weights"] == "imagenet"

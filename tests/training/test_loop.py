@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from pipeline.config.types import Recipe
 from pipeline.core.images import BLANK, DIGIT_NAMES, ImageSet
 from pipeline.preprocessing.augmentation import Augmentation, Recomposition
-from pipeline.training import loop, objectives
+from pipeline.training import loop, objectives, optimizers
 
 
 def bars(count=256, seed=0):
@@ -29,9 +30,9 @@ def build():
     return keras.Model(images, layers.Reshape((1, 4))(logits))
 
 
-def fit(seed=1, **settings):
-    defaults = {"epochs": 3, "batch": 32, "budget": 1.0, "optimizer": loop.adamw(0.01, 0.05)}
-    return loop.fit(build, bars(), bars(64, seed=1), seed=seed, **{**defaults, **settings})
+def fit(seed=1, epochs=3, budget=1.0, **more):
+    recipe = Recipe(epochs=epochs, batch=32, learning_rate=0.01, weight_decay=0.05)
+    return loop.fit(build, bars(), bars(64, seed=1), recipe=recipe, budget=budget, seed=seed, **more)
 
 
 def weights(model):
@@ -79,7 +80,7 @@ def test_budget_scales_the_length(epochs, budget, rounds):
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_nothing():
-    schedule = loop.one_cycle(0.5, 100)
+    schedule = optimizers.one_cycle(0.5, 100)
     rates = [float(schedule(step)) for step in range(101)]
     assert rates[0] == pytest.approx(0.05)
     assert max(rates) == pytest.approx(0.5)
@@ -133,7 +134,7 @@ def test_flips_mirror_about_half():
 
 
 def test_recomposition_keeps_each_digit_with_its_label():
-    """Cells are filled with their own class's brightness, so that what was moved can be told."""
+    """Cells are filled with their own class's brightness, so that moved cells can be identified."""
     labels = np.random.default_rng(0).integers(0, 10, (64, 5)).astype(np.uint8)
     images = np.repeat(labels[:, None, :, None] * np.uint8(20) + np.uint8(10), 28, axis=1)
     images = np.repeat(images.reshape(64, 28, 5, 1), 28, axis=2)
@@ -148,14 +149,14 @@ def test_recomposition_keeps_each_digit_with_its_label():
     assert (np.bincount(kept, minlength=10) <= np.bincount(labels.ravel(), minlength=10)).all()
 
 
-def test_every_slot_has_to_be_right():
+def test_every_slot_has_to_be_correct():
     logits = np.eye(3)[[[0, 1], [0, 1], [2, 2]]].astype(np.float32)
-    right = objectives.every_slot(np.array([[0, 1], [0, 2], [2, 2]]), logits)
-    assert np.array(right).tolist() == [True, False, True]
+    correct = objectives.every_slot(np.array([[0, 1], [0, 2], [2, 2]]), logits)
+    assert np.array(correct).tolist() == [True, False, True]
 
 
-def test_several_inputs_and_a_truth_of_several_parts():
-    """A network of two inputs learns what only both together say, and its own objective judges it."""
+def test_several_inputs_and_targets_of_several_parts():
+    """A network of two inputs learns what only both together determine, under an objective of its own."""
     rng = np.random.default_rng(0)
     left, right = (rng.integers(0, 2, (512, 1)).astype(np.float32) for _ in range(2))
     examples = loop.Examples((left, right), {"sum": left + right, "weight": np.ones((512, 1), np.float32)})
@@ -166,24 +167,22 @@ def test_several_inputs_and_a_truth_of_several_parts():
         return keras.Model([one, other], {"sum": layers.Dense(1, dtype="float32")(x)})
 
     class Squared:
-        def loss(self, truth, said):
-            return keras.ops.square(truth["sum"] - said["sum"]) * truth["weight"]
+        def loss(self, targets, outputs):
+            return keras.ops.square(targets["sum"] - outputs["sum"]) * targets["weight"]
 
-        def right(self, truth, said):
-            return keras.ops.all(keras.ops.abs(truth["sum"] - said["sum"]) < 0.3, axis=-1)
+        def correct(self, targets, outputs):
+            return keras.ops.all(keras.ops.abs(targets["sum"] - outputs["sum"]) < 0.3, axis=-1)
 
     with loop.running("float32") as run:
         model = loop.fit(
             both,
             examples,
             examples,
-            epochs=10,
-            batch=32,
+            recipe=Recipe(epochs=10, batch=32, learning_rate=0.03),
             budget=1.0,
             seed=1,
-            optimizer=loop.adamw(0.03, 0.0),
             objective=Squared(),
         )
     assert run.history[-1]["val_exact_match"] > 0.95
-    said = model([left, right])["sum"].numpy()
-    assert np.abs(said - left - right).max() < 0.3
+    outputs = model([left, right])["sum"].numpy()
+    assert np.abs(outputs - left - right).max() < 0.3

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.docs import PICTURES, SUITES
-from pipeline.core.errors import DataError
-from pipeline.reports import markdown
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -25,15 +23,6 @@ def test_the_leaderboard_is_that_of_the_committed_run():
 def test_make_pages_makes_every_picture_that_the_pages_show():
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "docs/pictures").rglob("*.png")}
     assert there == {*PICTURES, SUITES}
-
-
-def test_a_table_takes_the_place_of_the_one_before(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("above\n<!-- one -->\n| old |\n| row |\n<!-- /one -->\nbelow <!-- two -->\n<!-- /two -->\n")
-    markdown.put(page, "one", "| new |\n")
-    assert page.read_text() == "above\n<!-- one -->\n| new |\n<!-- /one -->\nbelow <!-- two -->\n<!-- /two -->\n"
-    with pytest.raises(DataError, match="expected a line `<!-- three -->`"):
-        markdown.put(page, "three", "| new |\n")
 
 
 def test_metrics_and_manifests_come_from_one_run_on_the_real_data():

@@ -9,7 +9,6 @@ from pipeline.evaluation.confusion import Confusion
 from pipeline.plots import galleries
 from pipeline.project import command
 from pipeline.records.export import ExportRecord
-from pipeline.reports import tables
 
 
 def main(
@@ -39,7 +38,7 @@ def main(
     with replacing(pictures) as folder:
         for suite, splits in results.items():
             galleries.save_evaluation(folder, strategy, suite, splits)
-            confusion = tables.confusion(record.task, strategy, Confusion.of(splits["test"]))
+            confusion = Confusion.of(splits["test"]).as_csv(record.task, strategy)
             write_text(folder / f"{suite}-confusion.csv", confusion)
     evaluation.write(out)
     timing.write(timings)

@@ -1,11 +1,16 @@
 """Which class is taken for which."""
 
+import csv
+import io
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.core.readings import in_order
 from pipeline.evaluation.evaluated import Evaluated
+
+COLUMNS = ("task", "strategy", "target", "prediction", "count")
+"""Of a confusion matrix as CSV."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,18 @@ class Confusion:
         return cls(
             names, counts(predicted[:, :slots][digits], actual[:, :slots][digits], len(names)), int(complete.sum())
         )
+
+    def as_csv(self, task: str, strategy: str) -> str:
+        """The counts that are not 0 as CSV under `COLUMNS`, one row each."""
+        rows = [
+            (task, strategy, target, prediction, count)
+            for target, row in zip(self.names, self.counts.tolist(), strict=True)
+            for prediction, count in zip(self.names, row, strict=True)
+            if count
+        ]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+        return text.getvalue()
 
 
 def counts(predicted: np.ndarray, actual: np.ndarray, size: int) -> np.ndarray:

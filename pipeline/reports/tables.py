@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.evaluation.confusion import Confusion
+from pipeline.evaluation import confusion
 from pipeline.records.comparison import Candidate, Score
 from pipeline.records.timing import EvaluationTiming, TrainingTiming
 from pipeline.records.training import TrainingRecord
 from pipeline.reports import markdown
+from pipeline.reports.formats import cell, percent
 
 COLUMNS = (
     "strategy",
@@ -51,12 +52,11 @@ HEADINGS = (
 """Of the leaderboard in Markdown."""
 TIMINGS = ("strategy", "train_seconds", "evaluate_seconds", "ms_per_picture_batch_1", "ms_per_picture_batch_256")
 CURVES = ("loss", "exact_match", "val_loss", "val_exact_match")
-CONFUSION = ("task", "strategy", "actual", "predicted", "count")
 
 
 def leaderboard(rows: Sequence[Score]) -> str:
     """Render rows as CSV under `COLUMNS`: floats with four decimals, an empty cell where there is no value."""
-    return csv_text(COLUMNS, [[_cell(getattr(row, column)) for column in COLUMNS] for row in rows])
+    return csv_text(COLUMNS, [[cell(getattr(row, column)) for column in COLUMNS] for row in rows])
 
 
 def merged(tables: Iterable[Path]) -> str:
@@ -93,7 +93,7 @@ def leaderboard_markdown(rows: Sequence[Score]) -> str:
                 percent(row.count_accuracy),
                 percent(row.map50),
                 percent(row.coverage_995),
-                _cell(row.ece),
+                cell(row.ece),
                 f"{row.parameters:,}",
             )
             for above, row in zip([None, *tests], tests, strict=False)
@@ -131,10 +131,10 @@ def timings(folder: Path, strategies: Sequence[str]) -> str:
         rows.append(
             [
                 strategy,
-                _cell(train and train.seconds, 1),
-                _cell(evaluate and evaluate.seconds, 1),
-                _cell(evaluate and evaluate.ms_per_picture_batch_1, 3),
-                _cell(evaluate and evaluate.ms_per_picture_batch_256, 3),
+                cell(train and train.seconds, 1),
+                cell(evaluate and evaluate.seconds, 1),
+                cell(evaluate and evaluate.ms_per_picture_batch_1, 3),
+                cell(evaluate and evaluate.ms_per_picture_batch_256, 3),
             ]
         )
     return csv_text(TIMINGS, rows)
@@ -143,34 +143,23 @@ def timings(folder: Path, strategies: Sequence[str]) -> str:
 def curves(trainings: Iterable[TrainingRecord]) -> str:
     """Render the metrics of every epoch as CSV: strategy, task, epoch from 1 on, and `CURVES` with six decimals."""
     rows = [
-        [training.strategy, training.task, str(epoch), *(_cell(values.get(name), 6) for name in CURVES)]
+        [training.strategy, training.task, str(epoch), *(cell(values.get(name), 6) for name in CURVES)]
         for training in trainings
         for epoch, values in enumerate(training.history, 1)
     ]
     return csv_text(("strategy", "task", "epoch", *CURVES), rows)
 
 
-def confusion(task: str, strategy: str, counted: Confusion) -> str:
-    """Render the cells of a confusion matrix that are not 0 as CSV under `CONFUSION`."""
-    rows = [
-        [task, strategy, actual, predicted, str(count)]
-        for actual, row in zip(counted.names, counted.counts.tolist(), strict=True)
-        for predicted, count in zip(counted.names, row, strict=True)
-        if count
-    ]
-    return csv_text(CONFUSION, rows)
-
-
 def confusions(tables: Iterable[Path]) -> str:
-    """Join files of `confusion` into one CSV: the counts of a strategy's suites are added up.
+    """Join confusion matrices, CSV files, into one: the counts of a strategy's suites are added up.
 
     Raises:
         DataError: a file is missing, or its header is another one.
     """
     counts: Counter[tuple[str, ...]] = Counter()
     for row in csv.DictReader(io.StringIO(merged(tables))):
-        counts[tuple(row[column] for column in CONFUSION[:-1])] += int(row["count"])
-    return csv_text(CONFUSION, [[*cell, str(count)] for cell, count in counts.items()])
+        counts[tuple(row[column] for column in confusion.COLUMNS[:-1])] += int(row["count"])
+    return csv_text(confusion.COLUMNS, [[*key, str(count)] for key, count in counts.items()])
 
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -178,16 +167,3 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
-
-
-def percent(share: float | None, decimals: int = 2, missing: str = "") -> str:
-    """A share as a percentage without its sign; `missing` where there is none."""
-    return missing if share is None else f"{100 * share:.{decimals}f}"
-
-
-def _cell(value: object, decimals: int = 4) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from pipeline.reports.tables import percent
+from pipeline.reports.formats import percent
 
 TEMPLATES = Path(__file__).parent / "templates"
 READS = {

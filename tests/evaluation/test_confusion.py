@@ -34,3 +34,10 @@ def test_a_class_that_the_pictures_do_not_have_gets_a_name():
     found = Confusion.of(Evaluated.of(readings([[BLANK]], [1]), pictures(rows("1"), DIGIT_NAMES)))
     assert found.names[BLANK] == "class 10"
     assert found.counts[1, BLANK] == 1
+
+
+def test_as_csv_cells_without_counts_are_left_out():
+    found = Confusion.of(Evaluated.of(readings(rows("12", "13"), [1, 1]), pictures(rows("12", "12"))))
+    assert found.as_csv("strips", "slice") == (
+        "task,strategy,target,prediction,count\nstrips,slice,1,1,2\nstrips,slice,2,2,1\nstrips,slice,2,3,1\n"
+    )

@@ -202,14 +202,14 @@ def test_report_has_the_confusions_of_the_candidates_on_test(inside):
     table = rows_of("metrics/confusion.csv")
     totals = Counter()
     for row in table:
-        totals[row["task"], row["strategy"], row["actual"] == row["predicted"]] += int(row["count"])
+        totals[row["task"], row["strategy"], row["target"] == row["prediction"]] += int(row["count"])
     # Two suites of 60 strips of 5 slots, read without error; of 40 digits, every tenth has another label.
     assert totals == {
         ("strips", "slice", True): 600,
         ("mnist", "textbook", True): 36,
         ("mnist", "textbook", False): 4,
     }
-    cells = [(row["strategy"], row["actual"], row["predicted"]) for row in table]
+    cells = [(row["strategy"], row["target"], row["prediction"]) for row in table]
     assert len(cells) == len(set(cells)), "the counts of the suites are added up"
 
 

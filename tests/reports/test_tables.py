@@ -12,6 +12,7 @@ from pipeline.evaluation import leaderboard
 from pipeline.records.timing import EvaluationTiming, TrainingTiming
 from pipeline.records.training import TrainedModel, TrainingRecord
 from pipeline.reports import tables
+from pipeline.reports.formats import percent
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +130,5 @@ def test_curves_have_a_row_for_each_epoch():
 
 
 def test_shares_in_per_cent():
-    assert (tables.percent(0.12345), tables.percent(0.5, 1), tables.percent(None)) == ("12.35", "50.0", "")
-    assert tables.percent(None, missing="-") == "-"
+    assert (percent(0.12345), percent(0.5, 1), percent(None)) == ("12.35", "50.0", "")
+    assert percent(None, missing="-") == "-"

@@ -1,4 +1,4 @@
-"""The bento: one file that holds the service, its models and its lock, the same bytes for the same contents."""
+"""The bento: one file with the service, its models and its lock. Equal contents give equal bytes."""
 
 import hashlib
 import io
@@ -22,31 +22,30 @@ NAME = "reader"
 VERSION_LENGTH = 12
 """Digits of the hash in a bento's version."""
 REGISTERED_LENGTH = 8
-"""The same where the models' versions stand behind it."""
+"""Digits of the hash where the versions of the models follow it."""
 LONGEST = 63
-"""Characters of a version, at most; BentoML's rule."""
+"""The most characters of a version that BentoML accepts."""
 _EPOCH = b"creation_time: '1970-01-01T00:00:00+00:00'"
 
 
 def build(bentofile: Path, artifacts: Path, out: Path) -> str:
     """Build the bento that a bentofile describes and export it.
 
-    The version says what is in it: the first digits of a SHA-256 over every file it packs, and behind them the version
-    of every model that is registered, where BentoML's 63 characters hold them all; in any case the labels name each
-    model's hash and version. BentoML writes the moment of building into `bento.yaml` and into the archive; both are set
-    to the epoch here.
+    The version identifies the contents: it begins with a SHA-256 over every packed file, followed by the version of
+    every registered model if BentoML's 63 characters suffice. The labels name the hash and the version of each model
+    in any case. BentoML writes the time of building into `bento.yaml` and into the archive; both are set to the epoch.
 
     Args:
         bentofile: in the folder that its paths are relative to.
-        artifacts: holds a folder for each packaged task; every one of them must be included.
+        artifacts: has a folder for each packaged task; the bentofile must include every one of them.
         out: the `.bento` file to write.
 
     Returns:
         The bento's tag, `reader:<version>`.
 
     Raises:
-        ConfigurationError: the bentofile cannot be read, or leaves out a packaged model.
-        DataError: nothing is packaged, a model is not what its manifest says, or BentoML cannot build.
+        ConfigurationError: the bentofile cannot be read, or does not include a packaged model.
+        DataError: nothing is packaged, a model does not match its manifest, or BentoML fails.
     """
     manifests = {task: reader.manifest for task, reader in load_readers(artifacts).items()}
     root = bentofile.parent
@@ -58,7 +57,7 @@ def build(bentofile: Path, artifacts: Path, out: Path) -> str:
                 raise ConfigurationError(f"{bentofile}: include: {file} is packaged but not included; add it")
     tag = f"{NAME}:{_version([bentofile, *packed], root, manifests)}"
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as place:
-        # BentoML builds nothing below a folder whose name begins with a dot, and DVC runs experiments in one.
+        # BentoML ignores folders whose name begins with a dot, and DVC runs experiments in one.
         _copied([bentofile, *packed], root, Path(place))
         exported = Path(home) / "exported.bento"
         labels = [part for label in _labels(manifests) for part in ("--label", label)]
@@ -71,11 +70,11 @@ def build(bentofile: Path, artifacts: Path, out: Path) -> str:
 
 
 def build_deployed(bentofile: Path, deployed: Path, out: Path) -> str:
-    """Build the bento with the models of another folder than `artifacts`, as `registry deploy` writes one.
+    """Build the bento with the models of a folder other than `artifacts`, such as `registry deploy` writes.
 
     Args:
-        bentofile: as for `build`; what it includes below `artifacts/` is left out.
-        deployed: holds a folder for each model that goes into the bento.
+        bentofile: as for `build`; its patterns below `artifacts/` are ignored.
+        deployed: has a folder for each model of the bento.
         out: the `.bento` file to write.
 
     Returns:
@@ -92,7 +91,7 @@ def build_deployed(bentofile: Path, deployed: Path, out: Path) -> str:
 
 
 def canonical(exported: Path, out: Path) -> None:
-    """Rewrite an exported bento without what depends on when, where and by whom it was built."""
+    """Rewrite an exported bento without the time, the place and the user of the build."""
     with tarfile.open(exported, "r:xz") as given, tarfile.open(out, "w:xz", format=tarfile.PAX_FORMAT) as made:
         for member in sorted(given.getmembers(), key=lambda member: member.name):
             entry = tarfile.TarInfo(member.name)
@@ -115,7 +114,7 @@ def _copied(files: Iterable[Path], root: Path, place: Path) -> None:
 
 
 def _packed(bentofile: Path, *, without: str | None = None) -> list[Path]:
-    """The files that a bentofile names: what it includes, the lock and the description, but for a folder `without`."""
+    """The files that a bentofile names: its includes, lock and description, except those in a folder `without`."""
     content = params.read(bentofile)
     try:
         patterns = [
@@ -126,7 +125,7 @@ def _packed(bentofile: Path, *, without: str | None = None) -> list[Path]:
     except (KeyError, TypeError, AttributeError):
         raise ConfigurationError(
             f"{bentofile}: expected include, python.requirements_txt and description; "
-            f"`git checkout {bentofile.name}` brings the standard one back"
+            f"`git checkout {bentofile.name}` restores the standard one"
         ) from None
     files: set[Path] = set()
     for pattern in patterns:
@@ -166,10 +165,10 @@ def _labels(manifests: dict[str, Manifest]) -> list[str]:
 
 
 def _bentoml(home: str, root: Path, *arguments: str) -> None:
-    # It opens no file outside the folder it runs in.
+    # BentoML opens no file outside its working directory.
     environment = {**os.environ, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", *arguments]
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise DataError(f"bentoml {arguments[0]}: {said[-1] if said else 'no word why'}")
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        raise DataError(f"bentoml {arguments[0]}: {lines[-1] if lines else 'failed without a message'}")

@@ -174,18 +174,18 @@ def test_length_and_digits_choose_the_best_joint_probability():
     np.testing.assert_allclose(outputs["probabilities"].sum(axis=-1), 1, atol=1e-5)
 
 
-def test_goodfellow_counts_as_right_what_it_reads():
+def test_goodfellow_counts_as_correct_what_it_reads():
     # Two digits are more probable than one, but one with its digit more than two with theirs.
     length = np.log(np.array([[0.001, 0.48, 0.515, 0.002, 0.001, 0.001]], np.float32))
     digits = np.zeros((1, 5, 10), np.float32)
     digits[0, 0, 7] = 9
     digits[0, 1, 3] = np.log(9 * 0.6 / 0.4)
-    said = {"length": length, "digits": digits}
+    outputs = {"length": length, "digits": digits}
     one, two = np.array([[BLANK, 7, BLANK, BLANK, BLANK]]), np.array([[7, 3, BLANK, BLANK, BLANK]])
     objective = goodfellow._LengthAndDigits()
-    assert [bool(objective.right(truth, said)[0]) for truth in (one, two)] == [True, False]
+    assert [bool(objective.correct(targets, outputs)[0]) for targets in (one, two)] == [True, False]
     expected = -np.log(0.515 * np.exp(9) / (np.exp(9) + 9) * 0.6)
-    assert float(objective.loss(two, said)[0]) == pytest.approx(expected, abs=1e-3)
+    assert float(objective.loss(two, outputs)[0]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_left_aligned_moves_blanks_behind_the_digits_and_keeps_their_order():
@@ -197,8 +197,8 @@ def test_left_aligned_moves_blanks_behind_the_digits_and_keeps_their_order():
 def test_all_zeros_are_no_reading_though_most_of_their_outputs_are_right():
     """91 % of 55 sigmoids are right when none is on: accuracy is counted by whole groups."""
     objective = objectives.BinaryCrossEntropy()
-    truth = np.array([[1, 2, 3, 4, 5]], np.uint8)
+    targets = np.array([[1, 2, 3, 4, 5]], np.uint8)
     off = np.full((1, 5, 11), -9, np.float32)
-    assert np.mean((off[0] > 0) == np.eye(11)[truth[0]].astype(bool)) > 0.9
-    assert not ops.convert_to_numpy(objective.right(truth, off))[0]
-    assert ops.convert_to_numpy(objective.right(truth, 9 * np.eye(11, dtype=np.float32)[truth]))[0]
+    assert np.mean((off[0] > 0) == np.eye(11)[targets[0]].astype(bool)) > 0.9
+    assert not ops.convert_to_numpy(objective.correct(targets, off))[0]
+    assert ops.convert_to_numpy(objective.correct(targets, 9 * np.eye(11, dtype=np.float32)[targets]))[0]

@@ -1,4 +1,4 @@
-"""Holds a running service to its own OpenAPI document with Schemathesis, every check on.
+"""Tests a running service against its own OpenAPI document with Schemathesis, with every check.
 
 `python -m benchmarks.contract` makes at least 2,000 cases against http://127.0.0.1:3000; `--examples 5` makes fewer.
 """
@@ -19,17 +19,17 @@ SETTINGS = Path(__file__).with_name("contract.toml")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of Schemathesis came to.
+    """The result of a run of Schemathesis.
 
     Attributes:
-        cases: requests that it made up and checked.
+        cases: requests that it generated and checked.
         passed: whether no check failed.
-        said: its report.
+        report: of Schemathesis.
     """
 
     cases: int
     passed: bool
-    said: str
+    report: str
 
 
 def main(url: str = "http://127.0.0.1:3000", examples: int = 600, seed: int = 1) -> None:
@@ -41,9 +41,9 @@ def main(url: str = "http://127.0.0.1:3000", examples: int = 600, seed: int = 1)
         seed: of the cases.
     """
     outcome = check(url, examples, seed)
-    print(outcome.said)
+    print(outcome.report)
     if not outcome.passed:
-        raise DataError(f"{url}: the service is not what its OpenAPI document says; the report above names each case")
+        raise DataError(f"{url}: the service differs from its OpenAPI document; the report above names each case")
 
 
 def check(url: str, examples: int, seed: int) -> Outcome:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from pipeline.records.base import Record
@@ -44,7 +44,15 @@ def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default")
 
 
-class Slot(Record):
+class _Body(Record):
+    """A part of an answer. A key that is absent stays absent."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """The record as plain JSON values, without what it was made without."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class Slot(_Body):
     """One position of a reading, or one digit that was found.
 
     Attributes:
@@ -62,7 +70,7 @@ class Slot(Record):
     box: Box | None
 
 
-class Reading(Record):
+class Reading(_Body):
     """The reading of a picture: either `digits` or `class`.
 
     Attributes:
@@ -137,7 +145,7 @@ class Error(Record):
     error: ErrorDetail
 
 
-class Answers(Record):
+class Answers(_Body):
     """The answers to many pictures, in their order, and the models that read them, by task."""
 
     answers: tuple[TaskReading | Error, ...]

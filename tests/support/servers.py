@@ -1,4 +1,4 @@
-"""`bentoml serve` in its own process, for the tests of serving, and what its callers send and get."""
+"""`bentoml serve` in its own process, for the tests of serving, and what its clients send and get."""
 
 import contextlib
 import io
@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +27,25 @@ class Server:
 
     Attributes:
         port: on 127.0.0.1.
-        process: of `bentoml serve`; a child of it answers.
+        process: of `bentoml serve`; children of it answer.
         client: of it.
+        log: what it printed.
     """
 
     port: int
     process: subprocess.Popen
     client: httpx.Client
+    log: Path
+
+    @property
+    def worker(self) -> psutil.Process:
+        """A child that answers."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return next(child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline()))
+
+    def connect(self) -> socket.socket:
+        """A connection without HTTP."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
 
 def encoded(pixels: np.ndarray, form: str = "PNG", **options: object) -> bytes:
@@ -61,6 +74,14 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+def wait_for(condition: Callable[[], bool], why: str, seconds: float = 60) -> None:
+    """Return once a condition holds; fail with `why` where it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, why
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
 def started(*arguments: str, cwd: Path, env: dict[str, str], log: Path) -> Iterator[Server]:
     """Serve on a free port, and stop in the end; a server that does not end by itself with 0 fails the test."""
@@ -70,30 +91,23 @@ def started(*arguments: str, cwd: Path, env: dict[str, str], log: Path) -> Itera
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            end = time.monotonic() + 120
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if client.get("/readyz").status_code == 200:
-                        break
+
+            def ready() -> bool:
                 assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.05)
-            yield Server(port, process, client)
+                with contextlib.suppress(httpx.TransportError):
+                    return client.get("/readyz").status_code == 200
+                return False
+
+            wait_for(ready, "the server did not get ready", 120)
+            yield Server(port, process, client, log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0, log.read_text()
 
 
-@contextlib.contextmanager
-def serving(*arguments: str, cwd: Path, env: dict[str, str], log: Path) -> Iterator[httpx.Client]:
-    """A client of `started`."""
-    with started(*arguments, cwd=cwd, env=env, log=log) as server:
-        yield server.client
-
-
 def refused(response: httpx.Response, status: int, code: str) -> str:
-    """The message of a refusal, whose form is the same everywhere."""
+    """The message of an error, whose form is the same everywhere."""
     assert response.status_code == status, response.text
     answer = response.json()
     assert list(answer) == ["error"]

@@ -1,0 +1,42 @@
+"""What tests of serving share: small packaged models, a client of the application in this process, and a server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import apps
+import onnx_models
+import pytest
+from servers import ROOT, Server, environment, started
+from starlette.testclient import TestClient
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory) -> Path:
+    """A folder with packaged models of strips, which localises, and of CIFAR-10."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    onnx_models.package(folder, boxes=True)
+    onnx_models.package(folder, "cifar10")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(artifacts) -> Iterator[TestClient]:
+    """A client of the application, in this process."""
+    with apps.client_of(artifacts) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def server(artifacts, tmp_path_factory) -> Iterator[Server]:
+    """`bentoml serve` with one worker and low limits."""
+    home = tmp_path_factory.mktemp("bentoml")
+    env = environment(
+        home,
+        READER_ARTIFACTS=str(artifacts),
+        READER_BODY_SECONDS="1",
+        READER_ANSWER_SECONDS="2",
+        READER_REQUESTS="64",
+        READER_WAITING="8",
+    )
+    with started(cwd=ROOT, env=env, log=home / "log.txt") as server:
+        yield server

@@ -1,16 +1,28 @@
-"""Suites of params.yaml: each split of its own digits, from a stream of its own, always the same bytes."""
+"""Suites: each split of its own digits, from a random stream of its own, always the same bytes."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.config import params
+from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite
 from pipeline.core.images import SPLITS, ImageSet
 from pipeline.data import stand_in, suites
 
-ROOT = Path(__file__).parents[2]
+SEED = 7
+DIGITS = {"source": "mnist/mnist", "rounds": 1, "digits": [5, 5], "jitter": False, "clutter": False}
+SUITES = {
+    "mnist": SplitSuite(task="mnist", source="raw/mnist", train=50_000, valid=5_000, gate=5_000, test=10_000),
+    "cifar10": SplitSuite(task="cifar10", source="raw/cifar10", train=40_000, valid=5_000, gate=5_000, test=10_000),
+    "plain": StripSuite(task="strips", **DIGITS),
+    "blanks": StripSuite(task="strips", **DIGITS | {"digits": [0, 5]}),
+    "jitter": StripSuite(task="strips", **DIGITS | {"jitter": True}),
+    "clutter": StripSuite(task="strips", **DIGITS | {"jitter": True, "clutter": True}),
+    "mixed": StripSuite(
+        task="strips", **DIGITS | {"rounds": 3, "digits": [0, 5], "jitter": True, "clutter": True, "vary": True}
+    ),
+    "scenes": SceneSuite(task="scenes", source="mnist/mnist", rounds=2, digits=[1, 8], clutter=True),
+}
 DIGESTS = {
     "mnist": "4d810a737dfd478a1ba29b5fdee415d2d0508fcc9b92860f6ad7de50c6ef6858",
     "cifar10": "3d041afd162764bb6b8cc4861289e284a759fc115744d6fb8eb7f5569f936867",
@@ -21,30 +33,19 @@ DIGESTS = {
     "mixed": "70758f1b2b790ef76eb1a781d685832ad4fb8c50dee10019196c19e4998d653b",
     "scenes": "da8cadae08edf9e02c1112145cc4327361e6344579f18598410cc51a27f603d3",
 }
-"""SHA-256 of all arrays of the four splits that each suite of params.yaml makes of the stand-in."""
+"""SHA-256 of all arrays of the four splits that each suite makes of the stand-in."""
 
 
 @pytest.fixture(scope="module")
-def settings():
-    return params.load(ROOT / "params.yaml")
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    """The folder `raw` of the stand-in's sets, and `mnist/mnist` of its digits in splits."""
+def data(tmp_path_factory):
+    """A folder with the stand-in's sets in `raw`, and its digits in splits in `mnist/mnist`."""
     folder = tmp_path_factory.mktemp("data")
     for source in ("mnist", "cifar10"):
         for name, pictures in stand_in.read(source).items():
             pictures.save(folder / f"raw/{source}/{name}.npz")
+    for split, pictures in suites.compose("mnist", SUITES["mnist"], folder / "raw/mnist", SEED).items():
+        pictures.save(folder / f"mnist/mnist/{split}.npz")
     return folder
-
-
-def composed(settings, raw, name, **changes):
-    suite = settings.suites[name].model_copy(update=changes)
-    if suite.source == "mnist/mnist" and not (raw / "mnist/mnist").exists():
-        for split, pictures in composed(settings, raw, "mnist").items():
-            pictures.save(raw / f"mnist/mnist/{split}.npz")
-    return suites.compose(name, suite, raw / suite.source, settings.compose.seed)
 
 
 def sha256(made: dict[str, ImageSet]) -> str:
@@ -56,22 +57,20 @@ def sha256(made: dict[str, ImageSet]) -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("name", DIGESTS)
-def test_a_suite_is_always_the_same_bytes(settings, raw, name):
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_is_always_the_same_bytes(data, name):
     """A change here makes every training stale, and its scores those of other pictures."""
-    assert sha256(composed(settings, raw, name)) == DIGESTS[name]
+    suite = SUITES[name]
+    assert sha256(suites.compose(name, suite, data / suite.source, SEED)) == DIGESTS[name]
 
 
-def test_every_suite_of_params_has_a_digest(settings):
-    assert set(DIGESTS) == set(settings.suites)
-
-
-def test_each_split_is_made_of_its_own_digits_and_only_train_goes_round(settings, raw):
-    made = composed(settings, raw, "clutter", rounds=2)
-    digits = {split: set(ImageSet.load(raw / f"mnist/mnist/{split}.npz").sources[:, 0]) for split in SPLITS}
+def test_each_split_is_made_of_its_own_digits_and_only_train_goes_round_more_than_once(data):
+    suite = SUITES["clutter"].model_copy(update={"rounds": 2})
+    made = suites.compose("clutter", suite, data / suite.source, SEED)
     for split in SPLITS:
-        assert set(made[split].sources.ravel()) - {-1} <= digits[split]
-        assert len(made[split]) == len(digits[split]) // 5 * (2 if split == "train" else 1)
+        digits = ImageSet.load(data / f"mnist/mnist/{split}.npz").sources[:, 0]
+        assert set(made[split].sources.ravel()) - {-1} <= set(digits)
+        assert len(made[split]) == len(digits) // 5 * (2 if split == "train" else 1)
 
 
 def test_the_stream_depends_on_seed_suite_and_split():

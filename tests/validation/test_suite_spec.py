@@ -1,30 +1,35 @@
 """The specification of a suite is what params.yaml requires of it."""
 
-from pathlib import Path
-
 import pytest
 from noise_suites import spec
 
-from pipeline.config import params
+from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite, Validation
 from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES
 from pipeline.validation.suite_spec import SuiteSpec
 
-ROOT = Path(__file__).parents[2]
+BOUNDS = Validation(class_share=[0.5, 2.0], constant_share=0.1)
+STRIPS = {"task": "strips", "source": "mnist/mnist", "rounds": 1}
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "digits", "jitter", "clutter"),
+    ("suite", "expected"),
     [
-        ("mnist", "mnist", None, False, False),
-        ("plain", "strips", (5, 5), False, False),
-        ("clutter", "strips", (5, 5), True, True),
-        ("scenes", "scenes", (1, 8), False, True),
+        (SplitSuite(task="cifar10", source="raw/cifar10", train=1, valid=1, gate=1, test=1), {}),
+        (StripSuite(**STRIPS, digits=[0, 5], jitter=False, clutter=False), {"digits": (0, 5)}),
+        (
+            StripSuite(**STRIPS, digits=[5, 5], jitter=True, clutter=True),
+            {"digits": (5, 5), "jitter": True, "clutter": True},
+        ),
+        (
+            SceneSuite(task="scenes", source="mnist/mnist", rounds=2, digits=[1, 8], clutter=True),
+            {"digits": (1, 8), "clutter": True},
+        ),
     ],
+    ids=["splits", "strips", "jittered-strips", "scenes"],
 )
-def test_a_suite_of_params(name, task, digits, jitter, clutter):
-    settings = params.load(ROOT / "params.yaml")
-    found = SuiteSpec.from_params(name, settings.suites[name], settings.validation)
-    assert found == SuiteSpec(name, task, (0.5, 2.0), 0.0, digits=digits, jitter=jitter, clutter=clutter)
+def test_the_specification_of_a_suite(suite, expected):
+    found = SuiteSpec.from_params("mine", suite, BOUNDS)
+    assert found == SuiteSpec("mine", suite.task, (0.5, 2.0), 0.1, **expected)
 
 
 def test_the_classes_of_a_slot():

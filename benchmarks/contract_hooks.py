@@ -1,7 +1,7 @@
-"""What Schemathesis sends where the document speaks of pictures: sound ones, of the size that the path reads.
+"""What Schemathesis sends where the document has binary bodies: valid pictures of the size that the path takes.
 
-A document can say that a body is binary, not that it is a PNG of 140×28 pixels, nor that a header names its shape.
-What Schemathesis makes wrong on purpose stays as it is.
+An OpenAPI document can say that a body is binary, but not that it is a PNG of 140×28 pixels or that a header gives its
+shape. What Schemathesis makes invalid on purpose stays as it is.
 """
 
 import io
@@ -33,8 +33,8 @@ def _npy(pictures: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _sound(path: str, kind: str) -> dict[str, Any]:
-    """A body of a type that the path takes, and the headers that belong to it, as arguments of `requests`."""
+def _valid(path: str, kind: str) -> dict[str, Any]:
+    """A valid body of a type that the path takes, with its headers, as arguments of `requests`."""
     pictures = _pictures(path, int(_random.integers(1, 4)))
     if kind == "multipart/form-data":
         field, sent = ("pictures", pictures) if path.endswith("_many") else ("picture", pictures[:1])
@@ -54,9 +54,9 @@ for _kind in FILES:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Replace what stands for a picture by one, where the case is meant to be sound."""
+    """Replace the body of a valid case by one with pictures."""
     if case.meta is None or case.media_type is None or case.meta.generation.mode.is_negative:
         return
-    sound = _sound(case.path, case.media_type)
-    case.headers.update(sound.pop("headers", {}))
-    kwargs.update(sound)
+    valid = _valid(case.path, case.media_type)
+    case.headers.update(valid.pop("headers", {}))
+    kwargs.update(valid)

@@ -1,4 +1,4 @@
-"""Mutated pictures against a running service: no 5xx, no hang, no growing memory.
+"""Mutated pictures against a running service: no 5xx, no hang, no growth of memory.
 
 `python -m benchmarks.fuzz` posts 5,000 to http://127.0.0.1:3000, PNG and JPEG in turn.
 """
@@ -14,12 +14,12 @@ from pipeline.core.errors import DataError
 from pipeline.project import command
 
 SECONDS = 5.0
-"""An answer that takes longer is a hang."""
+"""An answer that takes longer counts as a hang."""
 _BATCH = 16
 
 
 def main(url: str = "http://127.0.0.1:3000", count: int = 5000, seed: int = 0) -> None:
-    """Print how many mutants got which status; exit 3 where one got a 5xx.
+    """Print how many mutants got which status; exit 3 if one got a 5xx.
 
     Args:
         url: of the service.
@@ -34,10 +34,10 @@ def main(url: str = "http://127.0.0.1:3000", count: int = 5000, seed: int = 0) -
 
 
 def statuses_of(url: str, count: int, seed: int) -> Counter[int]:
-    """Post `count` mutants; the mutants that `/read_many` takes, sixteen at a time, count with the rest.
+    """Post `count` mutants, every fourth to `/read_many`, sixteen at a time, the others to `/read`.
 
     Returns:
-        How many got which status.
+        How many mutants got which status.
 
     Raises:
         httpx.TimeoutException: no answer within `SECONDS`.
@@ -60,7 +60,7 @@ def statuses_of(url: str, count: int, seed: int) -> Counter[int]:
 
 
 def mutated(file: bytes, random: np.random.Generator) -> bytes:
-    """The file with one to four changes: bytes replaced, bits turned, a part cut, doubled, moved or made large."""
+    """The file with one to four changes: bytes replaced, a bit flipped, a part cut, repeated, copied or set to 0xff."""
     content = bytearray(file)
     for _ in range(int(random.integers(1, 5))):
         at = int(random.integers(len(content)))
@@ -79,7 +79,7 @@ def mutated(file: bytes, random: np.random.Generator) -> bytes:
             to = int(random.integers(len(content)))
             content[to : to + length] = part
         else:
-            # Where a length or a size stands, the largest there is.
+            # The largest value, if this is a length or a size.
             content[at : at + 4] = b"\xff\xff\xff\xff"
     return bytes(content)
 

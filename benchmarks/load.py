@@ -1,4 +1,4 @@
-"""Callers in a closed loop: each sends its request again as soon as the answer is there. It takes little of the CPU."""
+"""Clients in a closed loop: each sends its next request as soon as the answer is there. They take little CPU time."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ _LENGTH = b"content-length:"
 
 @dataclass(frozen=True)
 class Load:
-    """What a loop of callers got.
+    """The result of a load.
 
     Attributes:
-        rate: answers a second.
-        p50: milliseconds of an answer.
-        p99: the same of the slowest in a hundred.
+        rate: answers per second.
+        p50: median time of an answer, in milliseconds.
+        p99: its 99th percentile.
         errors: answers other than 200.
     """
 
@@ -26,7 +26,7 @@ class Load:
 
 
 def request(path: str, body: bytes, **headers: str) -> bytes:
-    """A whole HTTP/1.1 request; `Content_Type` is the header `Content-Type`."""
+    """A complete HTTP/1.1 request; `Content_Type` is the header `Content-Type`."""
     named = {"Host": "benchmark", "Content-Length": str(len(body))}
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in named.items()) + "\r\n"
@@ -34,7 +34,7 @@ def request(path: str, body: bytes, **headers: str) -> bytes:
 
 
 def run(port: int, requests: Sequence[bytes], callers: int, seconds: float, warm: float = 1.0) -> Load:
-    """Send requests in turn from so many connections, after a warm-up of `warm` seconds that is not counted."""
+    """Send requests in turn from `callers` connections for `seconds`, after `warm` seconds that are not counted."""
     return asyncio.run(_run(port, requests, callers, seconds, warm))
 
 

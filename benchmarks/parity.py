@@ -1,8 +1,8 @@
-"""Keras in float32, the exported graph, and the service over HTTP, on every picture of the test split.
+"""Keras, the exported graph and the service over HTTP, compared on every picture of the test splits.
 
-`python -m benchmarks.parity` asks a running service for each packaged model, and holds it to what the stage `package`
-holds the graph to: the same readings within the tolerances of pipeline/export/parity.py, but for a few that rounding decides.
-It needs what `make repro` leaves behind. Exit 3 where they differ.
+`python -m benchmarks.parity` asks a running service for each packaged model, with the rule of the stage `export`: the
+same readings within the tolerances of pipeline/export/parity.py, except for a few that rounding decides. It needs what
+`make repro` leaves behind. Exit 3 where they differ.
 """
 
 import io
@@ -19,6 +19,7 @@ from pipeline.core.images import ImageSet
 from pipeline.core.readings import Readings, left_to_right
 from pipeline.export import parity
 from pipeline.project import command
+from pipeline.records.manifest import Manifest
 from pipeline.runtime.reader import Reader, load_manifests
 from pipeline.training import models
 
@@ -45,15 +46,18 @@ def main(
     broken = []
     for task, manifest in load_manifests(artifacts).items():
         reader = Reader.load(artifacts / task)
-        keras = _keras(models_folder / manifest.strategy / "model.keras", reader)
+        keras = _keras(models_folder / task / manifest.strategy / "model.keras", manifest)
         for suite in settings.suites_of(task):
             path = data / task / suite / "test.npz"
-            if not path.is_file():
+            if suite not in manifest.suites or not path.is_file():
                 continue
             images = ImageSet.load(path).images[: pictures or None]
-            others = {"ONNX": _ordered(_joined(reader, images), reader), "HTTP": over_http(url, images, reader)}
-            for name, said in others.items():
-                found = parity.compare(keras, images, said)
+            others = {
+                "ONNX": _ordered(reader.read(images, batch=_BATCH), manifest),
+                "HTTP": over_http(url, images, manifest),
+            }
+            for name, theirs in others.items():
+                found = parity.compare(keras, images, theirs)
                 print(f"{task}/{suite}, {name}: {found}")
                 if not found.holds:
                     broken.append(f"{task}/{suite}, {name}: {found}")
@@ -61,9 +65,8 @@ def main(
         raise DataError(f"Keras and what is served differ: {'; '.join(broken)}")
 
 
-def over_http(url: str, images: np.ndarray, reader: Reader) -> Readings:
-    """What the service reads, asked with .npy bodies and for the probabilities of all classes."""
-    manifest = reader.manifest
+def over_http(url: str, images: np.ndarray, manifest: Manifest) -> Readings:
+    """The readings of the service for uint8 (n, height, width, channels), with the probabilities of all classes."""
     path = "/classify_many" if manifest.task == "cifar10" else "/read_many"
     rows, classes, confidences = [], [], []
     with httpx.Client(base_url=url, timeout=120) as client:
@@ -76,7 +79,7 @@ def over_http(url: str, images: np.ndarray, reader: Reader) -> Readings:
                 raise DataError(f"{url}{path}: {response.status_code} {response.text[:200]}")
             document = response.json()
             if document["models"][manifest.task]["sha256"] != manifest.model.sha256:
-                raise DataError(f"{url}: it serves another model of {manifest.task} than {manifest.model.sha256}")
+                raise DataError(f"{url}: it does not serve {manifest.model.sha256} for {manifest.task}")
             for answer in document["answers"]:
                 slots = answer["slots"]
                 rows.append([list(slot["probabilities"].values()) for slot in slots])
@@ -85,18 +88,9 @@ def over_http(url: str, images: np.ndarray, reader: Reader) -> Readings:
     return Readings(np.array(rows, np.float32), np.array(classes, np.uint8), np.array(confidences, np.float32))
 
 
-def _keras(path: Path, reader: Reader) -> parity.Read:
-    graph = models.reader(models.load(path))
-    return lambda images: _ordered(models.read(graph, images), reader)
-
-
-def _joined(reader: Reader, images: np.ndarray) -> Readings:
-    parts = [reader.read(part) for part in _parts(images)]
-    boxes = None if parts[0].boxes is None else np.concatenate([part.boxes for part in parts])
-    joined = [
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("probabilities", "classes", "confidence")
-    ]
-    return Readings(*joined, boxes)
+def _keras(path: Path, manifest: Manifest) -> parity.Read:
+    graph = models.traced(models.load(path))
+    return lambda images: _ordered(models.read(graph, images), manifest)
 
 
 def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
@@ -104,8 +98,8 @@ def _parts(images: np.ndarray) -> Iterator[np.ndarray]:
         yield images[start : start + _BATCH]
 
 
-def _ordered(readings: Readings, reader: Reader) -> Readings:
-    return readings if reader.manifest.positional else left_to_right(readings, reader.manifest.blank)
+def _ordered(readings: Readings, manifest: Manifest) -> Readings:
+    return readings if manifest.positional else left_to_right(readings, manifest.blank)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """ONNX Runtime and OpenVINO on the packaged models: 1 and 2 threads, 1 and 2 processes, float32 and bfloat16.
 
-`python -m benchmarks.runtimes --write` times every packaged model and puts the table into docs/performance.md. OpenVINO
-is no part of the project's environment: run it with an interpreter that has requirements/benchmarks.txt, or see ONNX
-Runtime alone.
+`python -m benchmarks.runtimes --write` times every packaged model and writes the table into docs/performance.md.
+OpenVINO is not part of the project's environment: an interpreter with requirements/benchmarks.txt measures both, the
+project's own ONNX Runtime alone.
 """
 
 import importlib.util
@@ -24,13 +24,13 @@ RUNTIMES = ("onnxruntime float32", "openvino float32", "openvino bf16")
 
 
 def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool = False, child: str = "") -> None:
-    """Print pictures a second, and milliseconds of a picture alone.
+    """Print pictures per second, and the milliseconds of one picture.
 
     Args:
         artifacts: the packaged models.
-        seconds: of each figure.
-        write: put the table into docs/performance.md.
-        child: what one of two processes measures, as `RUNTIME,TASK,THREADS,BATCH`; it prints one number.
+        seconds: of each measurement.
+        write: write the table into docs/performance.md.
+        child: what one of several processes measures, as `RUNTIME,TASK,THREADS,BATCH`; it prints one number.
     """
     if child:
         runtime, task, threads, batch = child.split(",")
@@ -38,9 +38,9 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
         return
     lines = ["| model | runtime | threads | processes | alone | " + " | ".join(f"{n} at once" for n in BATCHES) + " |"]
     lines.append("| --- | --- | --- | --- | --- |" + " --- |" * len(BATCHES))
-    there = [name for name in RUNTIMES if importlib.util.find_spec(name.split()[0])]
+    installed = [name for name in RUNTIMES if importlib.util.find_spec(name.split()[0])]
     for task, manifest in load_manifests(artifacts).items():
-        for runtime in there:
+        for runtime in installed:
             for threads, processes in ((1, 1), (2, 1), (1, 2)):
                 rates = [_together(runtime, task, threads, processes, batch, artifacts, seconds) for batch in BATCHES]
                 alone = 1000 * processes / rates[0]
@@ -57,9 +57,16 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
 def _together(
     runtime: str, task: str, threads: int, processes: int, batch: int, artifacts: Path, seconds: float
 ) -> float:
-    """Pictures a second of all processes together."""
-    asked = ("--artifacts", str(artifacts), "--seconds", str(seconds), "--child", f"{runtime},{task},{threads},{batch}")
-    arguments = [sys.executable, "-m", "benchmarks.runtimes", *asked]
+    """Pictures per second of all processes together."""
+    options = (
+        "--artifacts",
+        str(artifacts),
+        "--seconds",
+        str(seconds),
+        "--child",
+        f"{runtime},{task},{threads},{batch}",
+    )
+    arguments = [sys.executable, "-m", "benchmarks.runtimes", *options]
     running = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
     return sum(float(process.communicate()[0]) for process in running)
 
@@ -74,7 +81,7 @@ def _reading(runtime: str, folder: Path, threads: int) -> Callable[[np.ndarray],
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": precision,
         "NUM_STREAMS": 1,
-        # Else two processes keep to the same core.
+        # Otherwise two processes stay on the same core.
         "ENABLE_CPU_PINNING": False,
     }
     compiled = openvino.Core().compile_model(str(folder / "model.onnx"), "CPU", settings)

@@ -1,9 +1,9 @@
-"""This service beside other ways to serve the same model: same pictures, same cores, one run.
+"""This service compared with other ways to serve the same model: same pictures, same cores, one run.
 
-`python -m benchmarks.serving --write` times what `make repro` packaged, for twenty minutes, and puts the table into
-docs/performance.md, which has a place for it by task; `--seconds 1 --rounds 1` is a quick look. Contenders that need
-packages of requirements/benchmarks.txt are run by the interpreter that `--rivals` names, MLServer, which needs an older
-Starlette, by that of `--mlserver`; they are left out where they do not install.
+`python -m benchmarks.serving --write` times what `make repro` packaged, for twenty minutes, and writes the table into
+docs/performance.md, which has a place for it by task; `--seconds 1 --rounds 1` gives rough figures. `--rivals` names
+the interpreter of the contenders that need packages of requirements/benchmarks.txt, `--mlserver` that of MLServer,
+which needs an older Starlette. Contenders that are not installed are left out.
 """
 
 import contextlib
@@ -47,9 +47,9 @@ class Contender:
         name: in the table.
         command: starts it; `PORT` stands for the port.
         ready: the path that answers once it is ready.
-        requests: makes the request of a picture, `png` or `raw`; None where it takes no such thing.
-        environment: beside this process's.
-        needs: the module that must be there.
+        requests: makes the request of a picture, `png` or `raw`; None where it does not take that form.
+        environment: variables added to this process's.
+        needs: the module that must be installed.
     """
 
     name: str
@@ -76,18 +76,21 @@ def main(
     Args:
         artifacts: the packaged models.
         models: the trained ones; the stock recipe serves the Keras model that `artifacts` was exported from.
-        task: which of them.
-        rivals: an interpreter that has requirements/benchmarks.txt.
-        mlserver: one that has requirements/benchmarks-mlserver.txt.
+        task: whose model is served.
+        rivals: an interpreter with requirements/benchmarks.txt.
+        mlserver: one with requirements/benchmarks-mlserver.txt.
         seconds: of each load.
-        rounds: of the whole; the table has the median of each figure.
-        only: a part of a contender's name; the others are left out.
-        write: put the table into docs/performance.md.
+        rounds: how often everything is measured; the table has the median of each figure.
+        only: a part of the contenders' names, several separated by commas; the others are left out.
+        write: write the table into docs/performance.md.
     """
     reader = Reader.load(artifacts / task)
     pictures = np.random.default_rng(0).integers(0, 256, (64, *reader.manifest.shape), np.uint8)
-    keras = models / reader.manifest.strategy / "model.keras"
-    found = [one for one in contenders(artifacts, task, keras, rivals, mlserver) if only in one.name]
+    keras = models / task / reader.manifest.strategy / "model.keras"
+    wanted = only.split(",")
+    found = [
+        one for one in contenders(artifacts, task, keras, rivals, mlserver) if any(part in one.name for part in wanted)
+    ]
     measured: dict[tuple[str, str, int], list[load.Load]] = {}
     many: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -118,7 +121,7 @@ def main(
 
 
 def contenders(artifacts: Path, task: str, keras: Path, rivals: str, mlserver: str) -> list[Contender]:
-    """All of them; those that serve two processes serve two, like the cores that this was written for."""
+    """All of them; those that can run several processes run two, as this was written on a machine with two cores."""
     bento = (sys.executable, "-m", "bentoml", "serve")
     at = ("--host", "127.0.0.1", "--port", "PORT")
     here = ("READER_ARTIFACTS", str(artifacts.resolve()))
@@ -156,7 +159,7 @@ def serving(one: Contender) -> Iterator[int | None]:
         _mlserver(settings, port)
         arguments = [part.replace("PORT", str(port)).replace("SETTINGS", str(settings)) for part in one.command]
         environment = {**os.environ, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": str(ROOT)}
-        # A group of its own: some of them leave children behind when they are told to stop.
+        # A process group of its own: some of them leave children behind when they are told to stop.
         process = subprocess.Popen(
             arguments,
             cwd=ROOT,
@@ -177,7 +180,7 @@ def serving(one: Contender) -> Iterator[int | None]:
 
 
 def alone(folder: Path, pictures: np.ndarray, seconds: float) -> float:
-    """Pictures a second of the runtime without a service: two threads, the best batch of 1, 8 and 32."""
+    """Pictures per second of the runtime without a service: two threads, the best batch size of 1, 8 and 32."""
     readers = [Reader.load(folder) for _ in range(2)]
 
     def rate(batch: int) -> float:
@@ -214,7 +217,7 @@ def _ours(picture: np.ndarray, kind: str) -> bytes:
 
 
 def _stock(picture: np.ndarray, kind: str) -> bytes | None:
-    # Arrays as JSON are what BentoML's clients send for an ndarray.
+    # BentoML's clients send an ndarray as JSON.
     body = json.dumps({"images": picture[None].tolist()}).encode()
     return load.request("/predict", body, Content_Type="application/json") if kind == "raw" else None
 
@@ -270,7 +273,7 @@ def _table(measured: dict[tuple[str, str, int], list[load.Load]], many: dict[str
     for name, kind in dict.fromkeys((name, kind) for name, kind, _ in measured):
         cells = [_cell(measured.get((name, kind, callers), [])) for callers in CALLERS]
         lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
-    lines += ["", "| many at once | pictures a second |", "| --- | --- |"]
+    lines += ["", "| many at once | pictures per second |", "| --- | --- |"]
     lines += [f"| {name} | {_median(rates):,.0f} |" for name, rates in sorted(many.items(), key=lambda item: item[0])]
     return "\n".join(lines)
 
@@ -278,9 +281,9 @@ def _table(measured: dict[tuple[str, str, int], list[load.Load]], many: dict[str
 def _cell(loads: Sequence[load.Load]) -> str:
     if not loads:
         return "does not answer"
-    said = f"{_median([one.rate for one in loads]):,.0f}/s, {_median([one.p50 for one in loads]):.1f}"
+    rate, p50, p99 = (_median([getattr(one, name) for one in loads]) for name in ("rate", "p50", "p99"))
     failed = sum(one.errors for one in loads)
-    return said + f" and {_median([one.p99 for one in loads]):.1f} ms" + (f", {failed} refused" if failed else "")
+    return f"{rate:,.0f}/s, {p50:.1f} and {p99:.1f} ms" + (f", {failed} errors" if failed else "")
 
 
 def _median(values: Sequence[float]) -> float:

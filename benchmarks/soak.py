@@ -1,6 +1,6 @@
-"""Mixed good and bad traffic against a service of its own: every answer right, no 5xx but 503, no growing memory.
+"""Valid and invalid traffic against a service of its own: every answer correct, no 5xx but 503, no growth of memory.
 
-`python -m benchmarks.soak` takes ten minutes; `--minutes 1` is a quick look. Exit 3 where a promise is broken.
+`python -m benchmarks.soak` takes ten minutes; `--minutes 1` is a short run. Exit 3 if one of the three fails.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ from pipeline.runtime.reader import Reader
 
 CALLERS = 6
 GROWTH = 1024 * 1024
-"""Bytes a minute that the service may grow by after its warm-up."""
+"""Bytes per minute by which the service may grow after its warm-up."""
 _TOLERANCE = 1e-4
 _PICTURES = 32
 
 
 class Soak:
-    """What the callers send, what they must get, and what they got."""
+    """What the clients send, what they expect, and what they got."""
 
     def __init__(self, folder: Path, url: str) -> None:
         reader = Reader.load(folder)
@@ -51,7 +51,7 @@ class Soak:
         self.wrong: list[str] = []
 
     def call(self, seed: int, end: float) -> None:
-        """Send one thing after the other until the time is up."""
+        """Send one request after the other until the time is up."""
         random = np.random.default_rng(seed)
         kinds: list[Callable] = [self._good, self._good, self._many, self._bad, self._broken, self._gone]
         with httpx.Client(base_url=self.url, timeout=60) as client:
@@ -60,10 +60,10 @@ class Soak:
                 try:
                     kind(client, random)
                 except (httpx.TransportError, OSError) as error:
-                    # A body that is refused at its head is cut off while the client still writes; nothing else may be.
-                    refused = kind == self._bad and isinstance(error, httpx.WriteError | httpx.ReadError)
-                    self.cut_off += refused
-                    self._expect(refused, f"{kind.__name__.lstrip('_')}: {error!r}")
+                    # A body that is rejected by its headers is cut off while the client still writes; no other may be.
+                    rejected = kind == self._bad and isinstance(error, httpx.WriteError | httpx.ReadError)
+                    self.cut_off += rejected
+                    self._expect(rejected, f"{kind.__name__.lstrip('_')}: {error!r}")
 
     def _good(self, client: httpx.Client, random: np.random.Generator) -> None:
         index = int(random.integers(_PICTURES))
@@ -105,24 +105,24 @@ class Soak:
 
     def _same(self, answer: dict, index: int) -> None:
         expected = self.expected[index]
-        near = abs(answer["confidence"] - expected["confidence"]) < _TOLERANCE
-        said = [answer.get(key) == expected.get(key) for key in ("digits", "class")]
-        self._expect(near and all(said), f"{answer} found, expected {expected}")
+        close = abs(answer["confidence"] - expected["confidence"]) < _TOLERANCE
+        equal = all(answer.get(key) == expected.get(key) for key in ("digits", "class"))
+        self._expect(close and equal, f"{answer} found, expected {expected}")
 
-    def _expect(self, right: bool, complaint: str) -> bool:
-        if not right:
-            self.wrong.append(complaint)
-        return right
+    def _expect(self, correct: bool, message: str) -> bool:
+        if not correct:
+            self.wrong.append(message)
+        return correct
 
 
 def main(artifacts: Path = Path("artifacts"), task: str = "strips", minutes: float = 10.0, warm: float = 2.0) -> None:
-    """Print what came back, and how memory went.
+    """Print what came back, and how the memory of the service changed.
 
     Args:
         artifacts: the packaged models.
         task: whose pictures are sent.
-        minutes: of traffic that counts.
-        warm: minutes before.
+        minutes: of traffic that is measured.
+        warm: minutes of traffic before that.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -139,7 +139,7 @@ def main(artifacts: Path = Path("artifacts"), task: str = "strips", minutes: flo
             process.send_signal(signal.SIGTERM)
             ended = process.wait(60)
     slope = float(np.polyfit(np.arange(len(sizes)) / 60, sizes, 1)[0])
-    said = {
+    report = {
         "statuses": dict(sorted(soak.statuses.items())),
         "cut off while they sent too much": soak.cut_off,
         "wrong": len(soak.wrong),
@@ -147,17 +147,17 @@ def main(artifacts: Path = Path("artifacts"), task: str = "strips", minutes: flo
         "megabytes_a_minute": round(slope / 2**20, 3),
         "exit": ended,
     }
-    print(json.dumps(said))
+    print(json.dumps(report))
     if soak.wrong:
         raise DataError(f"{len(soak.wrong)} answers are wrong, the first: {soak.wrong[0]}")
     if slope > GROWTH or ended:
         raise DataError(
-            f"memory grew by {slope / 2**20:.2f} MiB a minute, expected at most 1; exit {ended}, expected 0"
+            f"memory grew by {slope / 2**20:.2f} MiB per minute, expected at most 1; exit {ended}, expected 0"
         )
 
 
 def _traffic(soak: Soak, process: subprocess.Popen, warm: float, seconds: float) -> list[int]:
-    """The resident bytes of the service's processes, second by second, once it is warm."""
+    """The resident bytes of the service's processes, second by second, after the warm-up."""
     end = time.monotonic() + warm + seconds
     callers = [threading.Thread(target=soak.call, args=(seed, end)) for seed in range(CALLERS)]
     for caller in callers:

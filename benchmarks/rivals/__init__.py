@@ -1,1 +1,1 @@
-"""Other ways to serve the same model, each as its own documentation would have it; `benchmarks.serving` runs them."""
+"""Other ways to serve the same model, each as its own documentation suggests; `benchmarks.serving` runs them."""

@@ -17,7 +17,7 @@ from pipeline.runtime.reader import Reader
 
 
 class Strips(litserve.LitAPI):
-    """Reads one picture a request, `{"picture": <base64>, "raw": bool}`; what comes together is read together."""
+    """Reads one picture per request, `{"picture": <base64>, "raw": bool}`, in batches."""
 
     def setup(self, device: str) -> None:
         self.reader = Reader.load(Path(os.environ["BENCHMARK_MODEL"]))

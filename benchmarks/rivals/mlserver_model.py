@@ -1,4 +1,4 @@
-"""MLServer with ONNX Runtime: a custom runtime, asked for raw pixels by the open inference protocol."""
+"""MLServer with ONNX Runtime: a custom runtime that takes raw pixels through the open inference protocol."""
 
 import os
 from pathlib import Path

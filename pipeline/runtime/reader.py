@@ -57,16 +57,17 @@ class Reader:
         _expect_contract(model, manifest, path)
         return cls(manifest, model)
 
-    def read(self, images: np.ndarray) -> Readings:
+    def read(self, images: np.ndarray, *, batch: int | None = None) -> Readings:
         """Read pictures.
 
         Args:
             images: uint8 (n, height, width, channels) of the model's size; upright strips, (n, 140, 28, 1), are turned.
+            batch: pictures in one run; None for all of them.
 
         Raises:
             DataError: another dtype or shape, or no picture at all.
         """
-        return self._model.read(to_landscape(images))
+        return self._model.read(to_landscape(images), batch=batch)
 
 
 def load_readers(artifacts: Path, *, threads: int = 1) -> dict[str, Reader]:

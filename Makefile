@@ -10,7 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pages quick doctor exp study read serve registry test test-slow test-full lint typecheck format locks clean
+.PHONY: help setup repro docs quick doctor exp exps study read serve registry test test-slow test-full lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,7 +39,7 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
 	@python -m pipeline.commands.repro
 
-pages: setup  ## bring README.md and docs/ up to the run: its leaderboard, its pictures
+docs: setup  ## copy the leaderboard and the pictures of the run into README.md and docs/
 	@python -m pipeline.commands.docs
 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
@@ -50,6 +50,9 @@ doctor: setup  ## look at everything a run needs, and say what is stale and why
 
 exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2; APPLY=name)
 	@python -m pipeline.commands.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" --apply "$$APPLY" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
+
+exps: setup  ## list the experiments of this commit, with what differs
+	@python -m pipeline.commands.experiment --show
 
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
 	@python -m pipeline.commands.study --study "$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs $(JOBS))

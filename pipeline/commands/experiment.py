@@ -1,4 +1,4 @@
-"""`make exp`: check that the experiments can run as meant, then let DVC run or queue them."""
+"""`make exp`: check that the experiments can run as meant, then let DVC run or queue them. `make exps` lists them."""
 
 import shlex
 
@@ -8,7 +8,13 @@ from pipeline.project import checks, command, dvc, workspace
 
 
 def main(
-    set_param: str = "", target: str = "", name: str = "", queue: bool = False, jobs: int = 1, apply: str = ""
+    set_param: str = "",
+    target: str = "",
+    name: str = "",
+    queue: bool = False,
+    jobs: int = 1,
+    apply: str = "",
+    show: bool = False,
 ) -> None:
     """Run `dvc exp run` with these arguments, in a folder of its own.
 
@@ -19,8 +25,14 @@ def main(
         queue: queue them, and start workers.
         jobs: the number of workers.
         apply: run nothing; apply the experiment of this name to the workspace.
+        show: run nothing; list the experiments on this commit with the params and metrics in which they differ.
     """
     workspace.expect_clone()
+    if show:
+        # A pattern with a slash drops dependencies: DVC shows the hash of every one. Without its pager, DVC keeps to the
+        # width of the terminal.
+        dvc.run("make exps", "exp", "show", "--no-pager", "--only-changed", "--drop", ".*/.*")
+        return
     if apply:
         checks.raise_on_problems([preflight.applicable()])
         dvc.run("make exp", "exp", "apply", apply)

@@ -118,5 +118,6 @@ def _folded(names: Sequence[str]) -> str:
         stages.setdefault(stage, []).append(key)
     parts = []
     for stage, keys in stages.items():
-        parts.append(stage if keys == [""] else f"{stage}@{keys[0] if len(keys) == 1 else '{' + ','.join(keys) + '}'}")
+        several = "{" + ",".join(sorted(keys)) + "}"
+        parts.append(stage if keys == [""] else f"{stage}@{keys[0] if len(keys) == 1 else several}")
     return ", ".join(parts)

@@ -23,9 +23,14 @@ def test_json_is_canonical(tmp_path):
 def test_an_error_keeps_what_was_there_and_leaves_no_part(tmp_path, error):
     target = tmp_path / "file.json"
     target.write_text("before")
-    with pytest.raises(type(error)), replacing(target) as temporary:
-        temporary.write_text("half of it")
-        raise error
+
+    def write_half_of_it():
+        with replacing(target) as temporary:
+            temporary.write_text("half of it")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half_of_it()
     assert target.read_text() == "before"
     assert list(tmp_path.iterdir()) == [target]
 

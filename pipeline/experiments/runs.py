@@ -4,12 +4,15 @@ An experiment is a commit below `refs/exps`. It holds as long as its target woul
 """
 
 import functools
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from pipeline.config import params
@@ -125,12 +128,15 @@ def _holds(commit: str, run: Run) -> bool:
     if not upstream:
         return False
     committed = _committed()
-    if not all(is_same(stages[name], committed[name]) for name in upstream if name in committed):
+    if not all(has_same_sources(stages[name], committed[name]) for name in upstream if name in committed):
         return False
     code = sorted({dep["path"] for name in upstream for dep in stages[name].get("deps", []) if _is_code(dep)})
     if git.run("diff", "--quiet", commit, "HEAD", "--", *code).code:
         return False
     today = changes.apply(params.read(Path(changes.PARAMS)), run.changes)
+    commands = _commands(today)
+    if any(stages[name].get("cmd") != commands.get(name) for name in upstream):
+        return False
     recorded = [stages[name].get("params", {}).get(changes.PARAMS, {}) for name in upstream]
     return all(_at(today, key) == value for keys in recorded for key, value in keys.items())
 
@@ -141,13 +147,21 @@ def _committed() -> Mapping[str, Any]:
     return document("HEAD", "dvc.lock").get("stages", {}) if listed else {}
 
 
-def is_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two records of a stage in dvc.lock have the same command and, if it depends on code alone, the same outs.
+def _commands(document: Mapping[str, Any]) -> dict[str, str]:
+    """The command of every stage of dvc.yaml, if params.yaml had this content: commands contain params."""
+    with tempfile.TemporaryDirectory() as folder:
+        with (Path(folder) / changes.PARAMS).open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(dict(document), file)
+        shutil.copy("dvc.yaml", folder)
+        with Repo.init(folder, no_scm=True) as repo:
+            return {stage.addressing: stage.cmd for stage in repo.index.stages}
+
+
+def has_same_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two records of a stage in dvc.lock have the same outs, if the stage depends on code alone.
 
     The outs of such a stage, for instance `fetch`, depend on more than DVC can see: a mirror, a folder, the network.
     """
-    if then.get("cmd") != now.get("cmd"):
-        return False
     if not all(_is_code(dep) for dep in then.get("deps", [])):
         return True
     before, after = ([out.get("md5") for out in stage.get("outs", [])] for stage in (then, now))

@@ -1,0 +1,102 @@
+"""Checks of the pictures, the mirror and the network."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.experiments import pictures
+
+MIRROR = os.environ.get("DATASETS_MIRROR", "")
+
+
+@pytest.fixture(autouse=True)
+def anywhere(tmp_path, monkeypatch):
+    """A folder without pictures and without params.yaml, an environment without a mirror."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATASETS_MIRROR", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The addresses that are connected to; every one answers."""
+    addresses = []
+
+    def connect(address, timeout):
+        addresses.append(address)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    return addresses
+
+
+def test_pictures_that_were_not_fetched_are_noted():
+    assert [check.verdict for check in pictures.fetched()] == ["note", "note"]
+
+
+def test_the_mirror_is_compared_with_what_it_must_hold(tmp_path, monkeypatch):
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist/train-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b" + bytes(20))
+    (tmp_path / "mnist/train-labels-idx1-ubyte.gz").write_text("<html>")
+    monkeypatch.setenv("DATASETS_MIRROR", str(tmp_path))
+    (check,) = pictures.mirror()
+    assert check.verdict == "problem"
+    assert "train-images-idx3-ubyte.gz decompresses to 0 bytes, expected 47,040,016" in check.message
+    assert "train-labels-idx1-ubyte.gz is not a gzip file" in check.message
+    assert "cifar-10-binary.tar.gz is missing" in check.message
+
+
+def test_a_mirror_that_does_not_exist_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATASETS_MIRROR", str(tmp_path / "none"))
+    assert pictures.mirror()[0].verdict == "problem"
+
+
+def test_the_password_of_an_address_is_not_shown(monkeypatch):
+    monkeypatch.setenv("DATASETS_MIRROR", "https://user:secret@mirror.example.org/sets")
+    (check,) = pictures.mirror()
+    assert (check.verdict, check.message) == ("ok", "mirror.example.org, not asked")
+
+
+def test_without_a_mirror_the_network_is_asked(monkeypatch, asked):
+    assert pictures.mirror()[0].verdict == "ok"
+    assert [port for _, port in asked] == [443]
+    monkeypatch.setattr(pictures, "answers", lambda host: False)
+    (check,) = pictures.mirror()
+    assert check.verdict == "note"
+    assert "DATASETS_MIRROR" in check.message
+
+
+def test_behind_a_proxy_the_proxy_is_asked(monkeypatch, asked):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org:3128")
+    assert pictures.answers("example.org")
+    assert asked == [("proxy.example.org", 3128)]
+
+
+def test_a_host_that_refuses_does_not_answer(monkeypatch):
+    def refuse(address, timeout):
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert not pictures.answers("example.org")
+
+
+def test_a_connection_that_never_ends_is_not_waited_for(monkeypatch):
+    """As a look-up of a name, which has no time limit of its own."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "create_connection", lambda address, timeout: released.wait() and socket.socket())
+    assert not pictures.answers("example.org", timeout=0.01)
+    released.set()
+
+
+@pytest.mark.skipif(not MIRROR, reason="the real files come from a mirror")
+def test_a_real_mirror_passes(monkeypatch):
+    monkeypatch.setenv("DATASETS_MIRROR", MIRROR)
+    (check,) = pictures.mirror()
+    assert check.verdict == "ok", check.message
+    if Path(MIRROR).is_dir():
+        monkeypatch.chdir(Path(MIRROR).parent)
+        monkeypatch.setenv("DATASETS_MIRROR", Path(MIRROR).name)
+        assert "relative: make repro" in pictures.mirror()[0].message

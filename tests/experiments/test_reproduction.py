@@ -1,0 +1,190 @@
+"""`make repro` and `make quick` on a pipeline whose stages take no time. tests/e2e runs the real stages."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+import small_clone
+
+from pipeline.commands import repro
+from pipeline.core.errors import ConfigurationError
+from pipeline.experiments import reproduction, runs, staleness
+from pipeline.project.dvc import Stopped
+
+BEST = {
+    "strategy": "slice",
+    "valid_sequence_accuracy": 0.5,
+    "suites": {"plain": 0.5},
+    "cannot_read": [],
+    "origin": "mnist",
+    "parameters": 1,
+    "deployable": True,
+}
+COVERAGE = {
+    "target": 0.995,
+    "threshold": None,
+    **{split: {"share": None, "accuracy": None} for split in ("valid", "gate", "test")},
+}
+
+
+def lines(out):
+    return [line for line in out.splitlines() if line.startswith("[")]
+
+
+def held(clone):
+    kept = [clone / name for name in ("params.yaml", "dvc.lock", "table", "models/slice", "models/ctc")]
+    status = small_clone.run(clone, "git", "status", "--porcelain").stdout
+    return {str(path): path.read_bytes() for path in kept}, status
+
+
+def test_without_anything_stale_no_stage_runs(clone, capfd):
+    repro.main()
+    out = capfd.readouterr().out
+    assert lines(out) == []
+    assert "0 stages ran, 5 were up to date. Logs: reports/logs" in out
+
+
+def test_one_line_per_stage_and_what_came_out(clone, capfd):
+    (clone / "code.txt").write_text("2")
+    (clone / "train.sh").write_text(small_clone.TRAIN + 'echo "0.9 on $1" > "$PIPELINE_RESULT_FILE"\n')
+    candidate = {"task": "strips", "best": BEST, "coverage": COVERAGE, "runner_up": None, "others": []}
+    (clone / "report/candidates/strips.json").write_text(json.dumps(candidate))
+    (clone / "report/summary.json").write_text(json.dumps({"strips": 0.25}))
+    repro.main()
+    out = capfd.readouterr().out
+    # DVC may train either first.
+    found = sorted(" ".join(line.split()[1:2] + line.split()[4:7]) for line in lines(out)[:2])
+    assert found == ["train@ctc 0.9 on ctc", "train@slice 0.9 on slice"]
+    assert lines(out)[2].split()[:2] == ["[3/3]", "report"]
+    assert "strips: slice, sequence accuracy 50.00 % on valid, 25.00 % on test\n" in out
+    assert "scenes: no strategy can be deployed\n" in out
+    assert "Epoch" not in out
+    assert "Epoch 1/1" in (reproduction.LOGS / "train@slice.log").read_text()
+    assert set(json.loads((reproduction.LOGS / "seconds.json").read_text())) == {"train@ctc", "train@slice", "report"}
+    assert staleness.examine().pending == set()
+
+
+def test_a_stage_that_fails_gives_the_code_the_line_and_the_log(clone, capfd):
+    (clone / "train.sh").write_text("echo '3 data: x.npz: damaged' > $PIPELINE_ERROR_FILE; exit 3\n")
+    with pytest.raises(Stopped) as stopped:
+        repro.main()
+    error = stopped.value
+    assert (error.kind, error.exit_code) == ("make repro stopped", 3)
+    message, _, log = str(error).partition("; log: ")
+    assert message == "data: x.npz: damaged"
+    assert (clone / log).parent == clone / reproduction.LOGS
+    assert log.rpartition("/")[2] in ("train@slice.log", "train@ctc.log")
+
+
+def test_a_bug_in_a_stage_gives_the_last_line_of_its_output(clone, capfd):
+    (clone / "train.sh").write_text("echo Traceback >&2; echo 'ValueError: a bug' >&2; exit 1\n")
+    with pytest.raises(Stopped, match="ValueError: a bug; log: "):
+        repro.main()
+
+
+def test_the_stand_in_is_fetched_again_and_announced(clone, capfd):
+    for name in ("mnist.json", "data/raw/mnist/source.json"):
+        (clone / name).write_text((clone / name).read_text().replace('"mnist"', '"embedded"'))
+    repro.main()
+    printed = capfd.readouterr()
+    assert lines(printed.out)[0].split()[1] == "fetch@mnist"
+    assert printed.err.startswith("EMBEDDED STAND-IN: mnist ")
+
+
+def test_a_wrong_params_yaml_stops_it_before_any_work(clone, capfd):
+    params = clone / "params.yaml"
+    params.write_text(params.read_text().replace("budget: 1.0", "budget: 0", 1))
+    with pytest.raises(ConfigurationError, match="budget"):
+        repro.main()
+    assert not reproduction.LOGS.exists()
+
+
+@pytest.mark.parametrize("budget", [-1.0, float("nan"), float("inf")])
+def test_a_budget_must_be_a_number_of_at_least_0(budget):
+    with pytest.raises(ConfigurationError, match="--budget"):
+        repro.main(budget)
+
+
+def test_control_c_ends_the_stage_and_dvc_and_leaves_no_lock(clone):
+    """As from a terminal, where the signal reaches the whole process group."""
+    os.mkfifo(clone / "started")
+    os.mkfifo(clone / "never")
+    (clone / "train.sh").write_text("echo > started; read line < never\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.commands.repro"],
+        cwd=clone,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started = os.open(clone / "started", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert select.select([started], [], [], 120)[0], "the stage has not started"
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=120)
+    finally:
+        os.close(started)
+    assert process.returncode == 130, out + error
+    assert "Traceback" not in error
+    assert staleness.examine().reasons, "DVC can be run again"
+
+
+QUICK = """
+stages:
+  all:
+    cmd: sh all.sh
+    deps: [all.sh, code.txt, pipeline/extra.py, report]
+    params: [budget]
+    outs:
+      - reports/report.html
+      - metrics: {cache: false}
+"""
+ALL = """
+mkdir -p reports metrics
+cp -r report/. metrics
+echo board > metrics/leaderboard.md
+cat code.txt pipeline/extra.py > reports/report.html
+grep ^budget params.yaml >> reports/report.html
+"""
+
+
+@pytest.fixture
+def quick(clone):
+    """A pipeline of one stage, with a file that was changed since the commit, and one that git does not know."""
+    (clone / "dvc.yaml").write_text(QUICK)
+    (clone / "all.sh").write_text(ALL)
+    (clone / "pipeline/extra.py").write_text("committed")
+    small_clone.run(clone, "dvc", "repro", "-q")
+    small_clone.run(clone, "git", "add", "-A")
+    small_clone.run(clone, "git", "rm", "-q", "--cached", "pipeline/extra.py")
+    small_clone.run(clone, "git", "commit", "-qm", "another pipeline")
+    (clone / "code.txt").write_text("changed\n")
+    (clone / "pipeline/extra.py").write_text("new to git\n")
+    return clone
+
+
+def test_quick_runs_beside_the_workspace_with_what_is_not_committed(quick, capfd):
+    before = held(quick)
+    for budget in (0.1, 0.2):
+        repro.main(budget)
+        out = capfd.readouterr().out
+        assert lines(out)[0].split()[:2] == ["[1/1]", "all"]
+        assert (quick / "quick/report.html").read_text().startswith(f"changed\nnew to git\nbudget: {budget}")
+        assert (quick / "quick/leaderboard.md").read_text() == "board\n"
+        assert (quick / "quick/logs/all.log").exists()
+        assert held(quick) == before
+    assert runs.names() == ["quick"]
+
+
+def test_quick_stops_with_the_line_and_the_code_of_the_stage(quick, capfd):
+    (quick / "all.sh").write_text("echo '4 registry: gone' > $PIPELINE_ERROR_FILE; exit 4\n")
+    before = held(quick)
+    with pytest.raises(Stopped, match=r"registry: gone; log: quick/logs/all\.log") as stopped:
+        repro.main(9.0)
+    assert (stopped.value.kind, stopped.value.exit_code) == ("make quick stopped", 4)
+    assert held(quick) == before

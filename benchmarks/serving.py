@@ -45,7 +45,7 @@ class Contender:
 
     Attributes:
         name: in the table.
-        command: starts it; `PORT` stands for the port.
+        command: starts it; `PORT` is replaced by the port.
         ready: the path that answers once it is ready.
         requests: makes the request of a picture, `png` or `raw`; None where it does not take that form.
         environment: variables added to this process's.

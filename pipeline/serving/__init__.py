@@ -1,1 +1,1 @@
-"""What the service is made of, one noun a module: limits, refusals, uploads, the desk where pictures wait, metrics."""
+"""The service: packaged models over HTTP. `app` makes the application, `service` mounts it in BentoML."""

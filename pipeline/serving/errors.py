@@ -41,7 +41,7 @@ KINDS: Mapping[ErrorCode, Kind] = {
     "too_many_pixels": Kind(413, "more pixels declared than are ever decoded; nothing was"),
     "too_many_pictures": Kind(413, "more pictures than one request may have"),
     "unsupported_format": Kind(415, "GIF, TIFF, WebP, BMP, EPS, SVG, …"),
-    "unsupported_content_type": Kind(415, "a Content-Type that does not stand for a picture"),
+    "unsupported_content_type": Kind(415, "a Content-Type that is not for pictures"),
     "wrong_size": Kind(422, "no model takes pictures of this size; the message lists the sizes"),
     "wrong_array": Kind(422, "an array of another shape, or values that are not whole numbers from 0 to 255"),
     "bad_query": Kind(422, "a query parameter has another value than the documented ones"),

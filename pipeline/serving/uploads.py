@@ -112,7 +112,7 @@ def content_type(request: Request, *, many: bool) -> str:
     """The Content-Type without its parameters, in lower case; empty where there is none.
 
     Raises:
-        ApiError: `unsupported_content_type`, it does not stand for a picture, or for many.
+        ApiError: `unsupported_content_type`, it is not for a picture, or not for many.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in (_MANY if many else _ONE) or (kind.startswith("image/") and not many):

@@ -7,7 +7,7 @@ import apps
 import numpy as np
 import onnx_models
 import pytest
-from servers import CLASSES, encoded, refused
+from servers import CLASSES, encoded, expect_error
 from starlette.websockets import WebSocketDisconnect
 
 from pipeline.records.answer import Answer, ErrorCode, Info
@@ -115,7 +115,7 @@ def test_a_process_that_takes_requests_says_so(client, path):
     ids=["empty", "text", "a URL", "truncated", "GIF", "another size", "many pixels", "many bytes"],
 )
 def test_a_body_that_is_not_a_strip_is_rejected(client, body, status, code):
-    message = refused(client.post("/read", content=body), status, code)
+    message = expect_error(client.post("/read", content=body), status, code)
     assert "expected" in message
     if code == "wrong_size":
         assert "140×28" in message
@@ -124,20 +124,20 @@ def test_a_body_that_is_not_a_strip_is_rejected(client, body, status, code):
 @pytest.mark.parametrize("kind", ["application/json", "text/html", "application/vnd.bentoml+pickle"])
 def test_a_content_type_that_does_not_stand_for_a_picture_is_rejected(client, kind):
     response = client.post("/read", content=PNG, headers={"Content-Type": kind})
-    assert kind in refused(response, 415, "unsupported_content_type")
+    assert kind in expect_error(response, 415, "unsupported_content_type")
     assert response.headers["connection"] == "close"
 
 
 def test_a_form_without_exactly_one_file_is_rejected(client):
     address = {"file": (None, "http://127.0.0.1/strip.png")}
-    refused(client.post("/read", files=address), 400, "empty")
+    expect_error(client.post("/read", files=address), 400, "empty")
     two = [("file", ("a.png", PNG)), ("file", ("b.png", PNG))]
-    refused(client.post("/read", files=two), 400, "bad_request")
-    refused(client.post("/read", files={"file": ("a.png", b"")}), 400, "empty")
+    expect_error(client.post("/read", files=two), 400, "bad_request")
+    expect_error(client.post("/read", files={"file": ("a.png", b"")}), 400, "empty")
     malformed = {"Content-Type": "multipart/form-data"}
-    assert "boundary" in refused(client.post("/read", content=PNG, headers=malformed), 400, "bad_request")
+    assert "boundary" in expect_error(client.post("/read", content=PNG, headers=malformed), 400, "bad_request")
     large = {"file": ("a.png", bytes(LIMIT))}
-    refused(client.post("/read", files=large), 413, "body_too_large")
+    expect_error(client.post("/read", files=large), 413, "body_too_large")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_form_without_exactly_one_file_is_rejected(client):
 )
 def test_another_path_or_method_gets_the_same_form_of_error(client, method, path, status, code):
     response = client.request(method, path, follow_redirects=False)
-    assert response.url.path in refused(response, status, code)
+    assert response.url.path in expect_error(response, status, code)
     allowed = {"GET, HEAD", "POST"} if status == 405 else {None}
     assert response.headers.get("allow") in allowed
 
@@ -164,7 +164,7 @@ def test_another_path_or_method_gets_the_same_form_of_error(client, method, path
 def test_what_is_not_packaged_is_not_found(tmp_path):
     onnx_models.package(tmp_path)
     with apps.client_of(tmp_path) as client:
-        message = refused(client.post("/classify", content=PNG), 404, "not_packaged")
+        message = expect_error(client.post("/classify", content=PNG), 404, "not_packaged")
         assert "cifar10" in message
         assert "strips" in message
         responses = client.get("/openapi.json").json()["paths"]["/classify"]["post"]["responses"]
@@ -190,7 +190,7 @@ def test_a_bug_is_an_internal_error_and_leaves_the_service_working(artifacts, ca
     broken.go_on.set()
     with apps.TestClient(create_app({**readers, "strips": broken}, Limits())) as client:
         broken.error = RuntimeError("a bug")
-        message = refused(client.post("/read", content=PNG), 500, "internal")
+        message = expect_error(client.post("/read", content=PNG), 500, "internal")
         assert "a bug" not in message
         assert "a bug" in caplog.text
         broken.error = None

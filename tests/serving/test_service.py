@@ -8,7 +8,7 @@ import tarfile
 
 import onnx_models
 import pytest
-from servers import CLASSES, ROOT, bentoml, encoded, environment, refused, started
+from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, started
 
 STRIP = onnx_models.draw(CLASSES)
 PNG = encoded(STRIP)
@@ -147,7 +147,7 @@ def test_the_built_bento_served_anywhere_answers_the_same(server, project, built
     subprocess.run(bentoml(*advised), cwd=project, env=env, capture_output=True, check=True)
     with started("reader:latest", cwd=tmp_path, env=env, log=tmp_path / "log.txt") as other:
         assert other.client.post("/read", content=PNG).json() == server.client.post("/read", content=PNG).json()
-        refused(other.client.post("/classify", content=PNG), 404, "not_packaged")
+        expect_error(other.client.post("/classify", content=PNG), 404, "not_packaged")
         assert "SwaggerUIBundle" in other.client.get("/docs/swagger-ui-bundle.js").text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_models
 import psutil
 import pytest
-from servers import CLASSES, ROOT, encoded, environment, refused, started, wait_for
+from servers import CLASSES, ROOT, encoded, environment, expect_error, started, wait_for
 
 PNG = encoded(onnx_models.draw(CLASSES))
 HEAD = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(PNG)
@@ -66,7 +66,7 @@ def test_a_body_that_does_not_say_how_long_it_is_is_cut_off(server):
             sent += 65536
             yield bytes(65536)
 
-    refused(server.client.post("/read", content=endless()), 413, "body_too_large")
+    expect_error(server.client.post("/read", content=endless()), 413, "body_too_large")
     assert sent < 10 * limit
 
 
@@ -177,8 +177,8 @@ def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0
             if signalled == "every process":
                 os.kill(worker, signal.SIGTERM)
             wait_for(lambda: server.client.get("/readyz").status_code == 503, "it stays ready")
-            refused(server.client.get("/readyz"), 503, "stopping")
-            refused(server.client.post("/read", content=PNG), 503, "stopping")
+            expect_error(server.client.get("/readyz"), 503, "stopping")
+            expect_error(server.client.post("/read", content=PNG), 503, "stopping")
             assert server.client.get("/livez").status_code == 200
             assert server.process.poll() is None
             assert psutil.pid_exists(worker)

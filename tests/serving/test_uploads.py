@@ -7,7 +7,7 @@ import apps
 import numpy as np
 import onnx_models
 import pytest
-from servers import CLASSES, encoded, refused
+from servers import CLASSES, encoded, expect_error
 
 from pipeline.records.answer import Answers
 
@@ -60,7 +60,7 @@ def test_many_pictures_get_the_answers_that_each_would_get(client):
         assert answer == one
     short = client.post("/read_many?probabilities=false", content=body, headers=headers).json()["answers"][0]
     assert [set(slot) for slot in short["slots"]] == 5 * [{"class", "probability", "box"}]
-    message = refused(client.post("/read_many?probabilities=1", content=body, headers=headers), 422, "bad_query")
+    message = expect_error(client.post("/read_many?probabilities=1", content=body, headers=headers), 422, "bad_query")
     assert "true or false" in message
 
 
@@ -95,7 +95,7 @@ def test_cifar10_pictures_are_classified_in_order(client):
     body, headers = raw(PICTURES)
     response = client.post("/classify_many", content=body, headers=headers)
     assert digits(response) == list(onnx_models.CIFAR_NAMES)
-    refused(client.post("/read_many", content=body, headers=headers), 422, "wrong_array")
+    expect_error(client.post("/read_many", content=body, headers=headers), 422, "wrong_array")
 
 
 def nested(depth):
@@ -132,7 +132,7 @@ def nested(depth):
     ],
 )
 def test_json_that_is_not_an_array_of_pictures_is_rejected(client, body, status, code):
-    assert "expected" in refused(client.post("/read_many", content=body, headers=JSON), status, code)
+    assert "expected" in expect_error(client.post("/read_many", content=body, headers=JSON), status, code)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_json_that_is_not_an_array_of_pictures_is_rejected(client, body, status,
     ],
 )
 def test_a_npy_without_pictures_is_rejected(client, body, status, code):
-    assert "expected" in refused(client.post("/read_many", content=body, headers=NPY), status, code)
+    assert "expected" in expect_error(client.post("/read_many", content=body, headers=NPY), status, code)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_raw_pixels_have_the_shape_that_their_header_gives(client, shape, status
     if code is None:
         assert response.status_code == status
     else:
-        refused(response, status, code)
+        expect_error(response, status, code)
 
 
 @pytest.mark.parametrize(
@@ -187,21 +187,21 @@ def test_a_content_type_that_is_not_documented_is_rejected(client, kind):
     response = client.post(
         "/read_many", content=STRIPS.tobytes(), headers={"Content-Type": kind, "X-Shape": "70,28,140"}
     )
-    assert kind in refused(response, 415, "unsupported_content_type")
+    assert kind in expect_error(response, 415, "unsupported_content_type")
 
 
 def test_more_pictures_than_one_request_may_have_are_rejected(client):
     body, headers = raw(np.repeat(STRIPS, 16, axis=0))
-    assert "1,024" in refused(client.post("/read_many", content=body, headers=headers), 413, "too_many_pictures")
+    assert "1,024" in expect_error(client.post("/read_many", content=body, headers=headers), 413, "too_many_pictures")
     files = [("pictures", ("a.png", b"x"))] * 1025
-    refused(client.post("/read_many", files=files), 413, "too_many_pictures")
-    refused(client.post("/read_many", files={"pictures": (None, "http://127.0.0.1/a.png")}), 400, "empty")
+    expect_error(client.post("/read_many", files=files), 413, "too_many_pictures")
+    expect_error(client.post("/read_many", files={"pictures": (None, "http://127.0.0.1/a.png")}), 400, "empty")
 
 
 def test_json_and_other_bodies_have_limits_of_their_own(artifacts):
     with apps.client_of(artifacts, json_pictures=2, body_bytes=50_000, many_body_bytes=60_000) as client:
-        refused(client.post("/read_many", json=STRIPS[:3].tolist()), 413, "too_many_pictures")
-        refused(client.post("/read_many", content=bytes(50_001), headers=JSON), 413, "body_too_large")
-        refused(client.post("/read_many", content=bytes(60_001), headers=NPY), 413, "body_too_large")
+        expect_error(client.post("/read_many", json=STRIPS[:3].tolist()), 413, "too_many_pictures")
+        expect_error(client.post("/read_many", content=bytes(50_001), headers=JSON), 413, "body_too_large")
+        expect_error(client.post("/read_many", content=bytes(60_001), headers=NPY), 413, "body_too_large")
         body, headers = raw(STRIPS[:15])
         assert digits(client.post("/read_many", content=body, headers=headers)) == DIGITS[:15]

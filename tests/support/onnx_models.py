@@ -1,4 +1,4 @@
-"""Small real ONNX models for the tests of serving: they read bars drawn at the height that stands for a class."""
+"""Small ONNX models for the tests of serving: they read bars, whose height in a slot is the class."""
 
 import hashlib
 import json

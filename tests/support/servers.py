@@ -106,7 +106,7 @@ def started(*arguments: str, cwd: Path, env: dict[str, str], log: Path) -> Itera
         assert process.wait(40) == 0, log.read_text()
 
 
-def refused(response: httpx.Response, status: int, code: str) -> str:
+def expect_error(response: httpx.Response, status: int, code: str) -> str:
     """The message of an error, whose form is the same everywhere."""
     assert response.status_code == status, response.text
     answer = response.json()

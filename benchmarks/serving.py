@@ -135,7 +135,7 @@ def contenders(artifacts: Path, task: str, keras: Path, rivals: str, mlserver: s
     server = (mlserver, "-c", "from mlserver.cli import main; main()", "start", "SETTINGS")
     return [
         Contender("this service, as it is", (*bento, *at), "/readyz", _ours, (here,)),
-        Contender("this service, 1 thread a worker", (*bento, *at), "/readyz", _ours, (here, thread)),
+        Contender("this service, 1 thread", (*bento, *at), "/readyz", _ours, (here, thread)),
         Contender("this service, 1 worker", (*bento, *at), "/readyz", _ours, (here, one)),
         Contender("this service, no batches", (*bento, *at), "/readyz", _ours, (here, single)),
         Contender("FastAPI, ONNX Runtime", (rivals, *uvicorn), "/docs", _ours, (model,), "fastapi"),

@@ -25,6 +25,7 @@ from pipeline.serving.shutdown import Shutdown
 from pipeline.serving.uploads import JSON
 
 _log = logging.getLogger("bentoml.reader")
+READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many")
 BENTOML_SCHEMA = "/schema.json"
 """The path where BentoML's clients look up what they can call."""
 
@@ -51,10 +52,12 @@ def create_app(readers: Mapping[str, Reader], limits: Limits) -> Starlette:
     operate = OperationEndpoints(manifests, metrics, shutdown)
     admission = [Middleware(Admission, limits=limits, shutdown=shutdown)]
     routes = [
-        Route("/read", read.read, methods=["POST"], middleware=admission),
-        Route("/read_many", read.read_many, methods=["POST"], middleware=admission),
-        Route("/classify", read.classify, methods=["POST"], middleware=admission),
-        Route("/classify_many", read.classify_many, methods=["POST"], middleware=admission),
+        *(
+            Route(path, endpoint, methods=["POST"], middleware=admission)
+            for path, endpoint in zip(
+                READ_PATHS, (read.read, read.read_many, read.classify, read.classify_many), strict=True
+            )
+        ),
         Route("/", operate.index),
         Route("/info", operate.info),
         Route("/livez", operate.live),

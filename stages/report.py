@@ -42,7 +42,7 @@ def main(
 
     write_text(leaderboard, tables.merged(leaderboards / f"{task}.csv" for task in suites_of))
     write_text(leaderboard.with_suffix(".md"), tables.leaderboard_markdown(overview.rows))
-    write_json(summary, tables.summary(overview.candidates.values(), overview.rows))
+    write_json(summary, tables.summary(overview.candidates.values()))
     write_text(timings_table, tables.timings(timings, list(task_of)))
     write_text(curves, tables.curves(overview.trainings.values()))
     counted = (sheets / task / name / f"{suite}-confusion.csv" for task, name, suite in overview.candidate_suites())

@@ -101,24 +101,16 @@ def leaderboard_markdown(rows: Sequence[Score]) -> str:
     )
 
 
-def summary(candidates: Iterable[Candidate], rows: Sequence[Score]) -> dict[str, float]:
-    """By task, the mean sequence accuracy of its candidate on test over the task's suites, with four decimals.
+def summary(candidates: Iterable[Candidate]) -> dict[str, float]:
+    """By task, the sequence accuracy of its candidate on valid, with four decimals: what the candidate is chosen by.
 
-    A suite that the candidate cannot read counts as 0, as in the choice of the candidate. A task without a candidate is
-    left out.
+    Experiments are compared by these numbers, so they are not those of test. A task without a candidate is left out.
     """
-    means: dict[str, float] = {}
-    for candidate in candidates:
-        if candidate.best is None:
-            continue
-        best, suites = candidate.best.strategy, candidate.best.suites
-        tests = [
-            row.sequence_accuracy
-            for row in rows
-            if row.strategy == best and row.split == "test" and row.suite in suites
-        ]
-        means[candidate.task] = round(sum(tests) / len(suites), 4)
-    return means
+    return {
+        candidate.task: round(candidate.best.valid_sequence_accuracy, 4)
+        for candidate in candidates
+        if candidate.best is not None
+    }
 
 
 def timings(folder: Path, strategies: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 CALLERS = (1, 8, 32)
 MANY = 256
 """Pictures in one request of /read_many."""
-_KINDS = {"png": "image/png", "raw": "application/octet-stream"}
+KINDS = {"png": "image/png", "raw": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def main(
                 if port is None:
                     print(f"{one.name}: not installed or it does not start, left out", file=sys.stderr)
                     continue
-                for kind in _KINDS:
+                for kind in KINDS:
                     requests = [one.requests(picture, kind) for picture in pictures]
                     if requests[0] is None:
                         continue
@@ -205,15 +205,15 @@ def alone(folder: Path, pictures: np.ndarray, seconds: float) -> float:
 def _many(port: int, pictures: np.ndarray, seconds: float) -> float:
     body = np.concatenate([pictures] * (MANY // len(pictures)))
     shape = ",".join(map(str, body.shape))
-    request = load.request("/read_many", body.tobytes(), Content_Type=_KINDS["raw"], X_Shape=shape)
+    request = load.request("/read_many", body.tobytes(), Content_Type=KINDS["raw"], X_Shape=shape)
     return load.run(port, [request], 4, seconds).rate * len(body)
 
 
 def _ours(picture: np.ndarray, kind: str) -> bytes:
     if kind == "png":
-        return load.request("/read", _png(picture), Content_Type=_KINDS[kind])
+        return load.request("/read", _png(picture), Content_Type=KINDS[kind])
     shape = ",".join(map(str, picture.shape))
-    return load.request("/read", picture.tobytes(), Content_Type=_KINDS[kind], X_Shape=shape)
+    return load.request("/read", picture.tobytes(), Content_Type=KINDS[kind], X_Shape=shape)
 
 
 def _stock(picture: np.ndarray, kind: str) -> bytes | None:

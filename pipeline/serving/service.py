@@ -73,8 +73,8 @@ class Precedence:
 @bentoml.service(
     name="reader",
     workers="cpu_count",
-    # The application has its own time limits; this one only has to be longer (docs/serving.md). BentoML keeps a timer of
-    # every request until then.
+    # The application has its own time limits; this one only has to be longer (docs/serving.md). BentoML keeps a timer
+    # of every request until then.
     traffic={"timeout": 60},
     # The application counts: BentoML's labels hold the raw path, and grow with whatever clients make up.
     metrics={"enabled": False},

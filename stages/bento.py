@@ -6,11 +6,11 @@ from pipeline.packaging import bento
 from pipeline.project import command
 
 
-def main(artifacts: Path, out: Path) -> None:
+def main(artifacts: Path, out: Path) -> str:
     """Write the bento that `bentofile.yaml` describes; its labels name the hash and the origin of every model."""
     tag = bento.build(Path("bentofile.yaml"), artifacts, out)
     # BentoML 1.4 takes a relative path here for one that begins at the root.
-    print(f"{out}: {tag}; serve it with `bentoml import {out.resolve()}` and `bentoml serve {tag}`")
+    return f"{out}: {tag}; serve it with `bentoml import {out.resolve()}` and `bentoml serve {tag}`"
 
 
 if __name__ == "__main__":

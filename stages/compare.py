@@ -12,8 +12,8 @@ from pipeline.records.training import Task
 from pipeline.reports import tables
 
 
-def main(task: str, evaluation: Path, leaderboard: Path, candidate: Path, pictures: Path) -> None:
-    """Write the leaderboard of one task, its candidate, and a chart of the accuracies.
+def main(task: str, evaluation: Path, leaderboard: Path, candidate: Path, pictures: Path) -> str:
+    """Write the leaderboard of one task, its candidate, and a chart of the accuracies; return the candidate.
 
     Strategies and suites that are not in params.yaml are left out.
     """
@@ -23,10 +23,13 @@ def main(task: str, evaluation: Path, leaderboard: Path, candidate: Path, pictur
     evaluations = board.evaluations(evaluation, strategies)
     rows = board.rows(evaluations, suites)
     write_text(leaderboard, tables.leaderboard(rows))
-    board.candidate(cast(Task, task), evaluations, suites).write(candidate)
+    chosen = board.candidate(cast(Task, task), evaluations, suites)
+    chosen.write(candidate)
     with replacing(pictures) as folder:
         folder.mkdir()
         style.save(comparison.accuracies(rows, suites, task), folder / "accuracy.png")
+    best = chosen.best
+    return f"{best.strategy}, {100 * best.valid_sequence_accuracy:.2f} % on valid" if best else "no candidate"
 
 
 if __name__ == "__main__":

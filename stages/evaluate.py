@@ -20,11 +20,11 @@ def main(
     out: Path,
     pictures: Path,
     timings: Path,
-) -> None:
+) -> str:
     """Read valid, gate and test of each reported suite below `data` that the model in `export` can read.
 
     Writes the readings from left to right as `SUITE-SPLIT.npz`, their scores, the wall clock, and for each suite three
-    pictures and the confusion of test.
+    pictures and the confusion of test. Returns the sequence accuracy on test.
     """
     record = ExportRecord.read(export / "export.json")
     reported = params.load(Path("params.yaml")).suites_of(record.task)
@@ -42,6 +42,8 @@ def main(
             write_text(folder / f"{suite}-confusion.csv", confusion)
     evaluation.write(out)
     timing.write(timings)
+    shares = {suite: splits["test"].sequence_accuracy for suite, splits in evaluation.suites.items()}
+    return "sequence accuracy on test " + ", ".join(f"{suite} {100 * share:.2f} %" for suite, share in shares.items())
 
 
 if __name__ == "__main__":

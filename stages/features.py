@@ -9,8 +9,11 @@ from pipeline.project import command
 from pipeline.training import precision
 
 
-def main(strategy: str, network: str, data: Path, out: Path) -> None:
-    """Write the features of the training and the valid split, or the reason why there are none, and the weights."""
+def main(strategy: str, network: str, data: Path, out: Path) -> str | None:
+    """Write the features of the training and the valid split, or the reason why there are none, and the weights.
+
+    Returns that reason.
+    """
     settings = params.load(Path("params.yaml"))
     made = features.make(
         network,
@@ -20,9 +23,8 @@ def main(strategy: str, network: str, data: Path, out: Path) -> None:
         seed=settings.seed,
         policy=precision.resolve(settings.precision),
     )
-    if made.train is None:
-        print(f"{strategy}: no features are kept: {made.record.missing}")
     made.save(out)
+    return f"no features are kept: {made.record.missing}" if made.train is None else None
 
 
 if __name__ == "__main__":

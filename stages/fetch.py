@@ -10,8 +10,8 @@ from pipeline.project import command
 from pipeline.records.data import SOURCE
 
 
-def main(source: str, out: Path, cache: Path = Path(".cache/downloads")) -> None:
-    """Write the sets of one source, and their description to source.json.
+def main(source: str, out: Path, cache: Path = Path(".cache/downloads")) -> str:
+    """Write the sets of one source, and their description to source.json; return how many pictures, and their origin.
 
     DATASETS_MIRROR names a mirror; DATASETS_CACHE replaces `cache`, the folder of the downloads.
     """
@@ -27,7 +27,9 @@ def main(source: str, out: Path, cache: Path = Path(".cache/downloads")) -> None
         folder.mkdir()
         for name, pictures in sets.items():
             pictures.save(folder / f"{name}.npz")
-        sources.describe(sets).write(folder / SOURCE)
+        record = sources.describe(sets)
+        record.write(folder / SOURCE)
+    return f"{sum(map(len, sets.values())):,} pictures, origin {record.origin}"
 
 
 if __name__ == "__main__":

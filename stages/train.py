@@ -17,8 +17,11 @@ from pipeline.training import loop
 from pipeline.training.models import save
 
 
-def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path, curves: Path, timings: Path) -> None:
-    """Write the folder `out` with the model and the record of its training, the curves, and the seconds it took."""
+def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path, curves: Path, timings: Path) -> str:
+    """Write the folder `out` with the model and the record of its training, the curves, and the seconds it took.
+
+    Returns the exact match of the last epoch on valid.
+    """
     settings = params.load(Path("params.yaml"))
     entry, module = settings.strategies[strategy], strategies.load(strategy)
     train, valid = ImageSet.load(data / "train.npz"), ImageSet.load(data / "valid.npz")
@@ -60,6 +63,7 @@ def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path,
         save(model, folder / "model.keras")
         record.write(folder / "training.json")
     write_json(timings, {"strategy": strategy, "seconds": round(seconds, 1)})
+    return f"exact match {100 * record.history[-1]['val_exact_match']:.2f} % on valid"
 
 
 if __name__ == "__main__":

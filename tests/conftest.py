@@ -19,7 +19,7 @@ SUITES = {
 }
 
 
-LONGEST = ("test_reproduction.py", "test_contract.py")
+LONGEST = ("test_pipeline.py", "test_contract.py")
 """Started first, so that where several processes share the files none of them is left with minutes at the end."""
 
 

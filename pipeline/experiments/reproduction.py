@@ -1,6 +1,7 @@
 """One run of the whole pipeline: in the workspace, or at another budget as an experiment beside it."""
 
-import json
+import csv
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,6 @@ EXPERIMENT = "quick"
 """The experiment of a run at another budget, and the folder for its report and its logs."""
 LOGS = Path("reports/logs")
 """The log of every stage of the last runs in the workspace."""
-SUMMARY = "metrics/summary.json"
 SHOWN = ("reports/report.html", "metrics/leaderboard.md")
 
 
@@ -114,7 +114,6 @@ def _results(settings: params.Params, read: Callable[[str], str]) -> str:
         settings: of params.yaml.
         read: returns the content of a file of the run.
     """
-    test = json.loads(read(SUMMARY))
     lines = []
     for task in settings.reported:
         if not settings.strategies_of(task):
@@ -125,6 +124,12 @@ def _results(settings: params.Params, read: Callable[[str], str]) -> str:
             lines.append(f"{task}: no strategy can be deployed")
             continue
         origin = " (EMBEDDED STAND-IN)" if best.origin == "embedded" else ""
-        shares = f"{100 * best.valid_sequence_accuracy:.2f} % on valid, {100 * test[task]:.2f} % on test"
-        lines.append(f"{task}: {best.strategy}, sequence accuracy {shares}{origin}")
+        valid = f"{100 * best.valid_sequence_accuracy:.2f} % on valid"
+        rows = csv.DictReader(io.StringIO(read(f"metrics/leaderboard/{task}.csv")))
+        test = [
+            f"{row['suite']} {100 * float(row['sequence_accuracy']):.2f} %"
+            for row in rows
+            if row["strategy"] == best.strategy and row["split"] == "test"
+        ]
+        lines.append(f"{task}: {best.strategy}, sequence accuracy {valid}; on test {', '.join(test)}{origin}")
     return "\n".join(lines)

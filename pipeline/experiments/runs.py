@@ -131,7 +131,7 @@ def _holds(commit: str, run: Run) -> bool:
     if not all(has_same_sources(stages[name], committed[name]) for name in upstream if name in committed):
         return False
     code = sorted({dep["path"] for name in upstream for dep in stages[name].get("deps", []) if _is_code(dep)})
-    if git.run("diff", "--quiet", commit, "HEAD", "--", *code).code:
+    if code and git.run("diff", "--quiet", commit, "HEAD", "--", *code).code:
         return False
     today = changes.apply(params.read(Path(changes.PARAMS)), run.changes)
     commands = _commands(today)
@@ -153,8 +153,10 @@ def _commands(document: Mapping[str, Any]) -> dict[str, str]:
         with (Path(folder) / changes.PARAMS).open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(dict(document), file)
         shutil.copy("dvc.yaml", folder)
-        with Repo.init(folder, no_scm=True) as repo:
-            return {stage.addressing: stage.cmd for stage in repo.index.stages}
+        (Path(folder) / ".dvc").mkdir()
+        (Path(folder) / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+        with Repo(folder) as repo:
+            return {stage.name: stage.cmd for stage in repo.index.stages}
 
 
 def has_same_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

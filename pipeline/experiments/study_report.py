@@ -65,7 +65,7 @@ def _cells(study: Study, row: Row, several: bool) -> list[str]:
 
 def _introduction(study: Study, results: Results) -> str:
     finished = len(list(study.points())) - len(results.missing)
-    missing = f" {len(results.missing)} runs are missing: {', '.join(results.missing)}." if results.missing else ""
+    missing = f" Missing: {', '.join(results.missing)}." if results.missing else ""
     lines = [f"Sequence accuracy on {study.split} in per cent, from {finished} finished runs.{missing}"]
     if study.fixed:
         fixed = ", ".join(f"`{key}={format_value(value)}`" for key, value in study.fixed.items())

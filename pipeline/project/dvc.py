@@ -81,10 +81,12 @@ def follow(command: str, progress: Progress, *arguments: str) -> None:
         files = {ERROR_FILE_VARIABLE: str(error), RESULT_FILE_VARIABLE: str(result)}
         # Unbuffered, so that the terminal shows the last line of the output of a stage while it runs.
         environment = _environment({**files, "PYTHONUNBUFFERED": "1"})
-        process = subprocess.Popen(
-            _command(arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        with progress.following(result):
+        with (
+            subprocess.Popen(
+                _command(arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ) as process,
+            progress.following(result),
+        ):
             interrupted = _pass_on(process, progress)
             progress.finish(failed=interrupted or process.returncode != 0)
         if interrupted:

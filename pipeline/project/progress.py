@@ -99,8 +99,8 @@ class Progress:
         """One line that counts the stages."""
         counted = [f"{_count(len(self.ran), 'stage')} ran"]
         counted[0] += f" in {format_seconds(sum(self.ran.values()))}" if self.ran else ""
-        counted += [f"{len(self.cached)} came from the cache"] if self.cached else []
-        counted += [f"{len(self.unchanged)} were up to date"] if self.unchanged else []
+        counted += [f"{len(self.cached)} from the cache"] if self.cached else []
+        counted += [f"{len(self.unchanged)} up to date"] if self.unchanged else []
         return ", ".join(counted)
 
     def _line(self, line: bytes) -> None:

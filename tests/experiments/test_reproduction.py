@@ -45,7 +45,7 @@ def test_without_anything_stale_no_stage_runs(clone, capfd):
     repro.main()
     out = capfd.readouterr().out
     assert lines(out) == []
-    assert "0 stages ran, 5 were up to date. Logs: reports/logs" in out
+    assert "0 stages ran, 5 up to date. Logs: reports/logs" in out
 
 
 def test_one_line_per_stage_and_what_came_out(clone, capfd):
@@ -53,14 +53,15 @@ def test_one_line_per_stage_and_what_came_out(clone, capfd):
     (clone / "train.sh").write_text(small_clone.TRAIN + 'echo "0.9 on $1" > "$PIPELINE_RESULT_FILE"\n')
     candidate = {"task": "strips", "best": BEST, "coverage": COVERAGE, "runner_up": None, "others": []}
     (clone / "report/candidates/strips.json").write_text(json.dumps(candidate))
-    (clone / "report/summary.json").write_text(json.dumps({"strips": 0.25}))
+    table = "strategy,suite,split,sequence_accuracy\nslice,plain,valid,0.5\nslice,plain,test,0.25\nctc,plain,test,1\n"
+    (clone / "report/leaderboard/strips.csv").write_text(table)
     repro.main()
     out = capfd.readouterr().out
     # DVC may train either first.
     found = sorted(" ".join(line.split()[1:2] + line.split()[4:7]) for line in lines(out)[:2])
     assert found == ["train@ctc 0.9 on ctc", "train@slice 0.9 on slice"]
     assert lines(out)[2].split()[:2] == ["[3/3]", "report"]
-    assert "strips: slice, sequence accuracy 50.00 % on valid, 25.00 % on test\n" in out
+    assert "strips: slice, sequence accuracy 50.00 % on valid; on test plain 25.00 %\n" in out
     assert "scenes: no strategy can be deployed\n" in out
     assert "Epoch" not in out
     assert "Epoch 1/1" in (reproduction.LOGS / "train@slice.log").read_text()

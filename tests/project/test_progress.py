@@ -57,7 +57,7 @@ def test_one_line_per_stage_with_its_number_seconds_and_result(tmp_path, clock):
     assert second.split() == ["[2/3]", "train@ctc", "from", "the", "cache"]
     assert third.split() == ["[3/3]", "compare", "2.0", "s"]
     assert progress.ran == {"train@slice": 2, "compare": 2}
-    assert progress.summary() == "2 stages ran in 4.0 s, 1 came from the cache, 1 were up to date"
+    assert progress.summary() == "2 stages ran in 4.0 s, 1 from the cache, 1 up to date"
 
 
 def test_a_stage_that_was_not_expected_counts_too(tmp_path, clock):

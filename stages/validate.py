@@ -1,4 +1,4 @@
-"""Validate a data set; training depends on the report that this writes."""
+"""Validate a data set; nothing trains on one that did not pass."""
 
 from pathlib import Path
 
@@ -8,13 +8,17 @@ from pipeline.config import params
 from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
 from pipeline.project import command
+from pipeline.records.data import Passed
 from pipeline.validation import validator
 from pipeline.validation.suite_spec import SuiteSpec
 from pipeline.validation.table import tabulate
 
 
-def main(suite: str, data: Path, docs: Path, out: Path) -> None:
-    """Write Data Docs to the folder `docs` in any case, and the report only when every expectation holds."""
+def main(suite: str, data: Path, docs: Path, out: Path, passed: Path) -> None:
+    """Write Data Docs to the folder `docs` in any case, and the other two files only when every expectation holds.
+
+    Trainings depend on `passed` and not on the report `out`, so that another wording of it does not make them stale.
+    """
     settings = params.load(Path("params.yaml"))
     spec = SuiteSpec.from_params(suite, settings.suites[suite], settings.validation)
     splits = [
@@ -27,6 +31,7 @@ def main(suite: str, data: Path, docs: Path, out: Path) -> None:
     for note in report.notes:
         print(f"{suite}: {note}")
     report.write(out)
+    Passed(suite=suite, task=report.task, origin=report.origin).write(passed)
 
 
 if __name__ == "__main__":

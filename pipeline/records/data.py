@@ -91,11 +91,21 @@ class Duplicates(Record):
     within_splits: int
 
 
+class Passed(Record):
+    """`data/validated/TASK/SUITE.json`: says that a data set meets all its expectations, and exists only if it does.
+
+    Attributes:
+        suite, task: the data set.
+        origin: where its pictures came from.
+    """
+
+    suite: str
+    task: str
+    origin: str
+
+
 class ValidationReport(Record):
     """`reports/validation/TASK/SUITE.json`, without times: equal data give equal reports.
-
-    The bounds of params.yaml are not in it. Trainings depend on the report, and should not run again because a bound
-    was moved that the data meet before and after.
 
     Attributes:
         suite, task: the data set.

@@ -24,17 +24,25 @@ def in_the_project(monkeypatch):
 def test_the_same_data_give_the_same_bytes(tmp_path):
     data, docs = write(tmp_path / "data", composed_strips("clutter")), tmp_path / "docs"
     for out in ("first.json", "second.json"):
-        validate.main("clutter", data, docs, tmp_path / out)
+        validate.main("clutter", data, docs, tmp_path / out, tmp_path / f"passed-{out}")
     assert (tmp_path / "first.json").read_bytes() == (tmp_path / "second.json").read_bytes()
     assert not (ROOT / "gx").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "docs", "first.json", "second.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "data",
+        "docs",
+        "first.json",
+        "passed-first.json",
+        "passed-second.json",
+        "second.json",
+    ]
 
 
 def test_a_failure_is_one_line_with_exit_code_3_and_leaves_pages_but_no_report(tmp_path):
     splits = singles()
     splits["valid"].images[2] = splits["train"].images[17]
     data, docs, out = write(tmp_path / "data", splits), tmp_path / "docs", tmp_path / "report.json"
-    paths = ["--data", str(data), "--docs", str(docs), "--out", str(out)]
+    passed = tmp_path / "passed.json"
+    paths = ["--data", str(data), "--docs", str(docs), "--out", str(out), "--passed", str(passed)]
     result = subprocess.run(
         [sys.executable, "-m", "stages.validate", "--suite", "mnist", *paths], capture_output=True, text=True
     )
@@ -45,6 +53,7 @@ def test_a_failure_is_one_line_with_exit_code_3_and_leaves_pages_but_no_report(t
         assert part in result.stderr
     assert (docs / "index.html").exists()
     assert not out.exists()
+    assert not passed.exists()
 
 
 @pytest.mark.parametrize(
@@ -63,10 +72,10 @@ def test_arrays_of_the_wrong_kind_stop_the_stage(change, named, tmp_path):
     arrays |= {"class_names": np.array(DIGIT_NAMES), "origin": np.array("mnist")}
     np.savez(tmp_path / "train.npz", **(arrays | change))
     with refuses(DataError, tmp_path / "train.npz", *named):
-        validate.main("mnist", tmp_path, tmp_path / "docs", tmp_path / "report.json")
+        validate.main("mnist", tmp_path, tmp_path / "docs", tmp_path / "report.json", tmp_path / "passed.json")
     assert [path.name for path in tmp_path.iterdir()] == ["train.npz"]
 
 
 def test_an_unknown_suite_is_named_with_those_there_are(tmp_path):
     with refuses(ConfigurationError, "plian", "mnist, cifar10, plain"):
-        validate.main("plian", tmp_path, tmp_path / "docs", tmp_path / "report.json")
+        validate.main("plian", tmp_path, tmp_path / "docs", tmp_path / "report.json", tmp_path / "passed.json")

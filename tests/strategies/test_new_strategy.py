@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.core.files import write_json
 from pipeline.core.images import SPLITS
 from pipeline.preprocessing import normalization
 from pipeline.preprocessing.normalization import Normalizer
+from pipeline.records.data import Passed
 from pipeline.records.evaluation import Evaluation
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_a_strategy_is_one_file_and_one_entry(tmp_path, embedded):
         embedded["mnist/mnist"][split].save(data / f"{split}.npz")
     statistics = normalization.fit(embedded["mnist/mnist"]["train"], name="mnist/mnist", zca_epsilon=1e-6)
     Normalizer.of(statistics, "rescale").save(tmp_path / "data/statistics/mnist/mnist/rescale.npz")
-    write_json(tmp_path / "reports/validation/mnist/mnist.json", {"success": True})
+    Passed(suite="mnist", task="mnist", origin="embedded").write(tmp_path / "data/validated/mnist/mnist.json")
 
     run("dvc", "init", "--no-scm", "--quiet")
     listed = run("dvc", "stage", "list", "--name-only").stdout.split()

@@ -36,19 +36,19 @@ def main(artifacts: Path = Path("artifacts"), seconds: float = 5.0, write: bool 
         runtime, task, threads, batch = child.split(",")
         print(_rate(_reading(runtime, artifacts / task, int(threads)), artifacts / task, int(batch), seconds))
         return
-    lines = ["| model | runtime | threads | processes | alone | " + " | ".join(f"{n} at once" for n in BATCHES) + " |"]
-    lines.append("| --- | --- | --- | --- | --- |" + " --- |" * len(BATCHES))
+    header = ["model", "runtime", "threads", "processes", "alone", *(f"{n} at once" for n in BATCHES)]
+    rows = []
     installed = [name for name in RUNTIMES if importlib.util.find_spec(name.split()[0])]
     for task, manifest in load_manifests(artifacts).items():
         for runtime in installed:
             for threads, processes in ((1, 1), (2, 1), (1, 2)):
                 rates = [_together(runtime, task, threads, processes, batch, artifacts, seconds) for batch in BATCHES]
                 alone = 1000 * processes / rates[0]
-                cells = " | ".join(f"{rate:,.0f}/s" for rate in rates)
                 name = f"{manifest.strategy} ({task})"
-                lines.append(f"| {name} | {runtime} | {threads} | {processes} | {alone:.2f} ms | {cells} |")
-                print(lines[-1], file=sys.stderr)
-    table = "\n".join(lines)
+                row = [name, runtime, str(threads), str(processes), f"{alone:.2f} ms"]
+                rows.append([*row, *(f"{rate:,.0f}/s" for rate in rates)])
+                print(", ".join(rows[-1]), file=sys.stderr)
+    table = markdown.table(header, rows)
     print(table)
     if write:
         markdown.replace_table(PAGE, "runtimes", table)

@@ -268,14 +268,13 @@ def _ready(process: subprocess.Popen, port: int, path: str) -> bool:
 
 
 def _table(measured: dict[tuple[str, str, int], list[load.Load]], many: dict[str, list[float]]) -> str:
-    lines = ["| served by | picture | " + " | ".join(f"{n} caller{'s' * (n > 1)}" for n in CALLERS) + " |"]
-    lines.append("| --- | --- |" + " --- |" * len(CALLERS))
-    for name, kind in dict.fromkeys((name, kind) for name, kind, _ in measured):
-        cells = [_cell(measured.get((name, kind, callers), [])) for callers in CALLERS]
-        lines.append(f"| {name} | {kind} | {' | '.join(cells)} |")
-    lines += ["", "| many at once | pictures per second |", "| --- | --- |"]
-    lines += [f"| {name} | {_median(rates):,.0f} |" for name, rates in sorted(many.items(), key=lambda item: item[0])]
-    return "\n".join(lines)
+    header = ["served by", "picture", *(f"{n} caller{'s' * (n > 1)}" for n in CALLERS)]
+    rows = [
+        [name, kind, *(_cell(measured.get((name, kind, callers), [])) for callers in CALLERS)]
+        for name, kind in dict.fromkeys((name, kind) for name, kind, _ in measured)
+    ]
+    at_once = [[name, f"{_median(rates):,.0f}"] for name, rates in sorted(many.items(), key=lambda item: item[0])]
+    return markdown.table(header, rows) + "\n" + markdown.table(["many at once", "pictures per second"], at_once)
 
 
 def _cell(loads: Sequence[load.Load]) -> str:

@@ -22,6 +22,8 @@ BOX_TOLERANCE = 0.05
 _BATCH = 250
 _NUDGES = 64
 """Variants of a picture, one pixel one grey level off, that are read to see whether its reading is steady."""
+_MOVE = 0.01
+"""How far the sides of regions move in these variants, in pixels: a fifth of the tolerance of a box."""
 
 Read = Callable[[np.ndarray], Readings]
 """Reads uint8 (n, H, W, C)."""
@@ -43,14 +45,14 @@ def of_export(model: keras.Model, path: Path, pictures: ImageSet, regions: np.nd
         raise DataError("no pictures to compare Keras and ONNX on; expected at least one")
     bar = partial(tqdm, desc="ONNX Runtime", leave=False, disable=None)
     theirs = OnnxModel.load(path, threads=0).read(pictures.images, regions, batch=_BATCH, progress=bar)
-    graph = models.traced(model)
+    read = partial(models.read, models.traced(model), batch=_BATCH)
     if regions is None:
-        return compare(partial(models.read, graph, batch=_BATCH), pictures.images, theirs)
+        return compare(read, pictures.images, theirs)
 
-    def read(images: np.ndarray, which: np.ndarray) -> Readings:
-        return models.read(graph, images, regions[which], batch=_BATCH)
+    def read_variants(index: int) -> Readings:
+        return read(_nudged(pictures.images[index]), _moved(regions[index]))
 
-    return _compare(read, pictures.images, theirs)
+    return _compare(read(pictures.images, regions), theirs, read_variants)
 
 
 def compare(read: Read, images: np.ndarray, theirs: Readings) -> Parity:
@@ -61,27 +63,29 @@ def compare(read: Read, images: np.ndarray, theirs: Readings) -> Parity:
         images: the pictures.
         theirs: the other readings; boxes are compared where both have them.
     """
-    return _compare(lambda images, which: read(images), images, theirs)
+    return _compare(read(images), theirs, lambda index: read(_nudged(images[index])))
 
 
-def _compare(read: Callable[[np.ndarray, np.ndarray], Readings], images: np.ndarray, theirs: Readings) -> Parity:
-    """As `compare`; `read` also gets the index of the picture that each of its images is, or is a variant of."""
-    equal, probabilities, boxes = differences = _differences(read(images, np.arange(len(images))), theirs)
+def _compare(ours: Readings, theirs: Readings, read_variants: Callable[[int], Readings]) -> Parity:
+    """As `compare`; `read_variants` reads the picture of an index with Keras in `_NUDGES` slightly different forms."""
+    equal, probabilities, boxes = differences = _differences(ours, theirs)
     distance = _distance(*differences)
     differing = np.flatnonzero(distance > 1)
-    steady = np.ones(len(images), bool)
+    steady = np.ones(len(ours), bool)
     # More than this cannot be rounding, and need not be read again.
-    if len(differing) <= _most_unsteady(len(images)):
-        steady[differing] = [not _unsteady(read, images, i, theirs.take([i]), distance[i]) for i in map(int, differing)]
+    if len(differing) <= _most_unsteady(len(ours)):
+        for index in map(int, differing):
+            nearest = _distance(*_differences(read_variants(index), theirs.take([index]))).min()
+            steady[index] = nearest >= distance[index] / 2
     unsteady = int((~steady).sum())
     return Parity(
-        pictures=len(images),
+        pictures=len(ours),
         same_readings=int(equal.sum()),
         differing=len(differing),
         unsteady=unsteady,
         largest_difference=_two_digits(probabilities[steady].max(initial=0.0)),
         largest_box_difference=None if boxes is None else _two_digits(boxes[steady].max(initial=0.0)),
-        holds=len(differing) == unsteady <= _most_unsteady(len(images)),
+        holds=len(differing) == unsteady <= _most_unsteady(len(ours)),
     )
 
 
@@ -115,19 +119,20 @@ def _distance(equal: np.ndarray, probabilities: np.ndarray, boxes: np.ndarray | 
     return np.where(equal & np.isfinite(distance), distance, np.inf)
 
 
-def _unsteady(
-    read: Callable[[np.ndarray, np.ndarray], Readings],
-    images: np.ndarray,
-    index: int,
-    theirs: Readings,
-    distance: float,
-) -> bool:
-    """Whether Keras comes at least half as near to `theirs` as `distance` once one pixel is one grey level off."""
+def _nudged(picture: np.ndarray) -> np.ndarray:
+    """`_NUDGES` variants of uint8 (H, W, C), each with one pixel one grey level off."""
     random = np.random.default_rng(0)
-    picture = images[index]
     nudged = np.repeat(picture[None], _NUDGES, axis=0)
     where = (np.arange(_NUDGES), *(random.integers(0, size, _NUDGES) for size in picture.shape))
     step = random.choice([-1, 1], _NUDGES)
     nudged[where] = np.clip(nudged[where].astype(int) + step, 0, 255)
-    readings = read(nudged, np.full(_NUDGES, index))
-    return bool(_distance(*_differences(readings, theirs)).min() < distance / 2)
+    return nudged
+
+
+def _moved(regions: np.ndarray) -> np.ndarray:
+    """`_NUDGES` variants of the regions float32 (k, 4) of a picture, each side up to `_MOVE` pixels off; zeros stay.
+
+    Two regions may give equal crops, of which a runtime takes either: no pixel can then tell them apart.
+    """
+    move = np.random.default_rng(0).uniform(-_MOVE, _MOVE, (_NUDGES, *regions.shape))
+    return (regions + move * (regions != 0)).astype(np.float32)

@@ -113,3 +113,33 @@ def test_a_picture_that_a_grey_level_reads_otherwise_may_differ(
     proof = parity.of_export(choosing(0.5 - 1e-7, to), tmp_path / "model.onnx", seen)
     assert (proof.differing, proof.unsteady, proof.holds) == (differing, unsteady, holds)
     assert proof.largest_difference == pytest.approx(0.0 if holds else abs(to - 0.6), abs=1e-3)
+
+
+def test_regions_with_equal_crops_of_which_a_runtime_takes_either_may_differ(tmp_path):
+    """No pixel tells two equal regions apart; moving them by a hundredth of a pixel does."""
+
+    def first_or_second(last):
+        images = keras.Input((4, 4, 1), dtype="uint8", name="images")
+        regions = keras.Input((2, 4), dtype="float32", name="regions")
+        seen = keras.ops.mean(keras.layers.Rescaling(1 / 255)(images), axis=(1, 2, 3))[:, None]
+        # The wider region wins; of equal ones the first, or the last where that is added to.
+        widths = regions[..., 2] - regions[..., 0] + keras.ops.convert_to_tensor([0.0, last])
+        chosen = keras.ops.one_hot(best(widths), 2)
+        probability = 0.9 + 0.0 * seen
+        probabilities = keras.ops.stack([probability, 1 - probability], axis=-1)
+        outputs = {
+            "probabilities": probabilities,
+            "classes": best(probabilities),
+            "confidence": keras.ops.squeeze(probability, -1),
+            "boxes": keras.ops.matmul(chosen[:, None], regions),
+        }
+        return keras.Model([images, regions], outputs)
+
+    onnx.to_onnx(first_or_second(1e-4), tmp_path / "model.onnx")
+    pictures = ImageSet(np.zeros((400, 4, 4, 1), np.uint8), np.zeros((400, 1), np.uint8), ("a", "b"), "embedded")
+    regions = np.tile(np.array([[0, 0, 3, 3], [0, 0, 2, 3]], np.float32), (400, 1, 1))
+    regions[7] = [[0, 0, 2, 3], [1, 0, 3, 3]]
+    proof = parity.of_export(first_or_second(0.0), tmp_path / "model.onnx", pictures, regions)
+    assert (proof.differing, proof.unsteady, proof.holds) == (1, 1, True)
+    proof = parity.of_export(first_or_second(5.0), tmp_path / "model.onnx", pictures, regions)
+    assert not proof.holds

@@ -123,7 +123,8 @@ def test_regions_with_equal_crops_of_which_a_runtime_takes_either_may_differ(tmp
         regions = keras.Input((2, 4), dtype="float32", name="regions")
         seen = keras.ops.mean(keras.layers.Rescaling(1 / 255)(images), axis=(1, 2, 3))[:, None]
         # The wider region wins; of equal ones the first, or the last where that is added to.
-        widths = regions[..., 2] - regions[..., 0] + keras.ops.convert_to_tensor([0.0, last])
+        first, second = regions[:, 0, 2] - regions[:, 0, 0], regions[:, 1, 2] - regions[:, 1, 0] + last
+        widths = keras.ops.stack([first, second], axis=-1)
         chosen = keras.ops.one_hot(best(widths), 2)
         probability = 0.9 + 0.0 * seen
         probabilities = keras.ops.stack([probability, 1 - probability], axis=-1)

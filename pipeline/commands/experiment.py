@@ -31,7 +31,7 @@ def main(
     if show:
         # A pattern with a slash drops dependencies: DVC shows the hash of every one. Without its pager, DVC keeps to the
         # width of the terminal.
-        dvc.run("make exps", "exp", "show", "--no-pager", "--only-changed", "--drop", ".*/.*")
+        dvc.run("make exps", "exp", "show", "--no-pager", "--only-changed", "--drop", ".*/.*|Created")
         return
     if apply:
         checks.raise_on_problems([preflight.applicable()])

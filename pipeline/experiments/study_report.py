@@ -124,7 +124,7 @@ def draw(study: Study, results: Results) -> Figure:
 def _draw(axes: Axes, row: Row, place: int) -> None:
     repeats = len(row.accuracies)
     if repeats > 1:
-        # One below the other, so that equal ones can be told apart.
+        # One below the other, so that equal ones are distinct.
         axes.plot(100 * np.array(row.accuracies), place + np.linspace(-0.18, 0.18, repeats), ".", color=MUTED, zorder=2)
     axes.plot(100 * row.mean, place, "o", color=INK if row.difference is None else BLUE, zorder=3)
     if row.difference is not None:

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import gto.log  # noqa: F401  # Configures logging when it is imported, which closes the stream of TensorFlow's handler.
 import pytest
 
 from pipeline.core.images import SPLITS, ImageSet

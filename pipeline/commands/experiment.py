@@ -29,8 +29,8 @@ def main(
     """
     workspace.expect_clone()
     if show:
-        # A pattern with a slash drops dependencies: DVC shows the hash of every one. Without its pager, DVC keeps to the
-        # width of the terminal.
+        # A pattern with a slash drops dependencies: DVC shows the hash of every one. Without its pager, DVC keeps to
+        # the width of the terminal.
         dvc.run("make exps", "exp", "show", "--no-pager", "--only-changed", "--drop", ".*/.*|Created")
         return
     if apply:

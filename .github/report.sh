@@ -14,7 +14,8 @@ section() {  # title, command...
     shift
     text=$("$@" 2>/dev/null) || text="\`$*\` failed; its message is in the job's log."
     text=$(sed -E 's/ {2,}/ /g; s/-{4,}/---/g' <<<"$text")
-    if [ -z "$text" ]; then text="No change."; fi
+    # DVC prints the head of a table without rows.
+    if [ -z "$text" ] || { [[ $text == "| Path"* ]] && [ "$(wc -l <<<"$text")" -le 2 ]; }; then text="No change."; fi
     if [ "${#text}" -gt "$limit" ]; then
         # Whole lines only: half a row of a table is no table.
         text=$(head -c "$limit" <<<"$text" | sed '$d')$'\n\n'"… cut; \`$*\` prints all of it."

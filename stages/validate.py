@@ -14,10 +14,11 @@ from pipeline.validation.suite_spec import SuiteSpec
 from pipeline.validation.table import tabulate
 
 
-def main(suite: str, data: Path, docs: Path, out: Path, passed: Path) -> None:
+def main(suite: str, data: Path, docs: Path, out: Path, passed: Path) -> str:
     """Write Data Docs to the folder `docs` in any case, and the other two files only when every expectation holds.
 
     Trainings depend on `passed` and not on the report `out`, so that another wording of it does not make them stale.
+    Returns how many expectations hold.
     """
     settings = params.load(Path("params.yaml"))
     spec = SuiteSpec.from_params(suite, settings.suites[suite], settings.validation)
@@ -32,6 +33,7 @@ def main(suite: str, data: Path, docs: Path, out: Path, passed: Path) -> None:
         print(f"{suite}: {note}")
     report.write(out)
     Passed(suite=suite, task=report.task, origin=report.origin).write(passed)
+    return f"{len(report.expectations)} expectations hold"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(suite: str, data: Path, docs: Path, out: Path, passed: Path) -> str:
     """Write Data Docs to the folder `docs` in any case, and the other two files only when every expectation holds.
 
     Trainings depend on `passed` and not on the report `out`, so that another wording of it does not make them stale.
-    Returns how many expectations hold.
+    Returns how many expectations hold, and how many notes the report has.
     """
     settings = params.load(Path("params.yaml"))
     spec = SuiteSpec.from_params(suite, settings.suites[suite], settings.validation)
@@ -33,7 +33,7 @@ def main(suite: str, data: Path, docs: Path, out: Path, passed: Path) -> str:
         print(f"{suite}: {note}")
     report.write(out)
     Passed(suite=suite, task=report.task, origin=report.origin).write(passed)
-    return f"{len(report.expectations)} expectations hold"
+    return f"{len(report.expectations)} expectations hold, {len(report.notes)} notes"
 
 
 if __name__ == "__main__":

@@ -28,15 +28,8 @@ def client(artifacts) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def server(artifacts, tmp_path_factory) -> Iterator[Server]:
-    """`bentoml serve` with one worker and low limits."""
+    """`bentoml serve` with one worker."""
     home = tmp_path_factory.mktemp("bentoml")
-    env = environment(
-        home,
-        READER_ARTIFACTS=str(artifacts),
-        READER_BODY_SECONDS="1",
-        READER_ANSWER_SECONDS="2",
-        READER_REQUESTS="64",
-        READER_WAITING="8",
-    )
+    env = environment(home, READER_ARTIFACTS=str(artifacts))
     with started(cwd=ROOT, env=env, log=home / "log.txt") as server:
         yield server

@@ -91,7 +91,7 @@ def test_workers_count_together_and_apart_from_a_service_with_the_same_bentoml_h
 def refuses_to_start(artifacts, home):
     command = bentoml("serve", "--host", "127.0.0.1", "--port", "0")
     env = environment(home, READER_ARTIFACTS=str(artifacts))
-    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode != 0
     assert "Traceback" not in result.stderr + result.stdout
     lines = result.stderr.strip().splitlines()
@@ -137,7 +137,7 @@ def built(project):
 
 def build(project, out):
     command = [sys.executable, "-m", "stages.bento", "--artifacts", "artifacts", "--out", out]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_built_bento_served_anywhere_answers_the_same(server, project, built, tmp_path):

@@ -20,6 +20,21 @@ PNG = encoded(onnx_models.draw(CLASSES))
 HEAD = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(PNG)
 
 
+@pytest.fixture
+def env(artifacts, tmp_path):
+    return environment(tmp_path / "bentoml", READER_ARTIFACTS=str(artifacts))
+
+
+@pytest.fixture(scope="module")
+def server(artifacts, tmp_path_factory):
+    """A server with low limits, in place of the one that other modules share."""
+    home = tmp_path_factory.mktemp("bentoml")
+    limits = {"BODY_SECONDS": "1", "ANSWER_SECONDS": "2", "REQUESTS": "64", "WAITING": "8"}
+    env = environment(home, READER_ARTIFACTS=str(artifacts), **{f"READER_{key}": limits[key] for key in limits})
+    with started(cwd=ROOT, env=env, log=home / "log.txt") as server:
+        yield server
+
+
 def received(connection):
     data = b""
     while part := connection.recv(65536):
@@ -159,11 +174,6 @@ def test_clients_that_do_not_receive_their_answers_lose_their_places_and_their_c
     assert "ERROR" not in server.log.read_text()
 
 
-@pytest.fixture
-def env(artifacts, tmp_path):
-    return environment(tmp_path / "bentoml", READER_ARTIFACTS=str(artifacts))
-
-
 @pytest.mark.parametrize("signalled", ["the supervisor", "every process"])
 def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0(env, tmp_path, signalled):
     """A service manager signals every process, and the supervisor then signals the worker again."""
@@ -184,7 +194,7 @@ def test_told_to_stop_it_is_not_ready_at_once_finishes_what_runs_and_ends_with_0
             assert psutil.pid_exists(worker)
             running.sendall(PNG[-1:])
             assert b'"digits":"9754"' in received(running)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(120) == 0
         assert not psutil.pid_exists(worker)
 
 
@@ -199,7 +209,7 @@ def test_clients_that_do_not_receive_their_answers_do_not_hold_up_a_stop(env, tm
         with clients_that_receive_nothing(server, 20):
             wait_for(lambda: server.client.post("/read", content=PNG).status_code == 503, "there are places left")
             os.kill(server.process.pid, signal.SIGTERM)
-            assert server.process.wait(30) == 0
+            assert server.process.wait(120) == 0
 
 
 def test_stopped_under_load_it_answers_what_it_took(env, tmp_path):
@@ -222,7 +232,7 @@ def test_stopped_under_load_it_answers_what_it_took(env, tmp_path):
                 callers.submit(call)
             wait_for(lambda: len(statuses) > 100, "the callers get no answers")
             os.kill(server.process.pid, signal.SIGTERM)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(120) == 0
     assert set(statuses) <= {200, 503}
     # Between two requests a connection may be closed; no request may be lost that was begun.
     assert all(isinstance(error, httpx.ConnectError | httpx.RemoteProtocolError | httpx.ReadError) for error in errors)

@@ -74,7 +74,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def wait_for(condition: Callable[[], bool], why: str, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], why: str, seconds: float = 120) -> None:
     """Return once a condition holds; fail with `why` where it never does."""
     end = time.monotonic() + seconds
     while not condition():
@@ -98,12 +98,12 @@ def started(*arguments: str, cwd: Path, env: dict[str, str], log: Path) -> Itera
                     return client.get("/readyz").status_code == 200
                 return False
 
-            wait_for(ready, "the server did not get ready", 120)
+            wait_for(ready, "the server did not get ready")
             yield Server(port, process, client, log)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
 
 
 def expect_error(response: httpx.Response, status: int, code: str) -> str:

@@ -55,7 +55,7 @@ class Precedence:
 
     Attributes:
         PATHS: those that BentoML would answer itself, and those that read pictures: BentoML's request context and
-            router take about a tenth of the time of a small model.
+            router take a few percent of the time of a request to a small model.
     """
 
     PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", BENTOML_SCHEMA, *READ_PATHS})

@@ -10,7 +10,7 @@ from pipeline.reports import markdown
 
 PICTURES = {
     "docs/pictures/accuracy-strips.png": "reports/comparison/strips/accuracy.png",
-    "docs/pictures/scenes.png": "reports/evaluation/scenes/faster_rcnn/scenes-readings.png",
+    "docs/pictures/scenes.png": "reports/evaluation/scenes/faster_rcnn/scenes-examples.png",
     "docs/pictures/normalization.png": "reports/normalization/cifar10/before_after.png",
     "docs/pictures/whitening.png": "reports/normalization/cifar10/spectrum.png",
     "docs/pictures/augmentation.png": "previews/cifar10/all.png",

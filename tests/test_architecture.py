@@ -21,8 +21,15 @@ from pipeline.preprocessing.augmentation import Augmentation
 ROOT = Path(__file__).parents[1]
 INERT = ("pipeline/config/", "pipeline/project/", "pipeline/core/errors.py")
 """What decides whether a stage runs and how it fails, but never what it writes."""
-RECORDED = {"pipeline/networks/features.py", "pipeline/networks/pretrained.py", "pipeline/records/features.py"}
-"""Of a strategy that trains on features these decide what `data/features/NAME` holds, on which its training depends."""
+RECORDED = {
+    "data/features/": {
+        "pipeline/networks/features.py",
+        "pipeline/networks/pretrained.py",
+        "pipeline/records/features.py",
+    },
+    "data/proposals": {"pipeline/preprocessing/proposals.py"},
+}
+"""What decides the content of a file on which a training depends; the training imports it to read that file."""
 MOST_LINES = 70
 """Lines of the longest stage."""
 
@@ -92,10 +99,11 @@ def needed(name, module, deps):
     found = set(closure(module))
     if name.startswith("train@"):
         found |= closure(f"pipeline/strategies/{name.removeprefix('train@')}.py")
+        for computed, modules in RECORDED.items():
+            if any(dep.startswith(computed) for dep in deps):
+                found -= modules
     if name == "bento":
         found |= closure("pipeline/serving/service.py")
-    if any(dep.startswith("data/features/") for dep in deps):
-        found -= RECORDED
     return {file for file in found if not is_inert(file)}
 
 
@@ -126,7 +134,7 @@ def test_deps_name_no_module_that_a_stage_does_not_import(module):
     """A folder may hold more than is imported; every file by itself must be imported by an instance of the stage."""
     listed, imports = set(), set()
     for name, _, deps, _ in (stage for stage in STAGES if stage[1] == module):
-        imports |= needed(name, module, deps) | RECORDED
+        imports |= needed(name, module, deps).union(*RECORDED.values())
         listed |= {dep for dep in deps if dep.startswith(("pipeline", "stages"))}
     surplus = {dep for dep in listed if (modules := modules_below(dep)) and not modules & imports}
     assert not surplus, f"a change to these would rerun the stage for nothing: {', '.join(sorted(surplus))}"

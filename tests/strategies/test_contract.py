@@ -28,8 +28,17 @@ ENTRIES = params.load(ROOT / "params.yaml").strategies
 FEW = 64
 STEPS = 160
 """Steps that suffice to learn 64 pictures by heart."""
+SLOW = (
+    *("cnn", "resnet", "vgg16"),
+    *("ctc", "goodfellow", "multihead", "multilabel", "sdnn"),
+    *("rcnn", "fast_rcnn", "faster_rcnn"),
+)
+"""`make test` trains the other strategies, new ones among them, and `make test-full` trains these too."""
 SCENES = 16
 """Scenes a step: half of what the settings say suffices for a few."""
+
+
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in strategies.strategy_names()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +108,7 @@ def trainings(embedded):
     return trained_on_few
 
 
-@pytest.fixture(params=strategies.strategy_names())
+@pytest.fixture(params=NAMES)
 def trained(request, trainings):
     return trainings(request.param)
 
@@ -130,7 +139,7 @@ def test_the_loss_falls_and_it_learns_what_it_sees(trained):
     assert accuracy(trained.name, trained.model, trained.seen) >= 0.95
 
 
-@pytest.mark.parametrize("name", strategies.strategy_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_it_learns_nothing_from_shuffled_labels(name, embedded):
     splits = embedded[ENTRIES[name].train_on]
     few, valid = splits["train"].take(slice(0, 256)), splits["valid"]
@@ -146,10 +155,18 @@ def test_it_learns_nothing_from_shuffled_labels(name, embedded):
     assert accuracy(name, model, unseen) <= chance + max(4 * np.sqrt(chance * (1 - chance) / len(there)), 0.1)
 
 
-def test_every_model_reads_the_same_where_no_strategy_was_imported(trainings, tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [
+        [name for name in strategies.strategy_names() if name not in SLOW],
+        pytest.param(SLOW, marks=pytest.mark.slow),
+    ],
+    ids=["fast", "slow"],
+)
+def test_models_read_the_same_where_no_strategy_was_imported(names, trainings, tmp_path):
     """In one process for all of them: importing TensorFlow takes most of it."""
     here = {}
-    for name in strategies.strategy_names():
+    for name in names:
         trained = trainings(name)
         models.save(trained.model, tmp_path / f"{name}.keras")
         arrays = {"images": trained.seen.images}

@@ -245,6 +245,7 @@ def test_wrong_params_are_errors_before_any_work(old, new, expected, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_without_imagenet_a_run_says_so_at_once_and_so_do_its_records(patches, tmp_path):
     """The two stages as DVC runs them, behind a proxy that nobody listens at."""
     train, valid = patches

@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Shutdown:
-    """Whether the process was told to stop, and what it has to finish first.
+    """Whether the process was asked to stop, and what it has to finish first.
 
     The server underneath stops accepting connections on the signal while a supervisor still holds the socket, so that a
     new client would hang. Therefore the signal is kept from the server until nothing is in progress; meanwhile every

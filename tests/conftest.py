@@ -5,10 +5,15 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import gto.log  # noqa: F401  # Configures logging when it is imported, which closes the stream of TensorFlow's handler.
+import hypothesis
 import pytest
 
 from pipeline.core.images import SPLITS, ImageSet
 from pipeline.data import scenes, splits, stand_in, strips
+
+# A deadline is an assertion on the wall clock: on a busy machine it fails.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 SIZES = {"train": 50_000, "valid": 5_000, "gate": 5_000, "test": 10_000}
 SUITES = {

@@ -90,7 +90,7 @@ def load(path: Path) -> Params:
     try:
         params = kind.model_validate(document)
     except ValidationError as error:
-        raise ConfigurationError(explain(error, kind, f"{path}: ")) from None
+        raise ConfigurationError(f"{path}: {explain(error, kind)}") from None
     written = document["strategies"]
     named = {name: getattr(params.strategies, name) for name in written}
     params = params.model_copy(
@@ -104,12 +104,14 @@ def load(path: Path) -> Params:
     return params
 
 
+class _Strategies(Section):
+    unknown_key = ("unknown strategy", "there are")
+
+
 def _root() -> type[Params]:
     """The model of the whole file, with a field for each strategy that exists."""
     models: dict[str, Any] = {name: (settings_model(name, Strategy), None) for name in strategy_names()}
-    strategies = create_model("Strategies", __base__=Section, **models)
-    # The word for a key of this section in messages.
-    strategies.noun = "strategy"  # type: ignore[attr-defined]
+    strategies = create_model("Strategies", __base__=_Strategies, **models)
     filled = Annotated[strategies, BeforeValidator(_mapping)]  # type: ignore[valid-type]
     return create_model("Params", __base__=Params, strategies=(filled, ...))
 

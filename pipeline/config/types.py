@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -46,6 +46,8 @@ class Section(BaseModel):
     """A mapping in params.yaml whose keys are all known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    unknown_key: ClassVar[tuple[str, str]] = ("unknown key", "expected")
+    """How a message names a key that is not one of them, and how it introduces those that are."""
 
 
 class Recipe(Section):
@@ -185,24 +187,23 @@ def checked(kind: Any, value: Any, where: str) -> Any:
         raise ConfigurationError(explain(error, kind, where)) from None
 
 
-def explain(error: ValidationError, kind: Any, where: str) -> str:
+def explain(error: ValidationError, kind: Any, root: str = "") -> str:
     """The first error of a validation as one line: key, expected, found, and the nearest key that exists.
 
     Args:
         error: of validating something as `kind`.
         kind: a section, or a type of this module.
-        where: what the message begins with; keys inside `kind` are appended with dots.
+        root: the key of the value itself; empty for a whole file.
     """
     # A misspelt key is both unknown and missing; the first says more.
     errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first = errors[0]
     keys, section = _path(kind, first["loc"])
-    location = where + ".".join(keys) if where.endswith(": ") else ".".join([where, *keys])
+    location = ".".join(filter(None, [root, *keys]))
     if first["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in section.model_fields.items()]
-        noun = getattr(section, "noun", "key")
-        there = "there are" if noun != "key" else "expected"
-        return f"{location}: unknown {noun}{nearest(str(first['loc'][-1]), known)}; {there} {', '.join(known)}"
+        unknown, listed = section.unknown_key
+        return f"{location}: {unknown}{nearest(str(first['loc'][-1]), known)}; {listed} {', '.join(known)}"
     if first["type"] == "missing":
         return f"{location}: missing"
     if first["type"] == "union_tag_invalid":

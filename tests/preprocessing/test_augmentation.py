@@ -360,29 +360,3 @@ def test_the_stage_writes_a_sheet_an_option_and_single_pictures_the_same_each_ti
     assert set(written[0]) - singles == sheets
     assert len(singles) == min(wanted.pictures, len(PICTURES))
     assert all(name.startswith(f"pictures/{wanted.save_prefix}_") for name in singles)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("save_format: png", "save_format: gif", r"previews\.save_format: expected 'png' or 'jpeg', found 'gif'"),
-        ("save_prefix: augmented", "save_prefix: ../up", r"previews\.save_prefix: .*found '\.\./up'"),
-        (
-            "cifar10: cifar10/cifar10",
-            "cifar10: cifar10/cifar",
-            r"previews\.suites\.cifar10: no data set 'cifar10/cifar'",
-        ),
-        ("  pictures: 12", "  pictures: 0", r"previews\.pictures: expected greater than or equal to 1, found 0"),
-        (
-            "    rotation_range: 20 ",
-            "    rotatoin_range: 20 ",
-            r"previews\.options\.rotatoin_range: unknown key \(did you mean 'rotation_range'\?\); expected rotation_r",
-        ),
-    ],
-)
-def test_wrong_previews_are_one_clear_line(project, old, new, expected):
-    text = (project / "params.yaml").read_text()
-    assert old in text
-    (project / "params.yaml").write_text(text.replace(old, new, 1))
-    with pytest.raises(ConfigurationError, match=expected):
-        params.load(project / "params.yaml")

@@ -219,32 +219,6 @@ def test_a_size_that_the_network_cannot_take_and_a_cut_behind_its_end_are_clear_
         pretrained.split(small(include_top=False, weights=None, input_shape=(28, 28, 3)), 11)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("weights: imagenet ", "weights: imagnet ", "weights: expected imagenet, none, or {file: PATH"),
-        ("weights: imagenet ", "weights: {file: w.h5, sha256: abc} ", "its 64 hexadecimal digits"),
-        ("freeze_until: 19", "freeze_until: 20", "freeze_until: expected less than or equal to 19, found 20"),
-        ("features: data/features/vgg16", "features: data/features/vgg", "features: expected 'data/features/vgg16'"),
-        (
-            "vgg16: {from: cifar10/cifar10",
-            "vgg16: {from: mnist/mnist",
-            "features.vgg16.from: expected 'cifar10/cifar10'",
-        ),
-        ("vgg16: {from: cifar10/cifar10", "vg16: {from: cifar10/cifar10", "features.vg16: no strategy of this name"),
-    ],
-)
-def test_wrong_params_are_errors_before_any_work(old, new, expected, tmp_path):
-    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
-    text = (ROOT / "params.yaml").read_text()
-    assert old in text
-    (tmp_path / "params.yaml").write_text(text.replace(old, new, 1))
-    with pytest.raises(ConfigurationError) as caught:
-        params.load(tmp_path / "params.yaml")
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.slow
 def test_without_imagenet_a_run_says_so_at_once_and_so_do_its_records(patches, tmp_path):
     """The two stages as DVC runs them, behind a proxy that nobody listens at."""

@@ -30,6 +30,11 @@ class Limits:
         answer_seconds: for the answer to be found, and again for the client to receive it.
         stop_seconds: for requests in progress to finish after the signal to stop.
         close_seconds: for connections to close after that, whose clients do not receive their answers.
+        head_bytes: of a request's target and headers.
+        headers: of a request.
+        head_seconds: for a request's target and headers to arrive, from the connection on.
+        connections: open at one time. At the limit, which file descriptors may lower, the connection that has waited
+            longest for a request is closed in favour of a new one.
         inline_seconds: a model that takes no longer for one picture reads a lone picture on the event loop.
     """
 
@@ -47,6 +52,10 @@ class Limits:
     answer_seconds: float = 30.0
     stop_seconds: float = 30.0
     close_seconds: float = 5.0
+    head_bytes: int = 65536
+    headers: int = 100
+    head_seconds: float = 10.0
+    connections: int = 4096
     inline_seconds: float = 0.001
 
     @classmethod

@@ -8,13 +8,19 @@ from pathlib import Path
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.project import git
 
+HEADS = "refs/registry/"
+"""The prefix of the refs that name the last event of each artifact."""
 REMOTE_KEY = "registry.remote"
 """The key of git's configuration that names the remote repository in which tags are created first; unset: none."""
-_FIELDS = ("refname:short", "*objectname", "taggername", "taggeremail", "taggerdate:unix", "contents")
+_FIELDS = ("refname:short", "objectname", "*objectname", "taggername", "taggeremail", "taggerdate:unix", "contents")
 
 
 class TagExists(RegistryError):
     """The tag that was to be created exists: somebody else was faster."""
+
+
+class HeadMoved(RegistryError):
+    """Another event of the artifact was recorded since the history was read: the new one must follow that one."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Tag:
         who: name and address of its tagger.
         time: seconds since 1970.
         message: the text after the header.
+        id: of the tag object, in hexadecimal digits: a hash of all of the above.
     """
 
     name: str
@@ -34,6 +41,27 @@ class Tag:
     who: str
     time: int
     message: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the chain of an artifact's events ended when its history was read; a change is made only if it still does.
+
+    Attributes:
+        artifact: whose chain it is.
+        here: the last event's tag object that this clone's head names; None where it has no head.
+        there: the same of the shared repository.
+    """
+
+    artifact: str
+    here: str | None
+    there: str | None
+
+    @property
+    def ref(self) -> str:
+        """The ref that names the last event. It is not a tag, so neither GTO nor `git push --tags` knows it."""
+        return f"{HEADS}{self.artifact}"
 
 
 @dataclass(frozen=True)
@@ -119,10 +147,10 @@ class Repository:
         text = self._output("for-each-ref", "refs/tags", f"--format={pattern}", strip=False)
         tags = []
         for entry in text.split("\x01")[:-1]:
-            name, revision, who, address, seconds, message = entry.lstrip("\n").split("\0", 5)
+            name, tag_id, revision, who, address, seconds, message = entry.lstrip("\n").split("\0", 6)
             # A lightweight tag has no tagger. For GTO, too, it is not a version.
             if revision and seconds:
-                tags.append(Tag(name, revision, f"{who} {address}", int(seconds), message))
+                tags.append(Tag(name, revision, f"{who} {address}", int(seconds), message, tag_id))
         return sorted(tags, key=lambda tag: (tag.time, tag.name))
 
     def fetch_tags(self, patterns: Iterable[str]) -> None:
@@ -142,34 +170,90 @@ class Repository:
         if result.code:
             raise RegistryError(f"git fetch {remote}: {result.reason}; nothing was changed")
 
-    def create_tag(self, name: str, revision: str, message: str, *, after: int = 0) -> None:
+    def heads(self) -> dict[str, tuple[str, str]]:
+        """By artifact, the last event that this clone knows: its tag object's id and the tag's name in that object."""
+        text = self._output("for-each-ref", HEADS, "--format=%(refname)%00%(objectname)%00%(tag)")
+        entries = [line.split("\0") for line in text.splitlines()]
+        return {ref.removeprefix(HEADS): (tag_id, name) for ref, tag_id, name in entries}
+
+    def move_head(self, artifact: str, tag_id: str | None, before: str | None) -> None:
+        """Let the head of an artifact name another event, or none, if it names `before` now; else do nothing."""
+        if tag_id is not None:
+            self._run("update-ref", f"{HEADS}{artifact}", tag_id, before or _no_object(tag_id))
+        elif before is not None:
+            self._run("update-ref", "-d", f"{HEADS}{artifact}", before)
+
+    def shared_refs(self, artifacts: Iterable[str], patterns: Iterable[str]) -> dict[str, str]:
+        """The shared repository's tags of these patterns and heads of these artifacts: by whole name, the object's id.
+
+        Raises:
+            RegistryError: it cannot be reached.
+        """
+        remote = self.remote()
+        if remote is None:
+            return {}
+        wanted = [*(f"refs/tags/{pattern}" for pattern in patterns), *(f"{HEADS}{name}" for name in artifacts)]
+        result = self._run("ls-remote", "--refs", remote, *wanted)
+        if result.code:
+            raise RegistryError(f"git fetch {remote}: {result.reason}; nothing was changed")
+        entries = (line.split("\t", 1) for line in result.output.splitlines())
+        return {ref: tag_id for tag_id, ref in entries}
+
+    def create_tag(self, name: str, revision: str, message: str, *, after: int = 0, head: Head | None = None) -> str:
         """Create an annotated tag where there is none of its name: first in the shared repository, then here.
 
-        Both steps are compare-and-swap operations of git: of two processes that create the same tag at once, one
-        succeeds. A process that is killed between the steps has created it: the next `fetch_tags` fetches it.
+        Both steps are transactions of git: of two processes that create the same tag at once, or that continue one
+        chain at once, one succeeds. A process that is killed between the steps has created the tag: the next
+        `fetch_tags` fetches it.
 
         Args:
             name: without `refs/tags/`.
             revision: the commit.
             message: UTF-8 text.
             after: the tag's time is later than this. GTO and DVC sort by whole seconds and disagree on equal ones.
+            head: that shall name the tag from now on; None for a tag outside every chain.
+
+        Returns:
+            The id of the tag object.
 
         Raises:
             TagExists: there is one of this name.
+            HeadMoved: the head names another event than it did.
             RegistryError: the shared repository cannot be reached, or rejects the tag for another reason.
         """
         when = max(int(time.time()), after + 1)
         content = f"object {revision}\ntype commit\ntag {name}\ntagger {self.identity()} {when} +0000\n\n{message}"
         created = self._output("mktag", stdin=content)
-        ref = f"refs/tags/{name}"
         if (remote := self.remote()) is not None:
-            result = self._run("push", "--porcelain", remote, f"{created}:{ref}")
-            if result.code:
-                if "already exists" in result.output + result.error or "[rejected]" in result.output:
-                    raise TagExists(f"{name}: somebody else created it meanwhile in {remote}")
-                raise RegistryError(f"git push {remote} {name}: {result.reason}; nothing was changed")
-        if self._run("update-ref", ref, created, "0" * len(created)).code:
-            raise TagExists(f"{name}: somebody else created it meanwhile")
+            self._push(remote, name, created, head)
+        commands = [f"create refs/tags/{name} {created}"]
+        if head is not None:
+            commands.append(f"update {head.ref} {created} {head.here or _no_object(created)}")
+        result = self._run("update-ref", "--stdin", stdin="".join(f"{command}\n" for command in commands))
+        if result.code:
+            if not self._run("rev-parse", "--verify", "--quiet", f"refs/tags/{name}").code:
+                raise TagExists(f"{name}: somebody else created it meanwhile")
+            raise HeadMoved(f"{name}: {result.reason}")
+        return created
+
+    def _push(self, remote: str, name: str, created: str, head: Head | None) -> None:
+        ref = f"refs/tags/{name}"
+        arguments, refs = ["push", "--porcelain", "--atomic"], [f"{created}:{ref}"]
+        if head is not None:
+            arguments.append(f"--force-with-lease={head.ref}:{head.there or ''}")
+            refs.append(f"{created}:{head.ref}")
+        result = self._run(*arguments, remote, *refs)
+        if not result.code:
+            return
+        # What the shared repository has now says why; git words it differently for each transport.
+        found = self.shared_refs([head.artifact] if head else [], [name])
+        if found.get(ref) == created:
+            return
+        if ref in found:
+            raise TagExists(f"{name}: somebody else created it meanwhile in {remote}")
+        if head is not None and found.get(head.ref) != head.there:
+            raise HeadMoved(f"{name}: {head.ref} moved meanwhile in {remote}")
+        raise RegistryError(f"git push {remote} {name}: {result.reason}; nothing was changed")
 
     def _output(self, *arguments: str, stdin: str | None = None, strip: bool = True) -> str:
         result = self._run(*arguments, stdin=stdin)
@@ -179,3 +263,8 @@ class Repository:
 
     def _run(self, *arguments: str, stdin: str | None = None) -> git.Result:
         return git.run(*arguments, folder=self.root, stdin=stdin)
+
+
+def _no_object(like: str) -> str:
+    """How git writes that there is no object, in as many digits as another id has."""
+    return "0" * len(like)

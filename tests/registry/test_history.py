@@ -21,13 +21,13 @@ REVISIONS = {version: digit * 40 for version, digit in (("v0.1.0", "a"), ("v0.2.
 def history(*names):
     """Of tags such as `x#prod#1 v0.1.0`, with a word for another kind of message, a second apart."""
     tags = [
-        Tag(f"x@{version}", revision, "Ada <a@b>", index, "{}")
+        Tag(f"x@{version}", revision, "Ada <a@b>", index, "{}", f"{index:040x}")
         for index, (version, revision) in enumerate(REVISIONS.items())
     ]
     for seconds, entry in enumerate(names, 10):
         name, version, *kind = entry.split()
         message = json.dumps({"kind": kind[0], "version": version} if kind else {"kind": "promotion"})
-        tags.append(Tag(name, REVISIONS[version], "Ada <a@b>", seconds, message))
+        tags.append(Tag(name, REVISIONS[version], "Ada <a@b>", seconds, message, f"{seconds:040x}"))
     return History.of(tags)
 
 
@@ -111,7 +111,7 @@ def test_tags_of_others_are_ignored_and_patterns_match_the_registrys():
     ],
 )
 def test_a_message_that_is_no_valid_evidence_is_a_problem_and_no_traceback(message, problem):
-    (event,) = History.of([Tag("x@v0.1.0", "a" * 40, "Ada <a@b>", 1, message)]).events
+    (event,) = History.of([Tag("x@v0.1.0", "a" * 40, "Ada <a@b>", 1, message, "1" * 40)]).events
     assert event.document is None
     assert problem in event.problem
     with pytest.raises(RegistryError, match=re.escape("x@v0.1.0: ")):
@@ -121,7 +121,7 @@ def test_a_message_that_is_no_valid_evidence_is_a_problem_and_no_traceback(messa
 def test_evidence_of_another_version_is_not_that_of_a_tag(evidence):
     message = evidence.model_dump_json(by_alias=True)
     tags = [
-        Tag(f"{artifact}@{version}", "a" * 40, "Ada <a@b>", 1, message)
+        Tag(f"{artifact}@{version}", "a" * 40, "Ada <a@b>", 1, message, "1" * 40)
         for artifact, version in ((ARTIFACT, "v0.3.0"), (ARTIFACT, "v0.4.0"), ("other", "v0.3.0"))
     ]
     documents = [event.document for event in History.of(tags).events]
@@ -130,7 +130,7 @@ def test_evidence_of_another_version_is_not_that_of_a_tag(evidence):
 
 def test_keys_of_a_later_version_of_the_project_are_ignored(evidence):
     message = json.dumps(evidence.as_json() | {"a key of tomorrow": True})
-    (event,) = History.of([Tag(f"{ARTIFACT}@v0.3.0", "a" * 40, "Ada <a@b>", 1, message)]).events
+    (event,) = History.of([Tag(f"{ARTIFACT}@v0.3.0", "a" * 40, "Ada <a@b>", 1, message, "1" * 40)]).events
     assert event.evidence == evidence
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import orjson
 from starlette.applications import Starlette
@@ -16,11 +16,12 @@ from pipeline.core.decoding import PictureError
 from pipeline.runtime.reader import Reader
 from pipeline.serving import openapi, swagger
 from pipeline.serving.batching import DynamicBatcher
+from pipeline.serving.codings import Decompression
 from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints
 from pipeline.serving.errors import ApiError
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import Metrics
-from pipeline.serving.middleware import Admission, RequestTracking
+from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
 from pipeline.serving.shutdown import Shutdown
 from pipeline.serving.uploads import JSON
 
@@ -30,12 +31,13 @@ BENTOML_SCHEMA = "/schema.json"
 """The path where BentoML's clients look up what they can call."""
 
 
-def create_app(readers: Mapping[str, Reader], limits: Limits) -> Starlette:
+def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = ()) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
     Args:
         readers: of the models to serve, by task.
         limits: of this process.
+        hosts: that requests may be for; none means any.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
     metrics = Metrics(manifests)
@@ -50,7 +52,10 @@ def create_app(readers: Mapping[str, Reader], limits: Limits) -> Starlette:
     )
     read = ReadEndpoints(manifests, batcher, limits, metrics)
     operate = OperationEndpoints(manifests, metrics, shutdown)
-    admission = [Middleware(Admission, limits=limits, shutdown=shutdown)]
+    admission = [
+        Middleware(Admission, limits=limits, shutdown=shutdown),
+        Middleware(Decompression, limits=limits),
+    ]
     routes = [
         *(
             Route(path, endpoint, methods=["POST"], middleware=admission)
@@ -61,6 +66,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits) -> Starlette:
         Route("/", operate.index),
         Route("/info", operate.info),
         Route("/livez", operate.live),
+        Route("/healthz", operate.live),
         Route("/readyz", operate.ready),
         Route("/metrics", operate.metrics),
         _document("/openapi.json", openapi.document(manifests, limits)),
@@ -83,7 +89,10 @@ def create_app(readers: Mapping[str, Reader], limits: Limits) -> Starlette:
 
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(RequestTracking, limits=limits, metrics=metrics, shutdown=shutdown, labels=labels)],
+        middleware=[
+            Middleware(RequestTracking, limits=limits, metrics=metrics, shutdown=shutdown, labels=labels),
+            *([Middleware(AllowedHosts, hosts=hosts, metrics=metrics)] if hosts else []),
+        ],
         exception_handlers=dict.fromkeys((ApiError, PictureError, HTTPException), handle),
         lifespan=lifespan,
     )

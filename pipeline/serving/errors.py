@@ -32,7 +32,7 @@ KINDS: Mapping[ErrorCode, Kind] = {
     "not_a_picture": Kind(400, "not a PNG or JPEG, or smaller than 2×2 pixels; a URL is not fetched"),
     "damaged": Kind(400, "a truncated or damaged PNG, JPEG or .npy"),
     "bad_json": Kind(400, "the body is not JSON, or nested deeper than any picture"),
-    "bad_request": Kind(400, "a malformed form or X-Shape, a form with too many files, or a body that is not what its coding says"),
+    "bad_request": Kind(400, "a malformed form, X-Shape or coding of a body, or a form with too many files"),
     "bad_http": Kind(400, "not HTTP/1.1, or a head or a body whose meaning is not clear"),
     "bad_host": Kind(400, "no Host or several, a malformed one, or one that is not among READER_HOSTS"),
     "not_found": Kind(404, "no such path"),

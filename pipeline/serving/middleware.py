@@ -2,21 +2,46 @@
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.core.errors import ConfigurationError
 from pipeline.serving.errors import CLOSE, ApiError
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import OTHER, Metrics
+from pipeline.serving.protocol import ERROR_KEY
 from pipeline.serving.shutdown import Shutdown
 
 _log = logging.getLogger("bentoml.reader")
+HEALTH_PATHS = ("/livez", "/healthz", "/readyz")
+HOSTS_VARIABLE = "READER_HOSTS"
+"""Lists the hosts that requests may be for, separated by commas; without it any is allowed."""
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 GONE = 499
 """Counted for a client that went away or did not receive its answer; nobody gets it."""
+
+
+def hosts_of(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The hosts that the environment allows; none means any.
+
+    Raises:
+        ConfigurationError: one of them is not a name without a port, or nothing is listed.
+    """
+    if HOSTS_VARIABLE not in environment:
+        return ()
+    hosts = tuple(host.strip().lower() for host in environment[HOSTS_VARIABLE].split(","))
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ConfigurationError(
+                f"{HOSTS_VARIABLE}: {host!r} found, expected names without ports, separated by commas, as in "
+                "reader.example.org,*.internal,127.0.0.1"
+            )
+    return hosts
 
 
 class _Sender:
@@ -100,6 +125,11 @@ class RequestTracking:
             self._metrics.count_request(path, sender.status, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive, sender: _Sender) -> None:
+        refused: ApiError | None = scope.get(ERROR_KEY)
+        if refused is not None:
+            self._metrics.count_error(refused.code)
+            await refused.response()(scope, receive, sender)
+            return
         try:
             await self._app(scope, receive, sender)
         except ClientDisconnect:
@@ -110,6 +140,37 @@ class RequestTracking:
             self._metrics.count_error(error.code)
             if not sender.begun:
                 await error.response()(scope, receive, sender)
+
+
+class AllowedHosts:
+    """Rejects a request for another host than those that are allowed. Health checks may use an address instead."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], metrics: Metrics) -> None:
+        """Define.
+
+        Args:
+            app: what answers.
+            hosts: names without ports, in lower case; `*.example.org` stands for every name below example.org.
+            metrics: where rejected requests are counted.
+        """
+        self._app = app
+        self._metrics = metrics
+        self._names = frozenset(host for host in hosts if not host.startswith("*."))
+        self._suffixes = tuple(host[1:] for host in hosts if host.startswith("*."))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it with `bad_host`."""
+        if scope["type"] == "http" and scope["path"] not in HEALTH_PATHS:
+            found = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
+            name = found if found.endswith("]") else re.sub(r":[0-9]*$", "", found)
+            if name not in self._names and not name.endswith(self._suffixes or ("\n",)):
+                error = ApiError(
+                    "bad_host", f"Host {found[:60]!r} found, expected one of those in {HOSTS_VARIABLE}", CLOSE
+                )
+                self._metrics.count_error(error.code)
+                await error.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class Admission:

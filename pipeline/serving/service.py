@@ -3,18 +3,24 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import bentoml
 from bentoml import get_current_service
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import BentoMLException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
 from pipeline.runtime.reader import Reader, load_readers
-from pipeline.serving.app import BENTOML_SCHEMA, READ_PATHS, create_app
+from pipeline.serving.app import create_app
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import make_folder
+from pipeline.serving.middleware import hosts_of
+from pipeline.serving.protocol import install
 
+SERVICE = "reader"
 ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
 """Names another folder of packaged models than `artifacts` beside this package."""
 
@@ -45,33 +51,73 @@ def limits() -> Limits:
         raise BentoMLException(str(error)) from None
 
 
+def hosts() -> tuple[str, ...]:
+    """The hosts that the environment allows.
+
+    Raises:
+        BentoMLException: one of them is malformed.
+    """
+    try:
+        return hosts_of(os.environ)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The application of this process: BentoML mounts it before it makes the service that loads the models."""
     await get_current_service().application(scope, receive, send)
 
 
+def with_cors(app: ASGIApp) -> ASGIApp:
+    """An application that answers browsers of other origins, if BentoML's settings (`http.cors`) say so.
+
+    Raises:
+        BentoMLException: the settings are incomplete or malformed.
+    """
+    if not BentoMLContainer.http.cors.enabled.get():
+        return app
+    options: dict[str, Any] = {"allow_methods": ["GET", "POST"]} | BentoMLContainer.access_control_options.get()
+    try:
+        if options.get("allow_origins") is None:
+            raise ValueError("no access_control_allow_origins found, expected a list of origins")
+        return CORSMiddleware(app, **options)
+    except Exception as error:
+        raise BentoMLException(f"http.cors of {SERVICE}: {error}") from None
+
+
+def expect_no_other_limits() -> None:
+    """Refuse settings of BentoML's that would answer requests in another form than the application.
+
+    Raises:
+        BentoMLException: there is one.
+    """
+    most = BentoMLContainer.config.services[SERVICE].traffic.max_concurrency.get()
+    if most is not None:
+        raise BentoMLException(
+            f"traffic.max_concurrency of {SERVICE}: {most} found, expected none; READER_REQUESTS limits the requests "
+            "of a process"
+        )
+
+
 class Precedence:
     """Hands requests to the application before BentoML's router, which comes to what is mounted last.
 
-    Attributes:
-        PATHS: those that BentoML would answer itself, and those that read pictures: BentoML's request context and
-            router take a few percent of the time of a request to a small model.
+    BentoML would answer some paths itself, in a form of its own; its request context and router take a few percent of
+    the time of a request to a small model. Its CORS settings hold.
     """
-
-    PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics", BENTOML_SCHEMA, *READ_PATHS})
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._application = with_cors(application)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        ours = scope["type"] == "http" and scope["path"] in self.PATHS
-        await (application if ours else self._app)(scope, receive, send)
+        await (self._application if scope["type"] == "http" else self._app)(scope, receive, send)
 
 
 @bentoml.asgi_app(application)
 @bentoml.service(
-    name="reader",
+    name=SERVICE,
     workers="cpu_count",
     # The application has its own time limits; this one only has to be longer (docs/serving.md). BentoML keeps a timer
     # of every request until then.
@@ -90,7 +136,7 @@ class ReaderService:
     """
 
     def __init__(self) -> None:
-        self.application = create_app(packaged_readers(), limits())
+        self.application = create_app(packaged_readers(), limits(), hosts())
         self._lifespan = contextlib.AsyncExitStack()
 
     # A worker that cannot start is started again and again. This runs once, before there are workers, and stops it all.
@@ -99,6 +145,9 @@ class ReaderService:
     def check() -> None:
         """Exit if a model is missing or is not the one its manifest names; make what the workers share."""
         limits()
+        hosts()
+        with_cors(application)
+        expect_no_other_limits()
         packaged_readers()
         make_folder()
 
@@ -113,5 +162,6 @@ class ReaderService:
         await self._lifespan.aclose()
 
 
+install()
 # What BentoML's decorator returns has the type of the class to type checkers, but is a Service.
 ReaderService.add_asgi_middleware(Precedence)  # type: ignore[attr-defined]

@@ -94,7 +94,7 @@ def test_info_describes_every_model(client, artifacts):
     assert strips.metrics == {"strips": 0.97}
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+@pytest.mark.parametrize("path", ["/livez", "/healthz", "/readyz"])
 def test_a_process_that_takes_requests_says_so(client, path):
     response = client.get(path)
     assert (response.status_code, response.text) == (200, "\n")
@@ -145,7 +145,6 @@ def test_a_form_without_exactly_one_file_is_rejected(client):
     [
         ("GET", "/nothing", 404, "not_found"),
         ("GET", "/docs.json", 404, "not_found"),
-        ("GET", "/healthz", 404, "not_found"),
         ("POST", "/read/", 404, "not_found"),
         ("GET", "/docs/../pyproject.toml", 404, "not_found"),
         ("GET", "/read", 405, "method_not_allowed"),

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.project import git
+from pipeline.registry import tags
+from pipeline.registry.tags import Tag, Tags
 
 HEADS = "refs/registry/"
 """The prefix of the refs that name the last event of each artifact."""
 REMOTE_KEY = "registry.remote"
 """The key of git's configuration that names the remote repository in which tags are created first; unset: none."""
-_FIELDS = ("refname:short", "objectname", "*objectname", "taggername", "taggeremail", "taggerdate:unix", "contents")
 
 
 class TagExists(RegistryError):
@@ -21,27 +22,6 @@ class TagExists(RegistryError):
 
 class HeadMoved(RegistryError):
     """Another event of the artifact was recorded since the history was read: the new one must follow that one."""
-
-
-@dataclass(frozen=True)
-class Tag:
-    """An annotated tag on a commit.
-
-    Attributes:
-        name: without `refs/tags/`.
-        revision: the commit, 40 hexadecimal digits.
-        who: name and address of its tagger.
-        time: seconds since 1970.
-        message: the text after the header.
-        id: of the tag object, in hexadecimal digits: a hash of all of the above.
-    """
-
-    name: str
-    revision: str
-    who: str
-    time: int
-    message: str
-    id: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +64,10 @@ class Repository:
         repository = cls(root.resolve())
         result = repository._run("rev-parse", "--show-toplevel")
         if result.code:
-            raise ConfigurationError(f"{root.resolve()}: no git repository; run in a clone of the project")
+            # No repository at all is one reason of several: an owner that git does not trust, a damaged configuration.
+            none = result.untrusted is None and "not a git repository" in result.error
+            reason = "no git repository" if none else result.reason
+            raise ConfigurationError(f"{root.resolve()}: {reason}; run in a clone of the project that git can read")
         top = Path(result.output.rstrip("\n"))
         if top.resolve() != repository.root:
             raise ConfigurationError(f"{root.resolve()}: not the top folder of the clone; run in {top}")
@@ -100,7 +83,8 @@ class Repository:
         Raises:
             RegistryError: the revision has no such file, or is not in this clone.
         """
-        result = self._run("show", f"{revision}:{path}")
+        # Not `git show`, which runs the converters that the user's configuration names.
+        result = self._run("cat-file", "blob", f"{revision}:{path}")
         if result.code:
             raise RegistryError(
                 f"{path}: not in git at {revision[:12]}; commit what `make repro` wrote, or `git fetch` the revision"
@@ -109,8 +93,8 @@ class Repository:
 
     def changed(self, *paths: str) -> list[str]:
         """The files below these paths that differ from HEAD, new ones included."""
-        status = self._output("status", "--porcelain", "--untracked-files=all", "--", *paths, strip=False)
-        return [line[3:] for line in status.splitlines()]
+        status = self._output("status", "--porcelain", "-z", "--untracked-files=all", "--", *paths, strip=False)
+        return [entry[3:] for entry in status.split("\0") if entry]
 
     def setting(self, key: str) -> str | None:
         """A value of git's configuration; None where there is none."""
@@ -127,6 +111,15 @@ class Repository:
             raise ConfigurationError(f"{REMOTE_KEY}: git has no remote {name!r}; `git remote -v` lists those there are")
         return name
 
+    def remote_address(self) -> str:
+        """The address of that remote repository, as git's configuration has it; empty where there is none."""
+        name = self.remote()
+        return (self.setting(f"remote.{name}.url") or "") if name else ""
+
+    def git_folder(self) -> Path:
+        """The folder of git's own files, which all work trees of the clone share."""
+        return self.root / self._output("rev-parse", "--git-common-dir")
+
     def identity(self) -> str:
         """The name and address of the person who creates tags here.
 
@@ -142,16 +135,12 @@ class Repository:
         return result.output.rsplit(" ", 2)[0]
 
     def tags(self) -> list[Tag]:
-        """Every annotated tag on a commit, in the order of their times."""
-        pattern = "%00".join(f"%({field})" for field in _FIELDS) + "%01"
-        text = self._output("for-each-ref", "refs/tags", f"--format={pattern}", strip=False)
-        tags = []
-        for entry in text.split("\x01")[:-1]:
-            name, tag_id, revision, who, address, seconds, message = entry.lstrip("\n").split("\0", 6)
-            # A lightweight tag has no tagger. For GTO, too, it is not a version.
-            if revision and seconds:
-                tags.append(Tag(name, revision, f"{who} {address}", int(seconds), message, tag_id))
-        return sorted(tags, key=lambda tag: (tag.time, tag.name))
+        """The registry's tags that can be read, in the order of their times."""
+        return list(self.read_tags().read)
+
+    def read_tags(self) -> Tags:
+        """The registry's tags, and which of them cannot be read. Others' tags are not opened."""
+        return tags.read(self.root, self._output("for-each-ref", tags.PREFIX, "--format=%(objectname) %(refname)"))
 
     def fetch_tags(self, patterns: Iterable[str]) -> None:
         """Fetch tags of the shared repository; does nothing where none is configured.
@@ -165,8 +154,8 @@ class Repository:
         if (remote := self.remote()) is None:
             return
         refs = [f"refs/tags/{pattern}:refs/tags/{pattern}" for pattern in patterns]
-        # Not --quiet, which hides that a tag was moved; and without the tags that a fetch brings along.
-        result = self._run("fetch", "--no-tags", "--no-write-fetch-head", remote, *refs)
+        # Not --quiet, which hides that a tag was moved.
+        result = self._reach(remote, "fetch", refs=refs)
         if result.code:
             raise RegistryError(f"git fetch {remote}: {result.reason}; nothing was changed")
 
@@ -176,12 +165,42 @@ class Repository:
         entries = [line.split("\0") for line in text.splitlines()]
         return {ref.removeprefix(HEADS): (tag_id, name) for ref, tag_id, name in entries}
 
-    def move_head(self, artifact: str, tag_id: str | None, before: str | None) -> None:
-        """Let the head of an artifact name another event, or none, if it names `before` now; else do nothing."""
+    def tag_ids(self) -> dict[str, str]:
+        """By tag that this clone has, whoever made it, the id of what it names."""
+        text = self._output("for-each-ref", "refs/tags", "--format=%(objectname) %(refname:strip=2)")
+        return {name: tag_id for tag_id, name in (line.split(" ", 1) for line in text.splitlines())}
+
+    def take_tag(self, name: str, before: str | None, after: str | None) -> None:
+        """Make one tag what it is in the shared repository: remove it, or fetch it in place of the present one.
+
+        Args:
+            name: of the tag.
+            before: the id of what it names here; None where it is not here.
+            after: the same in the shared repository.
+
+        Raises:
+            RegistryError: the shared repository cannot be reached, or the tag changed meanwhile.
+        """
+        ref = f"refs/tags/{name}"
+        if after is None:
+            if before is not None:
+                self._output("update-ref", "-d", ref, before)
+            return
+        if (remote := self.remote()) is None:
+            return
+        result = self._reach(remote, "fetch", refs=[f"+{ref}:{ref}"])
+        if result.code:
+            raise RegistryError(f"git fetch {remote} {name}: {result.reason}")
+
+    def move_head(self, artifact: str, tag_id: str | None, before: str | None) -> bool:
+        """Let the head of an artifact name another event, or none, if it names `before` now; whether that was done."""
         if tag_id is not None:
-            self._run("update-ref", f"{HEADS}{artifact}", tag_id, before or _no_object(tag_id))
+            arguments = [f"{HEADS}{artifact}", tag_id, before or _no_object(tag_id)]
         elif before is not None:
-            self._run("update-ref", "-d", f"{HEADS}{artifact}", before)
+            arguments = ["-d", f"{HEADS}{artifact}", before]
+        else:
+            return True
+        return self._run("update-ref", *arguments).code == 0
 
     def shared_refs(self, artifacts: Iterable[str], patterns: Iterable[str]) -> dict[str, str]:
         """The shared repository's tags of these patterns and heads of these artifacts: by whole name, the object's id.
@@ -193,7 +212,7 @@ class Repository:
         if remote is None:
             return {}
         wanted = [*(f"refs/tags/{pattern}" for pattern in patterns), *(f"{HEADS}{name}" for name in artifacts)]
-        result = self._run("ls-remote", "--refs", remote, *wanted)
+        result = self._reach(remote, "ls-remote", "--refs", refs=wanted)
         if result.code:
             raise RegistryError(f"git fetch {remote}: {result.reason}; nothing was changed")
         entries = (line.split("\t", 1) for line in result.output.splitlines())
@@ -222,18 +241,28 @@ class Repository:
             RegistryError: the shared repository cannot be reached, or rejects the tag for another reason.
         """
         when = max(int(time.time()), after + 1)
+        if when >= tags.LATEST:
+            raise RegistryError(
+                f"{name}: it would be of {when} seconds since 1970, later than 2106, as the last tag is"
+            )
         content = f"object {revision}\ntype commit\ntag {name}\ntagger {self.identity()} {when} +0000\n\n{message}"
         created = self._output("mktag", stdin=content)
-        if (remote := self.remote()) is not None:
+        ref, remote = f"refs/tags/{name}", self.remote()
+        if remote is not None:
             self._push(remote, name, created, head)
-        commands = [f"create refs/tags/{name} {created}"]
+        commands = [f"create {ref} {created}"]
         if head is not None:
             commands.append(f"update {head.ref} {created} {head.here or _no_object(created)}")
         result = self._run("update-ref", "--stdin", stdin="".join(f"{command}\n" for command in commands))
+        if result.code and remote is not None:
+            # The shared repository has decided: a head that another process of this clone moved changes nothing.
+            result = self._run("update-ref", ref, created, _no_object(created))
         if result.code:
-            if not self._run("rev-parse", "--verify", "--quiet", f"refs/tags/{name}").code:
+            found = self._run("rev-parse", "--verify", "--quiet", ref)
+            if found.code:
+                raise HeadMoved(f"{name}: {result.reason}")
+            if found.output.strip() != created:
                 raise TagExists(f"{name}: somebody else created it meanwhile")
-            raise HeadMoved(f"{name}: {result.reason}")
         return created
 
     def _push(self, remote: str, name: str, created: str, head: Head | None) -> None:
@@ -242,7 +271,7 @@ class Repository:
         if head is not None:
             arguments.append(f"--force-with-lease={head.ref}:{head.there or ''}")
             refs.append(f"{created}:{head.ref}")
-        result = self._run(*arguments, remote, *refs)
+        result = self._reach(remote, *arguments, refs=refs)
         if not result.code:
             return
         # What the shared repository has now says why; git words it differently for each transport.
@@ -260,6 +289,9 @@ class Repository:
         if result.code:
             raise RegistryError(f"git {arguments[0]}: {result.reason}")
         return result.output.strip() if strip else result.output
+
+    def _reach(self, remote: str, *arguments: str, refs: Iterable[str]) -> git.Result:
+        return git.reach(remote, *arguments, refs=list(refs), folder=self.root)
 
     def _run(self, *arguments: str, stdin: str | None = None) -> git.Result:
         return git.run(*arguments, folder=self.root, stdin=stdin)

@@ -47,6 +47,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         threads=limits.threads,
         batch=limits.batch,
         waiting=limits.waiting,
+        waiting_seconds=limits.waiting_seconds,
         inline_seconds=limits.inline_seconds,
         observe=metrics.count_run,
     )
@@ -80,6 +81,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         shutdown.listen()
         yield
         batcher.close()
+        read.close()
         metrics.close()
 
     async def handle(request: Request, exception: Exception) -> Response:

@@ -3,11 +3,12 @@
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from pipeline.core.decoding import Shape
 from pipeline.serving.errors import ApiError
 
 SHAPE_HEADER = "X-Shape"
@@ -17,6 +18,11 @@ _NUMBERS = re.compile(rb"[\[\]\d,\s]*")
 _NPY_HEADER = 1024
 """Bytes of a `.npy` header; one of uint8 pictures has 128."""
 _NONE = object()
+_WHOLE = 256 * 1024
+"""Bytes of JSON that are parsed at once: Python's parser lets no other thread run meanwhile."""
+_NOT_JSON = "the body is not JSON, expected an array of pictures"
+_TOO_DEEP = "arrays nested too deeply found, expected (n, height, width) with or without channels"
+_UNEQUAL = "arrays of different lengths found, expected pictures of one size"
 _DEPTH = 5
 """One more than the nesting of JSON arrays may have: pictures, rows, columns, channels."""
 
@@ -71,19 +77,48 @@ def from_npy(body: bytes) -> np.ndarray:
     return _shaped(body[file.tell() :], shape)
 
 
-def from_json(body: bytes) -> np.ndarray:
-    """A JSON array of whole numbers from 0 to 255, nested like the pictures it holds.
+def expect_few(body: bytes, pictures: int, shapes: Collection[Shape]) -> None:
+    """Reject JSON that holds more than pictures can need, by its brackets and commas alone.
+
+    To parse a body of 4 MB that is a million arrays takes a hundred times as long as to count them.
+
+    Args:
+        body: JSON.
+        pictures: in one request, at most.
+        shapes: height, width and channels of the pictures.
 
     Raises:
-        ApiError: `empty`; `bad_json`, not JSON; `wrong_array`, anything but whole numbers from 0 to 255 in arrays of
-            equal lengths.
+        ApiError: `too_many_pictures`, it has more arrays or more elements than so many pictures.
+    """
+    # Of (n, height, width, channels); an upright picture has more rows.
+    arrays = max(1 + max(shape[:2]) * (1 + min(shape[:2])) for shape in shapes)
+    elements = max(height * width * channels for height, width, channels in shapes)
+    brackets, commas = body.count(b"["), body.count(b",")
+    if brackets > 1 + pictures * arrays or commas > pictures * elements:
+        raise ApiError(
+            "too_many_pictures",
+            f"{brackets:,} arrays and {commas + 1:,} elements found, expected at most {pictures:,} pictures",
+        )
+
+
+def from_json(body: bytes, most: int) -> np.ndarray:
+    """A JSON array of whole numbers from 0 to 255, nested like the pictures it holds.
+
+    A long body is parsed picture by picture, so that other threads have their turn in between.
+
+    Args:
+        body: JSON.
+        most: pictures in a long body, at most.
+
+    Raises:
+        ApiError: `empty`; `bad_json`, not JSON; `too_many_pictures`; `wrong_array`, anything but whole numbers from
+            0 to 255 in arrays of equal lengths.
     """
     if not body.strip():
         raise ApiError("empty", "no bytes found, expected a JSON array of pictures")
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError, too.
-        raise ApiError("bad_json", "the body is not JSON, expected an array of pictures") from None
+    if len(body) > _WHOLE:
+        return _stacked(body, most)
+    content = _parsed(body)
     if not isinstance(content, list):
         raise ApiError("wrong_array", f"JSON {_named(content)} found, expected an array of pictures")
     if not content:
@@ -92,19 +127,54 @@ def from_json(body: bytes) -> np.ndarray:
     if not _NUMBERS.fullmatch(body) and (value := _first_other(content)) is not _NONE:
         raise ApiError("wrong_array", f"{_named(value)} found among the pixels, expected whole numbers from 0 to 255")
     if _depth(content) >= _DEPTH:
-        raise ApiError(
-            "wrong_array", "arrays nested too deeply found, expected (n, height, width) with or without channels"
-        )
+        raise ApiError("wrong_array", _TOO_DEEP)
     try:
         values = np.array(content)
     except ValueError:
-        raise ApiError("wrong_array", "arrays of different lengths found, expected pictures of one size") from None
+        raise ApiError("wrong_array", _UNEQUAL) from None
     if values.dtype.kind not in "iuf" or not values.size:
         raise ApiError("wrong_array", "numbers too large or no numbers found, expected whole numbers from 0 to 255")
     low, high = values.min(), values.max()
     if low < 0 or high > 255:
         raise ApiError("wrong_array", f"values from {low} to {high} found, expected 0 to 255")
     return values.astype(np.uint8)
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError, too.
+        raise ApiError("bad_json", _NOT_JSON) from None
+
+
+def _stacked(body: bytes, most: int) -> np.ndarray:
+    """The array of a long body, of which each element is parsed by itself."""
+    text = body.strip()
+    if text[:1] != b"[" or b'"' in text or b"{" in text:
+        found = "a string or an object" if text[:1] == b"[" else "no array"
+        raise ApiError("wrong_array", f"{found} found, expected an array of pictures")
+    steps = np.frombuffer(text, np.uint8)
+    at = np.flatnonzero((steps == ord("[")) | (steps == ord("]")) | (steps == ord(",")))
+    kinds = steps[at]
+    depths = np.cumsum((kinds == ord("[")).astype(np.int32) - (kinds == ord("]")), dtype=np.int32)
+    if depths[-1] or depths.min() < 0 or at[-1] != len(text) - 1 or (depths[:-1] == 0).any():
+        raise ApiError("bad_json", _NOT_JSON)
+    if depths.max() >= _DEPTH:
+        raise ApiError("wrong_array", _TOO_DEEP)
+    ends = [*at[(kinds == ord(",")) & (depths == 1)].tolist(), len(text) - 1]
+    if len(ends) > most:
+        raise ApiError("too_many_pictures", f"{len(ends):,} pictures found, expected at most {most:,}")
+    parts = []
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        if end - start > _WHOLE:
+            raise ApiError("wrong_array", f"an element of {end - start:,} bytes found, expected pictures")
+        part = text[start + 1 : end]
+        if not part.strip():
+            raise ApiError("bad_json", _NOT_JSON)
+        parts.append(from_json(part, most))
+    if len({part.shape for part in parts}) > 1:
+        raise ApiError("wrong_array", _UNEQUAL)
+    return np.stack(parts)
 
 
 def _shaped(pixels: bytes, shape: Sequence[int]) -> np.ndarray:

@@ -1,20 +1,25 @@
 """Dynamic batching without a delay.
 
-Pictures that arrive while all threads are busy share the next run of their model; a lone picture is read at once. No
-picture waits for others to come, and a thread that becomes free leaves the other threads their share.
+Single pictures that arrive while all threads are busy share the next run of their model; a lone picture is read at
+once. No picture waits for others to come, and a thread that becomes free leaves the other threads their share.
+
+Requests for many pictures are read in slices of a few milliseconds, in turn, and single pictures go before them: a
+single picture waits for a slice at most.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.core.decoding import PictureError
 from pipeline.core.readings import Readings
 from pipeline.runtime.reader import Reader
 from pipeline.serving.errors import ApiError
@@ -22,19 +27,70 @@ from pipeline.serving.errors import ApiError
 _log = logging.getLogger("bentoml.reader")
 _TRIALS = 5
 """Runs that are timed to know how long a model takes."""
+_RUN_SECONDS = 0.03
+"""What a run of single pictures takes at most, on an idle machine."""
+_SLICE_SECONDS = 0.008
+"""What a slice of a request for many pictures takes at most."""
+_TURNS = 8
+"""While single pictures wait, every so many runs one is a slice of a request for many, so that those end, too."""
+_WEIGHT = 0.2
+"""Of the latest run in the average time of a picture."""
+_NICENESS = 5
+"""By how much a thread that computes gives way to the event loop of its process."""
+
+Images = np.ndarray | Callable[[], np.ndarray]
+"""uint8 (n, height, width, channels), or what makes such an array of one picture."""
 
 
 def _ignore(task: str, pictures: int) -> None:
     pass
 
 
-@dataclass(frozen=True)
+def give_way() -> None:
+    """Have this thread run after the event loop where both could; on Linux a thread has a priority of its own."""
+    with contextlib.suppress(OSError, AttributeError):
+        current = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, current + _NICENESS))
+
+
+@dataclass(eq=False)
 class _Job:
+    """Pictures of one request.
+
+    Attributes:
+        many: whether they are read in slices, behind single pictures.
+        count: of the pictures.
+        taken: pictures that threads have taken.
+        parts: readings of slices, by the first picture of each.
+        over: whether it has its result, or needs none any more.
+    """
+
     task: str
-    images: np.ndarray
+    images: Images
     result: "asyncio.Future[Readings]"
     loop: asyncio.AbstractEventLoop
-    admitted: bool
+    many: bool
+    count: int
+    taken: int = 0
+    parts: dict[int, Readings] = field(default_factory=dict)
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Pictures of a job, from `start` to `stop`."""
+
+    job: _Job
+    start: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        return self.stop - self.start
+
+    def images(self) -> np.ndarray:
+        given = self.job.images
+        return given[self.start : self.stop] if isinstance(given, np.ndarray) else given()
 
 
 class DynamicBatcher:
@@ -51,6 +107,7 @@ class DynamicBatcher:
         threads: int,
         batch: int,
         waiting: int,
+        waiting_seconds: float = float("inf"),
         inline_seconds: float = 0.0,
         observe: Callable[[str, int], None] = _ignore,
     ) -> None:
@@ -61,50 +118,85 @@ class DynamicBatcher:
             threads: that run models side by side.
             batch: pictures in one run of a model, at most.
             waiting: single pictures that may wait before `read` raises; those of requests for many are not counted.
-            inline_seconds: a model that takes no longer than this for one picture is quick; at 0 none is.
+            waiting_seconds: that a single picture may be expected to wait before `read` raises.
+            inline_seconds: a model that takes no longer than this for one picture is quick; at 0 none is, and models
+                are not timed before they read.
             observe: called with the task and the number of pictures of each run.
         """
         self._readers = readers
         self._threads = threads
         self._batch = batch
         self._limit = waiting
+        self._limit_seconds = waiting_seconds
         self._observe = observe
-        self._quick = {
-            task for task, reader in readers.items() if inline_seconds and _seconds(reader) <= inline_seconds
-        }
+        alone = {task: _seconds(reader) for task, reader in readers.items()} if inline_seconds else {}
+        self._quick = {task for task, seconds in alone.items() if seconds <= inline_seconds}
+        self._run_limits = {task: self._pictures_in(alone.get(task), _RUN_SECONDS) for task in readers}
+        self._slice_limits = {task: self._pictures_in(alone.get(task), _SLICE_SECONDS) for task in readers}
+        # Seconds of a thread for one picture, as lately measured: with whatever else the machine does.
+        self._seconds = {task: alone.get(task, 0.0) for task in readers}
         # Of the event loop alone: reads that were begun and are not finished.
         self._active = 0
-        self._jobs: deque[_Job] = deque()
-        self._waiting = 0
-        self._singles = 0
+        self._singles: deque[_Job] = deque()
+        self._many: deque[_Job] = deque()
+        self._waiting: Counter[str] = Counter()
+        self._single_runs = 0
+        self._busy_until = [0.0] * threads
         self._changed = threading.Condition()
         self._closed = False
         for number in range(threads):
-            threading.Thread(target=self._work, name=f"reader-{number}", daemon=True).start()
+            threading.Thread(target=self._work, args=(number,), name=f"reader-{number}", daemon=True).start()
 
-    async def read(self, task: str, images: np.ndarray, *, admitted: bool = False) -> Readings:
+    async def read(self, task: str, images: Images, *, many: bool = False) -> Readings:
         """Read pictures of one task.
 
         Args:
             task: whose model reads them.
-            images: uint8 (n, height, width, channels) of the model's size, n at most `batch`.
-            admitted: part of a request that was let in already: it waits where others are rejected.
+            images: uint8 (n, height, width, channels) of the model's size; or, for one picture, a function that makes
+                such an array, which a thread calls.
+            many: part of a request for many pictures, that was let in already: it is read in slices.
 
         Raises:
-            ApiError: `overloaded`, more single pictures than may wait.
+            ApiError: `overloaded`, more single pictures wait than may, or this one would wait too long.
+            PictureError: raised by the function.
         """
         self._active += 1
         try:
-            if self._active == 1 and len(images) == 1 and task in self._quick:
+            lone = not isinstance(images, np.ndarray) or len(images) == 1
+            if self._active == 1 and lone and not many and task in self._quick:
                 # Requests that arrived together begin now; if there are any, this picture is not alone.
                 await asyncio.sleep(0)
                 if self._active == 1:
-                    readings = self._readers[task].read(images)
+                    readings = self._readers[task].read(images if isinstance(images, np.ndarray) else images())
                     self._observe(task, 1)
                     return readings
-            return await self._queue(task, images, admitted)
+            return await self._queue(task, images, many)
         finally:
             self._active -= 1
+
+    def expect_room(self) -> None:
+        """Reject a single picture that would wait too long. It costs next to nothing.
+
+        Raises:
+            ApiError: `overloaded`.
+        """
+        waiting = sum(self._waiting.values())
+        if waiting >= self._limit:
+            raise ApiError(
+                "overloaded", f"{waiting} single pictures are waiting, expected at most {self._limit}; try again"
+            )
+        if (seconds := self.expected_seconds()) > self._limit_seconds:
+            raise ApiError(
+                "overloaded",
+                f"a picture would wait {seconds:.2f} seconds, expected at most {self._limit_seconds:g}; try again",
+            )
+
+    def expected_seconds(self) -> float:
+        """How long a single picture would wait for a thread: the work that waits, by the pace lately measured."""
+        now = time.perf_counter()
+        running = [max(0.0, until - now) for until in self._busy_until]
+        queued = sum(count * self._seconds[task] for task, count in self._waiting.items())
+        return min(running) if not queued else (sum(running) + queued) / self._threads
 
     def close(self) -> None:
         """Let the threads end once nothing waits."""
@@ -112,61 +204,149 @@ class DynamicBatcher:
             self._closed = True
             self._changed.notify_all()
 
-    async def _queue(self, task: str, images: np.ndarray, admitted: bool) -> Readings:
+    async def _queue(self, task: str, images: Images, many: bool) -> Readings:
+        if not many:
+            self.expect_room()
         loop = asyncio.get_running_loop()
-        job = _Job(task, images, loop.create_future(), loop, admitted)
+        count = len(images) if isinstance(images, np.ndarray) else 1
+        job = _Job(task, images, loop.create_future(), loop, many, count)
         with self._changed:
-            if not admitted and self._singles + len(images) > self._limit:
-                raise ApiError(
-                    "overloaded",
-                    f"{self._singles} single pictures are waiting, expected at most {self._limit}; try again",
-                )
-            self._count(job, len(images))
-            self._jobs.append(job)
+            (self._many if many else self._singles).append(job)
+            if not many:
+                self._waiting[task] += count
             self._changed.notify()
         return await job.result
 
-    def _work(self) -> None:
-        while jobs := self._next():
-            readings: Readings | None = None
-            error: Exception | None = None
+    def _pictures_in(self, alone: float | None, seconds: float) -> int:
+        return max(1, min(self._batch, int(seconds / alone))) if alone else self._batch
+
+    def _work(self, number: int) -> None:
+        give_way()
+        while pieces := self._next(number):
+            started = time.perf_counter()
+            self._run(pieces)
+            count = sum(piece.count for piece in pieces)
+            task = pieces[0].job.task
+            latest = (time.perf_counter() - started) / count
+            before = self._seconds[task]
+            self._seconds[task] = latest if not before else before + _WEIGHT * (latest - before)
+            self._busy_until[number] = 0.0
+
+    def _run(self, pieces: list[_Piece]) -> None:
+        task = pieces[0].job.task
+        ready: list[_Piece] = []
+        arrays: list[np.ndarray] = []
+        for piece in pieces:
             try:
-                images = jobs[0].images if len(jobs) == 1 else np.concatenate([job.images for job in jobs])
-                readings = self._readers[jobs[0].task].read(images)
-            except Exception as failure:  # Every job gets an answer, and the thread lives on.
-                _log.exception("a run of %s failed", jobs[0].task)
-                error = failure
-            self._observe(jobs[0].task, sum(len(job.images) for job in jobs))
-            _deliver(jobs, readings, error)
+                arrays.append(piece.images())
+                ready.append(piece)
+            except Exception as error:  # Every job gets an answer, and the thread lives on.
+                if not isinstance(error, PictureError):
+                    _log.exception("a picture for %s failed", task)
+                self._fail([piece], error)
+        if not ready:
+            return
+        try:
+            readings = self._readers[task].read(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+        except Exception as error:
+            _log.exception("a run of %s failed", task)
+            self._fail(ready, error)
+        else:
+            self._deliver(ready, readings)
+        finally:
+            self._observe(task, sum(piece.count for piece in ready))
 
-    def _next(self) -> list[_Job]:
-        """The job that waits longest and others of its task, a thread's share; nothing once the batcher is closed."""
+    def _next(self, number: int) -> list[_Piece]:
+        """What a thread reads next; nothing once the batcher is closed and nothing waits."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
-            if not self._jobs:
-                return []
-            taken: list[_Job] = []
-            left: deque[_Job] = deque()
-            size = 0
-            most = min(self._batch, -(-self._waiting // self._threads))
-            task = self._jobs[0].task
-            for job in self._jobs:
-                # Its client went away, or its time was up.
-                if job.result.cancelled():
-                    self._count(job, -len(job.images))
-                elif job.task == task and (not taken or size + len(job.images) <= most):
-                    taken.append(job)
-                    size += len(job.images)
-                    self._count(job, -len(job.images))
-                else:
-                    left.append(job)
-            self._jobs = left
-        return taken or self._next()
+            while True:
+                self._drop_cancelled()
+                if pieces := self._take():
+                    task = pieces[0].job.task
+                    count = sum(piece.count for piece in pieces)
+                    self._busy_until[number] = time.perf_counter() + count * self._seconds[task]
+                    return pieces
+                if self._closed:
+                    return []
+                self._changed.wait()
 
-    def _count(self, job: _Job, pictures: int) -> None:
-        self._waiting += pictures
-        if not job.admitted:
-            self._singles += pictures
+    def _drop_cancelled(self) -> None:
+        """Forget the jobs whose clients went away, or whose time was up."""
+        for job in self._singles:
+            if job.result.cancelled():
+                self._waiting[job.task] -= job.count
+        for jobs in (self._singles, self._many):
+            if any(job.result.cancelled() or job.over for job in jobs):
+                left = [job for job in jobs if not (job.result.cancelled() or job.over)]
+                jobs.clear()
+                jobs.extend(left)
+
+    def _take(self) -> list[_Piece]:
+        if self._many and (not self._singles or self._single_runs >= _TURNS - 1):
+            self._single_runs = 0
+            return self._take_slice()
+        self._single_runs = self._single_runs + 1 if self._many else 0
+        return self._take_singles()
+
+    def _take_singles(self) -> list[_Piece]:
+        """The single picture that waits longest and others of its task, a thread's share."""
+        if not self._singles:
+            return []
+        task = self._singles[0].task
+        share = -(-sum(self._waiting.values()) // self._threads)
+        most = min(self._run_limits[task], share)
+        pieces: list[_Piece] = []
+        left: deque[_Job] = deque()
+        size = 0
+        for job in self._singles:
+            if job.task == task and (not pieces or size + job.count <= most):
+                pieces.append(_Piece(job, 0, job.count))
+                size += job.count
+            else:
+                left.append(job)
+        self._singles = left
+        self._waiting[task] -= size
+        return pieces
+
+    def _take_slice(self) -> list[_Piece]:
+        """The next slice of the request for many pictures whose turn it is."""
+        job = self._many.popleft()
+        piece = _Piece(job, job.taken, min(job.count, job.taken + self._slice_limits[job.task]))
+        job.taken = piece.stop
+        if job.taken < job.count:
+            self._many.append(job)
+        return [piece]
+
+    def _deliver(self, pieces: list[_Piece], readings: Readings) -> None:
+        results: list[tuple[_Job, Readings]] = []
+        start = 0
+        with self._changed:
+            for piece in pieces:
+                job = piece.job
+                job.parts[piece.start] = readings.take(slice(start, start + piece.count))
+                start += piece.count
+                if sum(len(part) for part in job.parts.values()) == job.count and not job.over:
+                    job.over = True
+                    results.append((job, _joined([job.parts[first] for first in sorted(job.parts)])))
+
+        def set_results() -> None:
+            for job, result in results:
+                if not job.result.done():
+                    job.result.set_result(result)
+
+        _call(pieces[0].job.loop, set_results)
+
+    def _fail(self, pieces: list[_Piece], error: Exception) -> None:
+        with self._changed:
+            for piece in pieces:
+                piece.job.over = True
+
+        def set_exceptions() -> None:
+            for piece in pieces:
+                if not piece.job.result.done():
+                    piece.job.result.set_exception(error)
+
+        _call(pieces[0].job.loop, set_exceptions)
 
 
 def _seconds(reader: Reader) -> float:
@@ -180,17 +360,19 @@ def _seconds(reader: Reader) -> float:
     return min(taken)
 
 
-def _deliver(jobs: list[_Job], readings: Readings | None, error: Exception | None) -> None:
-    def set_results() -> None:
-        start = 0
-        for job in jobs:
-            if not job.result.done():
-                if readings is None:
-                    job.result.set_exception(error or RuntimeError("a run gave no readings"))
-                else:
-                    job.result.set_result(readings.take(slice(start, start + len(job.images))))
-            start += len(job.images)
+def _joined(parts: list[Readings]) -> Readings:
+    if len(parts) == 1:
+        return parts[0]
+    boxes = [part.boxes for part in parts if part.boxes is not None]
+    return Readings(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+        np.concatenate([part.confidence for part in parts]),
+        np.concatenate(boxes) if boxes else None,
+    )
 
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
     # A closed loop raises: nobody waits any more.
     with contextlib.suppress(RuntimeError):
-        jobs[0].loop.call_soon_threadsafe(set_results)
+        loop.call_soon_threadsafe(function)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from pipeline.core.decoding import Shape
+from pipeline.core.readings import Readings
 from pipeline.records.answer import Info, ModelDescription, ModelIdentity
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import readings_as_json, select
@@ -20,11 +21,14 @@ from pipeline.serving.batching import DynamicBatcher
 from pipeline.serving.errors import CLOSE, ApiError
 from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import CONTENT_TYPE, Metrics
+from pipeline.serving.pools import Pool
 from pipeline.serving.shutdown import Shutdown
 from pipeline.serving.uploads import JSON, Buffer, Share, Upload
 
 PROBABILITIES = "probabilities"
 """The query parameter that asks for the probabilities of all classes of many pictures."""
+_DECODING = 64
+"""Bodies that wait for a thread that decodes them, or are being decoded; more are rejected."""
 
 
 class ReadEndpoints:
@@ -50,6 +54,9 @@ class ReadEndpoints:
         self._cifar10 = _shapes(select(manifests.values(), digits=False))
         self._buffer = Buffer(limits.buffered_bytes)
         self._many_in_progress = 0
+        # Apart, so that a picture does not wait until a thousand are decoded.
+        self._pool = Pool("decode", limits.threads, _DECODING)
+        self._pool_of_many = Pool("decode-many", limits.threads, _DECODING)
 
     async def read(self, request: Request) -> Response:
         """One picture of digits; its size says which model reads it."""
@@ -67,6 +74,11 @@ class ReadEndpoints:
         """Many CIFAR-10 pictures; one that cannot be read is an error in its place."""
         return await self._many(request, self._expect_packaged(self._cifar10, "cifar10"))
 
+    def close(self) -> None:
+        """Let the threads end."""
+        self._pool.close()
+        self._pool_of_many.close()
+
     def _expect_packaged(self, shapes: Mapping[str, Shape], wanted: str) -> Mapping[str, Shape]:
         if not shapes:
             packaged = ", ".join(self._manifests)
@@ -80,64 +92,70 @@ class ReadEndpoints:
             async with _TimeLimits(limits, share) as time:
                 content = await uploads.receive_body(request, share, limits.body_bytes)
                 time.body_received()
-                upload = await uploads.decode_one(request, kind, content, shapes)
-                readings = await self._batcher.read(upload.task, upload.picture.pixels[None])
-        reading = readings_as_json(self._manifests[upload.task], readings, [upload.picture.notes], every_class=True)[0]
+                upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
+                readings = await self._batcher.read(upload.task, upload.images)
+        notes = upload.decoded().notes
+        reading = readings_as_json(self._manifests[upload.task], readings, [notes], every_class=True)[0]
         return Response(orjson.dumps({**reading, "model": self._identities[upload.task]}), media_type=JSON)
 
     async def _many(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
         kind = uploads.content_type(request, many=True)
         every_class = _every_class(request)
         limits = self._limits
+        self._expect_place(CLOSE)
         with self._buffer.hold() as share:
-            most = limits.body_bytes if kind == JSON else limits.many_body_bytes
+            most = limits.json_bytes if kind == JSON else limits.many_body_bytes
             async with _TimeLimits(limits, share) as time:
                 content = await uploads.receive_body(request, share, most)
                 time.body_received()
                 # Counted after the body has arrived: a slow client must not take the place of a quick one.
-                if self._many_in_progress >= limits.many_requests:
-                    raise ApiError(
-                        "overloaded", f"{self._many_in_progress} requests for many pictures are being read; try again"
-                    )
+                self._expect_place()
                 self._many_in_progress += 1
                 try:
-                    found = await uploads.decode_many(request, kind, content, shapes, limits)
-                    answers = await self._read_each(found, every_class)
+                    found = await uploads.decode_many(request, kind, content, shapes, limits, self._pool_of_many)
+                    readings = await self._read_each(found)
+                    document = await self._pool_of_many.run(self._document, found, readings, every_class)
                 finally:
                     self._many_in_progress -= 1
-        tasks = sorted({each.task for each in found if isinstance(each, Upload)})
-        document = {"answers": answers, "models": {task: self._identities[task] for task in tasks}}
-        return Response(await asyncio.to_thread(orjson.dumps, document), media_type=JSON)
+        for each in found:
+            if isinstance(each, ApiError):
+                self._metrics.count_error(each.code)
+        return Response(document, media_type=JSON)
 
-    async def _read_each(self, found: Sequence[Upload | ApiError], every_class: bool) -> list[dict[str, JsonValue]]:
-        """The answer to each picture: its task and reading, or its error."""
-        answers: list[dict[str, JsonValue]] = [{}] * len(found)
+    def _expect_place(self, headers: Mapping[str, str] | None = None) -> None:
+        if self._many_in_progress >= self._limits.many_requests:
+            raise ApiError(
+                "overloaded", f"{self._many_in_progress} requests for many pictures are being read; try again", headers
+            )
+
+    async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Readings]]:
+        """By task, where its pictures are, and their readings."""
         by_task: dict[str, list[int]] = {}
         for index, each in enumerate(found):
-            if isinstance(each, ApiError):
-                answers[index] = each.as_json()
-                self._metrics.count_error(each.code)
-            else:
+            if isinstance(each, Upload):
                 by_task.setdefault(each.task, []).append(index)
-        # No more runs at once than there are threads: those of other requests come in between.
-        turn = asyncio.Semaphore(self._limits.threads)
-
-        async def read(task: str, chunk: list[int]) -> None:
-            pictures = [cast("Upload", found[index]).picture for index in chunk]
-            async with turn:
-                pixels = np.stack([picture.pixels for picture in pictures])
-                readings = await self._batcher.read(task, pixels, admitted=True)
-            notes = [picture.notes for picture in pictures]
-            readings_of_chunk = readings_as_json(self._manifests[task], readings, notes, every_class=every_class)
-            for index, reading in zip(chunk, readings_of_chunk, strict=True):
-                answers[index] = {"task": task, **reading}
-
-        size = self._limits.batch
+        tasks: dict[str, asyncio.Task[Readings]] = {}
         async with asyncio.TaskGroup() as group:
             for task, indices in by_task.items():
-                for start in range(0, len(indices), size):
-                    group.create_task(read(task, indices[start : start + size]))
-        return answers
+                pictures = [cast("Upload", found[index]).decoded().pixels for index in indices]
+                tasks[task] = group.create_task(self._batcher.read(task, np.stack(pictures), many=True))
+        return {task: (by_task[task], readings.result()) for task, readings in tasks.items()}
+
+    def _document(
+        self,
+        found: Sequence[Upload | ApiError],
+        readings: Mapping[str, tuple[list[int], Readings]],
+        every_class: bool,
+    ) -> bytes:
+        """The answer: to each picture its task and reading, or its error."""
+        answers: list[dict[str, JsonValue]] = [each.as_json() if isinstance(each, ApiError) else {} for each in found]
+        for task, (indices, of_task) in readings.items():
+            notes = [cast("Upload", found[index]).decoded().notes for index in indices]
+            given = readings_as_json(self._manifests[task], of_task, notes, every_class=every_class)
+            for index, reading in zip(indices, given, strict=True):
+                answers[index] = {"task": task, **reading}
+        models = {task: self._identities[task] for task in sorted(readings)}
+        return orjson.dumps({"answers": answers, "models": models})
 
 
 class OperationEndpoints:

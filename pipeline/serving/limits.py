@@ -15,14 +15,18 @@ class Limits:
     """Limits of one worker process. `READER_BODY_BYTES=1000000` sets `body_bytes`, and so on.
 
     Attributes:
-        body_bytes: of a request for one picture, and of a JSON body.
+        body_bytes: of a request for one picture. A picture of the largest model has 100 KB uncompressed; the rest is
+            for what programs write beside the pixels.
         many_body_bytes: of a request for many pictures that is not JSON.
+        json_bytes: of a JSON body.
         pictures: in one request.
         json_pictures: in one JSON array. JSON takes longer to parse than its pictures take to be read.
         requests: in progress, receiving their bodies or waiting for their answers; more are rejected.
         many_requests: for many pictures that are being read; more are rejected.
         buffered_bytes: of the bodies that are held at one time, of all requests together.
         waiting: single pictures that wait for a model; more are rejected.
+        waiting_seconds: that a single picture may be expected to wait, by the work that waits and the pace lately
+            measured; it is rejected before its body is received where it would wait longer.
         batch: pictures that a model reads in one run.
         threads: that run models side by side. Connections are not spread evenly over worker processes: with two threads
             each, the one that got most of them still uses a second core.
@@ -38,14 +42,16 @@ class Limits:
         inline_seconds: a model that takes no longer for one picture reads a lone picture on the event loop.
     """
 
-    body_bytes: int = 4 * _MIB
+    body_bytes: int = _MIB
     many_body_bytes: int = 16 * _MIB
+    json_bytes: int = 4 * _MIB
     pictures: int = 1024
     json_pictures: int = 64
     requests: int = 512
     many_requests: int = 4
     buffered_bytes: int = 256 * _MIB
     waiting: int = 128
+    waiting_seconds: float = 0.25
     batch: int = 32
     threads: int = 2
     body_seconds: float = 10.0

@@ -152,7 +152,7 @@ def _many(summary: str, manifests: Sequence[Manifest], limits: Limits) -> Docume
     }
     description = (
         f"At most {limits.pictures:,} pictures in {limits.many_body_bytes:,} bytes (JSON: {limits.json_pictures} in "
-        f"{limits.body_bytes:,}): PNG and JPEG files of a form; raw uint8 pixels whose shape, (n, height, width) or "
+        f"{limits.json_bytes:,}): PNG and JPEG files of a form; raw uint8 pixels whose shape, (n, height, width) or "
         "(n, height, width, channels), X-Shape gives; a .npy of uint8; or a JSON array. A file that cannot be read "
         "is an error in its place."
     )

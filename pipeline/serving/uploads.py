@@ -1,21 +1,21 @@
-"""What a request uploads: its body, within limits of size and time, and the pictures in it."""
+"""What a request uploads: its body, within limits of size and time, and the pictures in it.
 
-import asyncio
+The event loop receives bodies and does nothing else: threads parse and decode them.
+"""
+
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
 
-from pipeline.core.decoding import Picture, PictureError, Shape, decode_for
+from pipeline.core.decoding import Picture, PictureError, Shape, decode_for, judge
 from pipeline.core.images import to_landscape
-from pipeline.serving import arrays
+from pipeline.serving import arrays, forms
 from pipeline.serving.errors import CLOSE, ApiError
 from pipeline.serving.limits import Limits
+from pipeline.serving.pools import Pool
 
 JSON = "application/json"
 FORM = "multipart/form-data"
@@ -24,16 +24,45 @@ PLAIN = ("application/octet-stream", "application/x-www-form-urlencoded", "")
 """Types that say nothing; the second is what `curl --data-binary` sends by default."""
 _ONE = (*PLAIN, FORM)
 _MANY = (*PLAIN, FORM, *NPY, JSON)
-_SLICE = 65536
-_FIELDS = 8
+_SHORT = 65536
+"""Bytes of a body with one picture. What reads a picture also decodes a short one; a long one holds something else."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Upload:
-    """One picture, and the task whose model takes its size."""
+    """One picture, and the task whose model takes its size.
+
+    Attributes:
+        task: the name of the task.
+        picture: decoded; None before `images` was called for the first time.
+    """
 
     task: str
-    picture: Picture
+    picture: Picture | None
+    content: bytes = b""
+    shapes: Mapping[str, Shape] | None = None
+
+    def images(self) -> np.ndarray:
+        """uint8 (1, height, width, channels), decoded if it was not.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        return self.decoded().pixels[None]
+
+    def decoded(self) -> Picture:
+        """The picture.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        if self.picture is None:
+            task, self.picture = decode_for(self.content, self.shapes or {})
+            if task != self.task:
+                raise PictureError("damaged", "the picture has two sizes, expected one")
+            self.content = b""
+        return self.picture
 
 
 @dataclass
@@ -126,32 +155,36 @@ def content_type(request: Request, *, many: bool) -> str:
     raise ApiError("unsupported_content_type", f"Content-Type {kind[:60]} found, expected {expected}", CLOSE)
 
 
-async def decode_one(request: Request, kind: str, content: bytes, shapes: Mapping[str, Shape]) -> Upload:
-    """The one picture of a request.
+async def decode_one(request: Request, kind: str, content: bytes, shapes: Mapping[str, Shape], pool: Pool) -> Upload:
+    """The one picture of a request. A short PNG, whose size can be seen at once, is not decoded yet.
 
     Args:
         request: its headers.
         kind: its `content_type`.
         content: its body.
         shapes: height, width and channels of the pictures that are wanted, by task.
+        pool: decodes what is not short.
 
     Raises:
         ApiError: there is none, or several.
         PictureError: it cannot be decoded.
     """
     if kind == FORM:
-        content = (await _files(request, content, 1))[0]
+        boundary = request.headers["content-type"]
+        if len(content) > _SHORT:
+            content = (await pool.run(forms.files_of, boundary, content, 1))[0]
+        else:
+            content = forms.files_of(boundary, content, 1)[0]
     elif kind in PLAIN and (shape := request.headers.get(arrays.SHAPE_HEADER)) is not None:
         pixels = arrays.from_raw(content, shape)
         return _split(pixels[None], shapes, 1)[0]
-    if len(content) > _SLICE:
-        # Such a long file of such a small picture holds something else; decoding it must not block other requests.
-        return await asyncio.to_thread(_decode, content, shapes)
-    return _decode(content, shapes)
+    if len(content) <= _SHORT and (task := _task_of_png(content, shapes)) is not None:
+        return Upload(task, None, content, shapes)
+    return await pool.run(_decode, content, shapes)
 
 
 async def decode_many(
-    request: Request, kind: str, content: bytes, shapes: Mapping[str, Shape], limits: Limits
+    request: Request, kind: str, content: bytes, shapes: Mapping[str, Shape], limits: Limits, pool: Pool
 ) -> Sequence[Upload | ApiError]:
     """The pictures of a request, in order; in the place of one that cannot be decoded is its error.
 
@@ -161,6 +194,7 @@ async def decode_many(
         content: its body.
         shapes: height, width and channels of the pictures that are wanted, by task.
         limits: of this process.
+        pool: parses and decodes.
 
     Raises:
         ApiError: there is none, there are too many, or an array is not an array of pictures.
@@ -168,16 +202,33 @@ async def decode_many(
     shape = request.headers.get(arrays.SHAPE_HEADER)
     if shape is not None:
         arrays.expect_shape(shape)
+    boundary = request.headers.get("content-type", "")
+    return await pool.run(_decode_many, kind, content, shapes, limits, shape, boundary)
+
+
+def _decode_many(
+    kind: str, content: bytes, shapes: Mapping[str, Shape], limits: Limits, shape: str | None, boundary: str
+) -> Sequence[Upload | ApiError]:
     if kind == FORM:
-        files = await _files(request, content, limits.pictures)
-        return await asyncio.to_thread(lambda: [_attempt(file, shapes) for file in files])
+        return [_attempt(file, shapes) for file in forms.files_of(boundary, content, limits.pictures)]
+    most = limits.pictures
     if kind in NPY:
-        pixels = await asyncio.to_thread(arrays.from_npy, content)
+        pixels = arrays.from_npy(content)
     elif kind == JSON:
-        pixels = await asyncio.to_thread(arrays.from_json, content)
+        most = limits.json_pictures
+        arrays.expect_few(content, most, shapes.values())
+        pixels = arrays.from_json(content, most)
     else:
-        pixels = await asyncio.to_thread(arrays.from_raw, content, shape)
-    return _split(pixels, shapes, limits.json_pictures if kind == JSON else limits.pictures)
+        pixels = arrays.from_raw(content, shape)
+    return _split(pixels, shapes, most)
+
+
+def _task_of_png(content: bytes, shapes: Mapping[str, Shape]) -> str | None:
+    """The task whose model takes a picture of this size, as `decode_for` would say; None where only it can say."""
+    if content[:8] != _PNG or content[12:16] != b"IHDR":
+        return None
+    size = {int.from_bytes(content[16:20]), int.from_bytes(content[20:24])}
+    return next((task for task, shape in shapes.items() if size == set(shape[:2])), None)
 
 
 def _decode(content: bytes, shapes: Mapping[str, Shape]) -> Upload:
@@ -207,28 +258,7 @@ def _split(pixels: np.ndarray, shapes: Mapping[str, Shape], most: int) -> list[U
     if len(landscape) > most:
         raise ApiError("too_many_pictures", f"{len(landscape):,} pictures found, expected at most {most:,}")
     notes = ("turned",) if landscape.shape != pixels.shape else ()
-    return [Upload(task, Picture(picture, notes)) for picture in landscape]
-
-
-async def _files(request: Request, content: bytes, most: int) -> list[bytes]:
-    """The files of a multipart form, in order; its other fields are ignored."""
-    position = 0
-
-    async def replay() -> Message:
-        nonlocal position
-        # In slices, so that other requests run in between.
-        await asyncio.sleep(0)
-        part = content[position : position + _SLICE]
-        position += len(part)
-        return {"type": "http.request", "body": part, "more_body": position < len(content)}
-
-    try:
-        async with Request(request.scope, replay).form(max_files=most, max_fields=_FIELDS, max_part_size=1024) as form:
-            files = [await value.read() for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    except HTTPException as error:
-        if "Too many files" in error.detail and most > 1:
-            raise ApiError("too_many_pictures", f"more than {most:,} files found, expected at most that") from None
-        raise ApiError("bad_request", f"a malformed form: {error.detail}") from None
-    if not files:
-        raise ApiError("empty", "no file in the form, expected PNG or JPEG (a URL is not fetched)")
-    return files
+    return [
+        Upload(task, Picture(picture, (*notes, *judged)))
+        for picture, judged in zip(landscape, judge(landscape), strict=True)
+    ]

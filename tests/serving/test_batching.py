@@ -60,7 +60,7 @@ def test_pictures_of_requests_for_many_leave_the_places_of_single_ones(reader):
     batcher = DynamicBatcher({"strips": held}, threads=1, batch=32, waiting=3)
 
     async def ask():
-        many = [asyncio.create_task(batcher.read("strips", np.repeat(STRIP, 32, 0), admitted=True)) for _ in range(4)]
+        many = [asyncio.create_task(batcher.read("strips", np.repeat(STRIP, 32, 0), many=True)) for _ in range(4)]
         await until(lambda: held.runs == [32])
         gone = asyncio.create_task(batcher.read("strips", STRIP))
         singles = [asyncio.create_task(batcher.read("strips", STRIP)) for _ in range(2)]

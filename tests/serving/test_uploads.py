@@ -199,7 +199,7 @@ def test_more_pictures_than_one_request_may_have_are_rejected(client):
 
 
 def test_json_and_other_bodies_have_limits_of_their_own(artifacts):
-    with apps.client_of(artifacts, json_pictures=2, body_bytes=50_000, many_body_bytes=60_000) as client:
+    with apps.client_of(artifacts, json_pictures=2, json_bytes=50_000, many_body_bytes=60_000) as client:
         expect_error(client.post("/read_many", json=STRIPS[:3].tolist()), 413, "too_many_pictures")
         expect_error(client.post("/read_many", content=bytes(50_001), headers=JSON), 413, "body_too_large")
         expect_error(client.post("/read_many", content=bytes(60_001), headers=NPY), 413, "body_too_large")

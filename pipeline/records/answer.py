@@ -82,9 +82,9 @@ class Reading(_Body):
         class_: the name of the class, as `class`; absent where the classes are digits.
         slots: from left to right.
         confidence: the probability that the whole reading is correct.
-        accepted: whether `confidence` reaches the threshold that gave 99.5 % accuracy on validation; None where no
-            threshold gave it.
-        notes: how the picture was converted before it was read, in order.
+        accepted: whether `confidence` reaches the threshold that gave 99.5 % accuracy on validation, and there is
+            something to see in the picture; None where no threshold gave it.
+        notes: how the picture was converted before it was read, in order, and what is odd about it.
     """
 
     digits: Annotated[str, Field(pattern="^[0-9]*$")] | SkipJsonSchema[None] = Field(

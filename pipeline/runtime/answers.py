@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from pydantic import JsonValue
 
+from pipeline.core.decoding import NOTHING_TO_SEE
 from pipeline.core.images import DIGIT_NAMES
 from pipeline.core.readings import Readings, left_to_right
 from pipeline.records.answer import Answer, ModelIdentity
@@ -82,11 +83,16 @@ def readings_as_json(
                 key: "".join([names[chosen] for chosen in row if chosen != blank]),
                 "slots": slots,
                 "confidence": confidences[picture],
-                "accepted": None if threshold is None else exact[picture] >= threshold,
+                "accepted": _accepted(exact[picture], threshold, notes[picture]),
                 "notes": list(notes[picture]),
             }
         )
     return answers
+
+
+def _accepted(confidence: float, threshold: float | None, notes: tuple[str, ...]) -> bool | None:
+    # What a model makes of a picture without contrast is no evidence, however sure it is.
+    return None if threshold is None else confidence >= threshold and NOTHING_TO_SEE not in notes
 
 
 def reads_digits(manifest: Manifest) -> bool:

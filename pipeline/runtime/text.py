@@ -7,32 +7,39 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.core.decoding import Picture, PictureError, decode_for
+from pipeline.core.decoding import (
+    BRIGHT_BORDER,
+    NOTHING_TO_SEE,
+    Picture,
+    PictureError,
+    decode_for,
+    judge,
+    printable,
+    read_file,
+)
 from pipeline.core.errors import DataError
 from pipeline.records.answer import Answer
 from pipeline.records.manifest import Manifest
 
 NOTES = {
     "exif_orientation": "turned as its EXIF entry says",
-    "sixteen_bit": "of 16 bits the high byte was kept",
     "alpha_on_black": "transparency was composited on black",
+    "sixteen_bit": "of 16 bits the high byte was kept",
     "grey": "colours were converted to grey",
     "rgb": "converted to RGB",
     "turned": "an upright strip was turned, its top to the left",
     "inverted": "dark and light were inverted",
-    "bright_border": "dark on light? Models read light ink on a dark background; INVERT=1 (--invert) inverts it",
+    NOTHING_TO_SEE: "nothing to see: the picture has no contrast, perhaps since it was converted",
+    BRIGHT_BORDER: "dark on light? Models read light ink on a dark background; INVERT=1 (--invert) inverts it",
     "bright_border_inverted": "dark on light now? Models read light ink on a dark background; try it without INVERT",
 }
 """What the notes of an answer mean."""
-BRIGHT = 128
-"""A border of which more than half is at least this bright counts as a light background."""
 ACCEPTED = {
     True: "accepted: it reaches the threshold that gives 99.5 % accuracy on validation",
     False: "not accepted: it is below the threshold that gives 99.5 % accuracy on validation; check the reading",
     None: "no threshold gives 99.5 % accuracy on validation; check the reading",
 }
+NOT_ACCEPTED = "not accepted: there is nothing to see in the picture"
 
 
 def load_picture(path: Path, manifests: Mapping[str, Manifest]) -> tuple[str, Picture]:
@@ -43,24 +50,28 @@ def load_picture(path: Path, manifests: Mapping[str, Manifest]) -> tuple[str, Pi
         manifests: of the packaged models, by task.
 
     Raises:
-        DataError: the file is missing, is not a valid picture, or no model takes its size.
+        DataError: the file is missing, is a folder, a FIFO or a device, is not a valid picture, or no model takes its
+            size.
     """
     try:
-        return decode_for(path.read_bytes(), {task: manifest.shape for task, manifest in manifests.items()})
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file, expected a PNG or JPEG picture") from None
+        return decode_for(read_file(path), {task: manifest.shape for task, manifest in manifests.items()})
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{printable(path)}: no such file, expected a PNG or JPEG picture") from None
+    except ValueError:
+        # A name with a NUL in it.
+        raise DataError(f"{printable(path)}: not a name of a file, expected a PNG or JPEG picture") from None
     except PictureError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{printable(path)}: {error}") from None
 
 
 def with_polarity(picture: Picture, invert: bool) -> Picture:
-    """The picture, inverted if wanted, with a note if its background is still light."""
-    notes = (*picture.notes, "inverted") if invert else picture.notes
-    pixels = 255 - picture.pixels if invert else picture.pixels
-    border = np.concatenate([pixels[[0, -1]].ravel(), pixels[1:-1, [0, -1]].ravel()])
-    if np.mean(border >= BRIGHT) > 0.5:
-        notes = (*notes, "bright_border_inverted" if invert else "bright_border")
-    return replace(picture, pixels=pixels, notes=notes)
+    """The picture of digits, inverted if wanted, with a note if its background is then light."""
+    if not invert:
+        return picture
+    pixels = 255 - picture.pixels
+    converted = [note for note in picture.notes if note not in (BRIGHT_BORDER, NOTHING_TO_SEE)]
+    judged = [f"{BRIGHT_BORDER}_inverted" if note == BRIGHT_BORDER else note for note in judge(pixels[None])[0]]
+    return replace(picture, pixels=pixels, notes=(*converted, "inverted", *judged))
 
 
 def format_answer(image: str, answer: Answer) -> str:
@@ -71,7 +82,8 @@ def format_answer(image: str, answer: Answer) -> str:
         answer: to that picture.
     """
     reading = (answer.digits if answer.class_ is None else answer.class_) or "nothing"
-    lines = [f"{image}: {reading}", f"confidence {answer.confidence:.4f}, {ACCEPTED[answer.accepted]}", ""]
+    accepted = NOT_ACCEPTED if NOTHING_TO_SEE in answer.notes else ACCEPTED[answer.accepted]
+    lines = [f"{printable(image)}: {reading}", f"confidence {answer.confidence:.4f}, {accepted}", ""]
     for slot in answer.slots:
         if slot.class_ == "blank":
             continue

@@ -120,7 +120,7 @@ def test_conversions_are_noted(artifacts, picture, capsys):
     [
         ("", 2, "configuration: IMAGE: no picture named; expected make read IMAGE=path/to/picture.png"),
         ("none.png", 3, "data: {folder}/none.png: no such file, expected a PNG or JPEG picture"),
-        ("folder", 3, "data: {folder}/folder: Is a directory"),
+        ("folder", 3, "data: {folder}/folder: a folder found, expected a regular file"),
         (
             "large.png",
             3,

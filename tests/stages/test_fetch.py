@@ -48,7 +48,9 @@ def edit(project, old, new):
 def test_a_folder_of_the_users_own(project):
     for digit in range(10):
         (project / f"my_digits/{digit}").mkdir(parents=True)
-        Image.new("L", (28, 28), digit).save(project / f"my_digits/{digit}/0.png")
+        picture = Image.new("L", (28, 28))
+        picture.putpixel((digit, 9), 255)
+        picture.save(project / f"my_digits/{digit}/0.png")
     edit(project, "mnist: {from: public}", "mnist: {from: my_digits}")
     fetch.main("mnist", Path("out"))
     assert set(contents(project / "out")) == {"pool.npz", "source.json"}

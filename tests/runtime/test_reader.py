@@ -3,16 +3,21 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_models
 import pytest
+import trap_models
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import STRIP_SHAPE
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.reader import Reader, load_readers
+from pipeline.runtime.session import ModelError, Run
 
 ROOT = Path(__file__).parents[2]
 CLASSES = [9, 7, 5, 4, 10]
@@ -137,9 +142,127 @@ def test_a_file_that_is_not_a_model_is_rejected(tmp_path):
     (folder / "model.onnx").write_bytes(b"no model")
     digest = "f62c7d17e241fe5c5c0c64d2e32ab6e3bd10547a9c02977cc126acc0fe6e6554"
     repackaged(folder, model={"file": "model.onnx", "sha256": digest, "bytes": 8})
-    with pytest.raises(DataError, match="ONNX Runtime cannot load it") as error:
+    with pytest.raises(DataError, match="not an ONNX file, or damaged") as error:
         Reader.load(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("trap", "message"),
+    [("nan", "probabilities are not finite"), ("fails", "ONNX Runtime failed while it read pictures")],
+)
+def test_what_a_model_says_of_a_picture_is_checked_at_every_run(tmp_path, trap, message):
+    reader = Reader.load(trap_models.package(tmp_path, trap))
+    strip = onnx_models.draw(CLASSES)
+    assert reader.read(strip[None]).classes.tolist() == [CLASSES]
+    with pytest.raises(ModelError, match=message) as error:
+        reader.read(np.stack([strip, trap_models.trapped(strip)]))
+    assert "\n" not in str(error.value)
+    assert reader.read(strip[None]).classes.tolist() == [CLASSES]
+
+
+def test_a_run_is_ended_from_another_thread(tmp_path):
+    reader = Reader.load(trap_models.package(tmp_path, "loop"))
+    strip = onnx_models.draw(CLASSES)
+    run = Run()
+    timer = threading.Timer(0.2, run.cancel)
+    timer.start()
+    with pytest.raises(ModelError, match="told to end"):
+        reader.read(trap_models.trapped(strip)[None], run=run)
+    timer.join()
+    assert reader.read(strip[None]).classes.tolist() == [CLASSES]
+
+
+def changed(content, change):
+    loaded = onnx.load_from_string(content)
+    change(loaded.graph)
+    return loaded.SerializeToString()
+
+
+def weights_of_nan(graph):
+    weights = next(each for each in graph.initializer if each.name == "weights")
+    weights.raw_data = np.full(weights.dims, np.nan, np.float32).tobytes()
+
+
+def weights_elsewhere(graph):
+    weights = next(each for each in graph.initializer if each.name == "weights")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="weights.bin")
+
+
+def constant_elsewhere(graph):
+    """In an attribute of an operator within another operator's graph."""
+    tensor = numpy_helper.from_array(np.zeros(1, np.float32), "hidden")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    inner = helper.make_graph([helper.make_node("Constant", [], ["c"], value=tensor)], "inner", [], [])
+    graph.node.append(helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner))
+
+
+def operator_of_its_own(graph):
+    graph.node[0].domain = "com.evil"
+
+
+def logits_too_large(graph):
+    """Probabilities that do not sum to 1."""
+    next(node for node in graph.node if node.op_type == "Softmax").op_type = "Exp"
+    del next(node for node in graph.node if node.op_type == "Exp").attribute[:]
+
+
+def classes_too_high(graph):
+    argmax = next(node for node in graph.node if node.op_type == "ArgMax")
+    argmax.output[:] = ["lower"]
+    graph.node.append(helper.make_node("Add", ["lower", "eleven"], ["classes"]))
+    graph.initializer.append(numpy_helper.from_array(np.array(11, np.int64), "eleven"))
+
+
+def one_picture_alone(graph):
+    next(each for each in graph.initializer if each.name == "cells").raw_data = np.array(
+        [1, 28, 5, 28], np.int64
+    ).tobytes()
+
+
+def text_as_output(graph):
+    confidence = next(value for value in graph.output if value.name == "confidence")
+    next(node for node in graph.node if node.output[0] == "confidence").output[:] = ["number"]
+    graph.node.append(helper.make_node("Cast", ["number"], ["confidence"], to=TensorProto.STRING))
+    confidence.type.tensor_type.elem_type = TensorProto.STRING
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (weights_of_nan, "probabilities are not finite"),
+        (weights_elsewhere, "the data of tensor 'weights' are in another file"),
+        (constant_elsewhere, "the data of tensor 'hidden' are in another file"),
+        (operator_of_its_own, "operator 'Cast' of domain 'com.evil' found"),
+        (logits_too_large, "probabilities are from .* to .*, expected numbers from 0 to 1 that sum to 1"),
+        (classes_too_high, "class 21 found, expected one below 11"),
+        (one_picture_alone, "ONNX Runtime failed while it read pictures"),
+        (text_as_output, r"'confidence' is tensor\(string\), expected a tensor of numbers"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_model_that_cannot_be_relied_on_is_rejected_in_one_line(tmp_path, capfd, monkeypatch, change, message):
+    folder = onnx_models.package(tmp_path)
+    trap_models.repackage(folder, changed((folder / "model.onnx").read_bytes(), change))
+    # Where ONNX Runtime would look for the data.
+    np.zeros((28, 11), np.float32).tofile(tmp_path / "weights.bin")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=message) as error:
+        Reader.load(folder)
+    assert "\n" not in str(error.value)
+    assert str(folder / "model.onnx") in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_boxes_that_the_manifest_promises_are_missed(tmp_path):
+    folder = onnx_models.package(tmp_path)
+    repackaged(folder, boxes=True)
+    with pytest.raises(DataError, match=r"no boxes found, expected them as manifest\.json says"):
+        Reader.load(folder)
 
 
 @pytest.mark.parametrize(

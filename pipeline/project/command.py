@@ -9,14 +9,25 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.core.errors import DataError, PipelineError
+from pipeline.project.terminal import printable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 ERROR_FILE_VARIABLE = "PIPELINE_ERROR_FILE"
 """Names the file to which a failing command also writes its exit code and its error line; `make repro` reads it."""
 RESULT_FILE_VARIABLE = "PIPELINE_RESULT_FILE"
 """Names the file to which a command also writes what its function returned; `make repro` reads it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages are safe for a terminal: an argument may come from a file or from another program."""
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        super()._print_message(printable(message, lines=True), file)
 
 
 def run(main: Callable[..., str | None]) -> None:
@@ -26,7 +37,7 @@ def run(main: Callable[..., str | None]) -> None:
     value. A text that `main` returns, such as an accuracy, is printed. `PipelineError` and the errors of the operating
     system become one line on standard error. Any other exception is a bug and keeps its traceback.
     """
-    parser = argparse.ArgumentParser(description=inspect.getdoc(main), allow_abbrev=False)
+    parser = Parser(description=inspect.getdoc(main), allow_abbrev=False)
     for name, parameter in inspect.signature(main).parameters.items():
         option = "--" + name.replace("_", "-")
         if parameter.annotation is bool:
@@ -75,7 +86,7 @@ def _explained(error: OSError, out: Path | None) -> PipelineError:
 
 
 def _fail(error: PipelineError) -> NoReturn:
-    line = f"{error.kind}: {' '.join(str(error).split())}"
+    line = printable(f"{error.kind}: {' '.join(str(error).split())}")
     print(line, file=sys.stderr)
     _write_if_named(ERROR_FILE_VARIABLE, f"{error.exit_code} {line}\n")
     sys.exit(error.exit_code)

@@ -1,9 +1,11 @@
 """Checks of params.yaml that compare one section with another."""
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import signatures
+from pipeline.config.names import is_plain_path, shown
 from pipeline.config.sections import (
     FEATURES_FOLDER,
     PROPOSALS_FOLDER,
@@ -43,6 +45,9 @@ def check(params: "Params", path: Path) -> None:
 
 
 def _check_suites(params: "Params", path: Path) -> None:
+    _distinct(params.suites, f"{path}: suites")
+    _distinct(params.normalize.custom, f"{path}: normalize.custom")
+    _distinct(params.previews.suites, f"{path}: previews.suites")
     for name, suite in params.suites.items():
         _inside_project(suite.source, f"{path}: suites.{name}.from")
         if isinstance(suite, SplitSuite):
@@ -68,7 +73,7 @@ def _check_computed(params: "Params", path: Path) -> None:
     for name in params.proposals:
         if name not in scenes:
             raise ConfigurationError(
-                f"{path}: proposals: no suite of scenes {name!r}{nearest(name, scenes)}; "
+                f"{path}: proposals: no suite of scenes {shown(name)}{nearest(name, scenes)}; "
                 f"there are {', '.join(scenes) or 'none'}"
             )
 
@@ -77,7 +82,7 @@ def _check_strategy(params: "Params", name: str, strategy: Strategy, path: Path)
     where = f"{path}: strategies.{name}"
     _check_data_set(params, strategy.train_on, f"{where}.train_on")
     _inside_project(strategy.code, f"{where}.code")
-    if not (path.parent / strategy.code).exists():
+    if not strategy.code.startswith("pipeline/") or not (path.parent / strategy.code).exists():
         raise ConfigurationError(f"{where}.code: no file or folder {strategy.code!r}, expected one below pipeline/")
     if not params.suites_of(strategy.task):
         raise ConfigurationError(
@@ -93,7 +98,8 @@ def _check_split_suite(params: "Params", suite: SplitSuite, where: str) -> None:
     origin = getattr(params.sources, source, None)
     if suite.source != f"raw/{source}" or origin is None:
         raise ConfigurationError(
-            f"{where}.from: expected raw/mnist or raw/cifar10 for a suite of single pictures, found {suite.source!r}"
+            f"{where}.from: expected raw/mnist or raw/cifar10 for a suite of single pictures, "
+            f"found {shown(suite.source)}"
         )
     if origin.origin != PUBLIC:
         return
@@ -110,7 +116,8 @@ def _check_composed_suite(params: "Params", suite: StripSuite | SceneSuite, wher
     digits = [key for key, other in params.suites.items() if f"{other.task}/{key}" == suite.source]
     if not digits or params.suites[digits[0]].task != "mnist":
         raise ConfigurationError(
-            f"{where}.from: {suite.task} are composed from single digits, expected mnist/mnist, found {suite.source!r}"
+            f"{where}.from: {suite.task} are composed from single digits, expected mnist/mnist, "
+            f"found {shown(suite.source)}"
         )
 
 
@@ -121,13 +128,14 @@ def _check_reported(params: "Params", task: str, names: list[str], where: str) -
     for name in names:
         if name not in there:
             raise ConfigurationError(
-                f"{where}: no suite {name!r} of {task}{nearest(name, there)}; there are {', '.join(there) or 'none'}"
+                f"{where}: no suite {shown(name)} of {task}{nearest(name, there)}; "
+                f"there are {', '.join(there) or 'none'}"
             )
         if names.count(name) > 1:
-            raise ConfigurationError(f"{where}: duplicate suite {name!r}")
+            raise ConfigurationError(f"{where}: duplicate suite {shown(name)}")
         if of_task and name not in readable:
             raise ConfigurationError(
-                f"{where}: no strategy reads {name!r}; expected it in the SUITES of those that can, in "
+                f"{where}: no strategy reads {shown(name)}; expected it in the SUITES of those that can, in "
                 "pipeline/strategies/NAME.py"
             )
 
@@ -143,12 +151,12 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
         expected, reason = f"data/{strategy.train_on}", f"since there is no entry features.{name}"
     if strategy.features != expected:
         raise ConfigurationError(
-            f"{path}: strategies.{name}.features: expected {expected!r}, {reason}, found {strategy.features!r}"
+            f"{path}: strategies.{name}.features: expected {expected!r}, {reason}, found {shown(strategy.features)}"
         )
     if frozen and frozen.source != strategy.train_on:
         raise ConfigurationError(
-            f"{path}: features.{name}.from: expected {strategy.train_on!r}, what the strategy trains on, "
-            f"found {frozen.source!r}"
+            f"{path}: features.{name}.from: expected {shown(strategy.train_on)}, what the strategy trains on, "
+            f"found {shown(frozen.source)}"
         )
     suites = [PurePosixPath(strategy.train_on).name, *params.suites_of(strategy.task)] if takes_regions else []
     for suite in suites:
@@ -162,13 +170,13 @@ def _check_pictures(params: "Params", strategy: Strategy, where: str) -> None:
     allowed = (strategy.task, "mnist") if strategy.task == "strips" else (strategy.task,)
     if suite.task not in allowed:
         raise ConfigurationError(
-            f"{where}.train_on: {strategy.train_on!r} does not teach {strategy.task}; expected a data set of "
+            f"{where}.train_on: {shown(strategy.train_on)} does not teach {strategy.task}; expected a data set of "
             f"{' or '.join(allowed)}"
         )
     modes = params.normalize.modes
     if strategy.normalization not in modes:
         raise ConfigurationError(
-            f"{where}.normalization: expected one of {', '.join(modes)}, found {strategy.normalization!r}"
+            f"{where}.normalization: expected one of {', '.join(modes)}, found {shown(strategy.normalization)}"
             f"{nearest(strategy.normalization, list(modes))}"
         )
     mode = modes[strategy.normalization]
@@ -215,7 +223,18 @@ def _fewest_composed(params: "Params", suite: StripSuite | SceneSuite) -> int:
 def _check_data_set(params: "Params", name: Any, where: str) -> None:
     sets = [f"{suite.task}/{key}" for key, suite in params.suites.items()]
     if name not in sets:
-        raise ConfigurationError(f"{where}: no data set {name!r}{nearest(name, sets)}; there are {', '.join(sets)}")
+        raise ConfigurationError(
+            f"{where}: no data set {shown(name)}{nearest(name, sets)}; there are {', '.join(sets)}"
+        )
+
+
+def _distinct(entries: Iterable[str], where: str) -> None:
+    """Two names that differ in case alone are one folder on some file systems."""
+    seen: dict[str, str] = {}
+    for name in entries:
+        if other := seen.get(name.lower()):
+            raise ConfigurationError(f"{where}.{name}: differs from {other} in upper and lower case alone")
+        seen[name.lower()] = name
 
 
 def _inside_project(value: str, where: str) -> None:
@@ -223,4 +242,8 @@ def _inside_project(value: str, where: str) -> None:
         raise ConfigurationError(f"{where}: expected a path inside the project, found {value!r}")
     pure = PurePosixPath(value)
     if pure.is_absolute() or ".." in pure.parts or "\\" in value or value.startswith("~"):
-        raise ConfigurationError(f"{where}: {value!r} leads outside the project; expected a path inside it")
+        raise ConfigurationError(f"{where}: {shown(value)} leads outside the project; expected a path inside it")
+    if not is_plain_path(value):
+        raise ConfigurationError(
+            f"{where}: expected a path whose parts have letters, digits, ., - and _ alone, found {shown(value)}"
+        )

@@ -15,8 +15,8 @@ from pipeline.config.types import (
     Positive,
     Recipe,
     Section,
+    Seed,
     Switch,
-    Whole,
 )
 
 Task = Literal["strips", "scenes", "mnist", "cifar10"]
@@ -53,7 +53,7 @@ class Sources(Section):
 class Compose(Section):
     """What fixes splits and suites."""
 
-    seed: Whole
+    seed: Seed
 
 
 class Suite(Section):
@@ -221,8 +221,8 @@ class Gates(Section):
     """The registry's policy: what a version must show before it reaches `staging` or `prod`."""
 
     confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False)]
-    resamples: Annotated[int, Field(strict=True, ge=1000)]
-    seed: Whole
+    resamples: Annotated[int, Field(strict=True, ge=1000, le=10_000_000)]
+    seed: Seed
     slice_pictures: Count
     staging: StageGate
     prod: StageGate

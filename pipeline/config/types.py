@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -21,16 +22,24 @@ from pydantic import (
     WrapValidator,
 )
 
+from pipeline.config import names
+from pipeline.config.names import shown
 from pipeline.core.errors import ConfigurationError
 
-Count = Annotated[int, Field(strict=True, ge=1)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
+LARGEST = 2**31 - 1
+"""The largest integer of a setting: more examples, rounds or pictures than this cannot be counted by every library."""
+Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Whole = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+"""What NumPy, Keras and TensorFlow take alike."""
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-"""A name that becomes a path, a stage's address or an argument."""
+Length = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
+"""Epochs, or a budget that multiplies them: finite, and so is the product of both."""
+Name = Annotated[str, BeforeValidator(names.checked)]
+"""A name that becomes a path, a stage's address or an argument; see `pipeline.config.names`."""
 PatchSide = Annotated[int, Field(strict=True, ge=1, le=8)]
 """The side of a square patch, in pixels."""
 InputSize = Annotated[int, Field(strict=True, ge=32)]
@@ -60,7 +69,7 @@ class Recipe(Section):
         weight_decay: decoupled, of kernels only.
     """
 
-    epochs: Positive
+    epochs: Length
     batch: Count
     learning_rate: Positive
     weight_decay: NonNegative = 0.0
@@ -196,25 +205,33 @@ def explain(error: ValidationError, kind: Any, root: str = "") -> str:
         root: the key of the value itself; empty for a whole file.
     """
     # A misspelt key is both unknown and missing; the first says more.
-    errors = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    errors = sorted(
+        error.errors(include_url=False, include_context=True), key=lambda each: each["type"] != "extra_forbidden"
+    )
     first = errors[0]
     keys, section = _path(kind, first["loc"])
-    location = ".".join(filter(None, [root, *keys]))
+    location = ".".join(filter(None, [root, *map(_key, keys)]))
+    found = shown(first["input"])
     if first["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in section.model_fields.items()]
         unknown, listed = section.unknown_key
-        return f"{location}: {unknown}{nearest(str(first['loc'][-1]), known)}; {listed} {', '.join(known)}"
+        return f"{location}: {unknown}{nearest(first['loc'][-1], known)}; {listed} {', '.join(known)}"
     if first["type"] == "missing":
         return f"{location}: missing"
     if first["type"] == "union_tag_invalid":
         expected = first["ctx"]["expected_tags"].replace("'", "")
-        return f"{location}.task: expected one of {expected}, found {first['ctx']['tag']!r}"
+        return f"{location}.task: expected one of {expected}, found {shown(first['ctx']['tag'])}"
     if first["type"] == "union_tag_not_found" and isinstance(first["input"], Mapping):
         return f"{location}.task: missing"
     if first["type"] in ("model_type", "dict_type", "model_attributes_type", "union_tag_not_found"):
-        return f"{location}: expected a mapping, found {first['input']!r}"
+        return f"{location}: expected a mapping, found {found}"
     message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{location}: expected {message}, found {first['input']!r}"
+    return f"{location}: expected {message}, found {found}"
+
+
+def _key(key: str) -> str:
+    """A key in a message: as it is if it is short and printable."""
+    return key if key.isprintable() and len(key) <= names.LONGEST else shown(key)
 
 
 def _path(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], Any]:
@@ -253,7 +270,8 @@ def _task_of(section: Any) -> Any:
     return section.model_fields["task"].annotation if hasattr(section, "model_fields") else Any
 
 
-def nearest(name: Any, names: list[str]) -> str:
+def nearest(name: Any, known: list[str]) -> str:
     """` (did you mean ...?)` with the most similar name, or nothing."""
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    # The comparison takes quadratic time, and no name that exists is as long.
+    close = difflib.get_close_matches(str(name)[:100], known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -92,7 +92,7 @@ def test_the_committed_file_is_right():
         ),
         ("proposals: [scenes]", "proposals: []", r"proposals: .*rcnn reads, 'scenes' is missing"),
         ("proposals: [scenes]", "proposals: [scene]", r"no suite of scenes 'scene' \(did you mean 'scenes'\?\)"),
-        ("  plain: {task: strips", "  'a@b': {task: strips", r"suites\.a@b: expected String should match pattern"),
+        ("  plain: {task: strips", "  'a@b': {task: strips", r"suites\.a@b: expected a name of A-Z"),
         ("  plain: {task: strips", "  plain: {task: stripes", r"suites\.plain\.task: expected one of .*'stripes'"),
         ("  plain: {task: strips,", "  plain: {", r"suites\.plain\.task: missing"),
         ("  plain: {task: strips,", "  plain: [1] #", r"suites\.plain: expected a mapping, found \[1\]"),

@@ -352,9 +352,10 @@ def _jpeg(data: bytes) -> _Content:
 
 def _decides(marker: int, content: bytes) -> bool:
     """Whether a segment of a JPEG decides its pixels."""
+    # As long as libjpeg expects them to be; it ignores shorter ones.
     if marker == _APP0:
-        return content.startswith(b"JFIF\0")
-    return marker < _APP0 or (marker == _APP14 and content.startswith(b"Adobe"))
+        return content.startswith(b"JFIF\0") and len(content) >= 14
+    return marker < _APP0 or (marker == _APP14 and content.startswith(b"Adobe") and len(content) >= 12)
 
 
 def _data_of_scan(data: bytes, start: int) -> tuple[list[bytes], int]:

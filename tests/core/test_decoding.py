@@ -166,6 +166,28 @@ def test_a_transparent_colour_and_the_orientation_are_read_among_other_chunks(mo
     assert np.array_equal(picture.pixels, onnx_models.draw(CLASSES))
 
 
+def test_what_costs_more_to_walk_through_than_to_send_is_rejected():
+    """Each file is small, and was seconds of work for a parser of one segment at a time."""
+    strip = onnx_models.draw(CLASSES)
+    jpeg = encoded(strip, "JPEG")
+    progressive = encoded(strip, "JPEG", progressive=True)
+    last = progressive[progressive.rindex(b"\xff\xda") : -2]
+    for data, code in (
+        (jpeg[:2] + b"\xff\xfe\0\2" * 70_000 + jpeg[2:], "damaged"),
+        (jpeg[:2] + b"\xff\1" * 70_000 + jpeg[2:], "damaged"),
+        (b"\xff\xd8" * 70_000 + jpeg, "damaged"),
+        (jpeg[:-2] + b"\xff\xd0" * 70_000 + jpeg[-2:], "damaged"),
+        (loaded(encoded(strip), *[chunk(b"aaAa", b"")] * 70_000), "damaged"),
+        (progressive[:-2] + last * 100 + progressive[-2:], "unsupported_format"),
+    ):
+        with pytest.raises(PictureError) as error:
+            decode(data, STRIP_SHAPE)
+        assert error.value.code == code
+    # Ten times as many as any encoder makes.
+    fine = jpeg[:2] + b"\xff\xfe\0\2" * 1000 + jpeg[2:]
+    assert np.array_equal(decode(fine, STRIP_SHAPE).pixels, decode(jpeg, STRIP_SHAPE).pixels)
+
+
 def test_the_first_frame_of_an_animated_png_is_read():
     strip = onnx_models.draw(CLASSES)
     animated = encoded(strip, save_all=True, append_images=[grey(np.zeros_like(strip))])

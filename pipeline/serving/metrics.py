@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import prometheus_client
 from prometheus_client import multiprocess
@@ -34,6 +35,25 @@ def make_folder() -> None:
     """
     os.environ[_FOLDER] = tempfile.mkdtemp(prefix="reader-metrics-")
     atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
+
+
+def _forget_killed(folder: str) -> None:
+    """Remove what only living workers count of those that were killed: they could not do so themselves."""
+    for path in Path(folder).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(pid, folder)
+        except PermissionError:
+            # It lives, as another user.
+            pass
+
+
+def remove_folder() -> None:
+    """Remove it where the process that made it cannot."""
+    if _FOLDER in os.environ:
+        shutil.rmtree(os.environ[_FOLDER], ignore_errors=True)
 
 
 class Metrics:
@@ -94,6 +114,7 @@ class Metrics:
         registry = self._registry
         # Workers share a folder for their counters; without one this process is alone.
         if _SHARED in os.environ:
+            _forget_killed(os.environ[_SHARED])
             registry = prometheus_client.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
         return prometheus_client.generate_latest(registry)

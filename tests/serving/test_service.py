@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 
+import httpx
 import onnx_models
 import pytest
-from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, started
+from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, started, wait_for
 
 STRIP = onnx_models.draw(CLASSES)
 PNG = encoded(STRIP)
@@ -86,6 +88,28 @@ def test_workers_count_together_and_apart_from_a_service_with_the_same_bentoml_h
     assert not list(tmp_path.glob("reader-metrics-*"))
     assert server.client.post("/read", content=PNG).status_code == 200
     assert reads_counted(server.client) == before + 1
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_had_in_progress_is_forgotten(artifacts, tmp_path):
+    env = environment(tmp_path / "bentoml", READER_ARTIFACTS=str(artifacts))
+
+    def in_progress():
+        with (
+            httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client,
+            suppress(httpx.TransportError),
+        ):
+            text = client.get("/metrics").text
+            return float(re.search(r"(?m)^reader_requests_in_progress (\S+)", text)[1])
+
+    with started(cwd=ROOT, env=env, log=tmp_path / "log.txt") as server:
+        worker = server.worker
+        with server.connect() as held:
+            held.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+            wait_for(lambda: in_progress() == 2, "the request never began")
+            worker.kill()
+            wait_for(lambda: in_progress() is not None and server.worker.pid != worker.pid, "no other worker began")
+        assert in_progress() == 1
 
 
 def refuses_to_start(artifacts, home):

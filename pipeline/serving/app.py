@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import orjson
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from pipeline.core.decoding import PictureError
 from pipeline.runtime.reader import Reader
 from pipeline.serving import openapi, swagger
+from pipeline.serving.admission import Gate
 from pipeline.serving.batching import DynamicBatcher
 from pipeline.serving.codings import Decompression
 from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints
@@ -23,7 +25,9 @@ from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
 from pipeline.serving.shutdown import Shutdown
+from pipeline.serving.supervisor import leave
 from pipeline.serving.uploads import JSON
+from pipeline.serving.watchdog import Watchdog, watched_readers
 
 _log = logging.getLogger("bentoml.reader")
 READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many")
@@ -42,8 +46,15 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
     manifests = {task: reader.manifest for task, reader in readers.items()}
     metrics = Metrics(manifests)
     shutdown = Shutdown(limits.stop_seconds, limits.close_seconds)
+
+    def end(code: int) -> None:
+        with contextlib.suppress(OSError):
+            metrics.close()
+        leave(code)
+
+    watchdog = Watchdog(shutdown, seconds=limits.answer_seconds, grace_seconds=limits.close_seconds, end=end)
     batcher = DynamicBatcher(
-        readers,
+        watched_readers(readers, watchdog),
         threads=limits.threads,
         batch=limits.batch,
         waiting=limits.waiting,
@@ -74,13 +85,18 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         _document(BENTOML_SCHEMA, openapi.bentoml_schema()),
         *swagger.routes(),
     ]
+    for route in routes:
+        # Starlette ends its expression with `$`, which a newline may follow.
+        route.path_regex = re.compile(re.escape(route.path) + r"\Z")
     labels = {route.path: swagger.PATH if route.path.startswith(swagger.PATH) else route.path for route in routes}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         shutdown.listen()
+        watchdog.start()
         yield
         batcher.close()
+        watchdog.stop()
         read.close()
         metrics.close()
 
@@ -101,6 +117,12 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
     app.router.redirect_slashes = False
     # For tests; BentoML takes the signals from the process.
     app.state.shutdown = shutdown
+
+    def count(path: str, error: ApiError) -> None:
+        metrics.count_request(path, 503, 0.0)
+        metrics.count_error(error.code)
+
+    app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), count)
     return app
 
 

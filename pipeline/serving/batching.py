@@ -3,8 +3,8 @@
 Single pictures that arrive while all threads are busy share the next run of their model; a lone picture is read at
 once. No picture waits for others to come, and a thread that becomes free leaves the other threads their share.
 
-Requests for many pictures are read in slices of a few milliseconds, in turn, and single pictures go before them: a
-single picture waits for a slice at most.
+Requests for many pictures are read in slices of a few milliseconds, the shortest first, and single pictures go before
+them: a single picture waits for a slice at most.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from pipeline.core.decoding import PictureError
 from pipeline.core.readings import Readings
 from pipeline.runtime.reader import Reader
 from pipeline.serving.errors import ApiError
+from pipeline.serving.watchdog import WatchedReader
 
 _log = logging.getLogger("bentoml.reader")
 _TRIALS = 5
@@ -32,7 +33,8 @@ _RUN_SECONDS = 0.03
 _SLICE_SECONDS = 0.008
 """What a slice of a request for many pictures takes at most."""
 _TURNS = 8
-"""While single pictures wait, every so many runs one is a slice of a request for many, so that those end, too."""
+"""While single pictures wait, one of so many runs is a slice of a request for many, and one of so many slices is of the
+oldest of these, so that every request ends."""
 _WEIGHT = 0.2
 """Of the latest run in the average time of a picture."""
 _NICENESS = 5
@@ -102,7 +104,7 @@ class DynamicBatcher:
 
     def __init__(
         self,
-        readers: Mapping[str, Reader],
+        readers: Mapping[str, Reader | WatchedReader],
         *,
         threads: int,
         batch: int,
@@ -141,6 +143,7 @@ class DynamicBatcher:
         self._many: deque[_Job] = deque()
         self._waiting: Counter[str] = Counter()
         self._single_runs = 0
+        self._slices = 0
         self._busy_until = [0.0] * threads
         self._changed = threading.Condition()
         self._closed = False
@@ -167,15 +170,26 @@ class DynamicBatcher:
                 # Requests that arrived together begin now; if there are any, this picture is not alone.
                 await asyncio.sleep(0)
                 if self._active == 1:
-                    readings = self._readers[task].read(images if isinstance(images, np.ndarray) else images())
-                    self._observe(task, 1)
-                    return readings
+                    pixels = images if isinstance(images, np.ndarray) else images()
+                    try:
+                        readings = self._readers[task].read(pixels)
+                    except ApiError as error:
+                        if error.code != "timed_out":
+                            raise
+                        # It took too long for the event loop; a thread has more time.
+                        self._quick.discard(task)
+                    else:
+                        self._observe(task, 1)
+                        return readings
             return await self._queue(task, images, many)
         finally:
             self._active -= 1
 
-    def expect_room(self) -> None:
+    def expect_room(self, headers: Mapping[str, str] | None = None) -> None:
         """Reject a single picture that would wait too long. It costs next to nothing.
+
+        Args:
+            headers: of the answer.
 
         Raises:
             ApiError: `overloaded`.
@@ -183,12 +197,15 @@ class DynamicBatcher:
         waiting = sum(self._waiting.values())
         if waiting >= self._limit:
             raise ApiError(
-                "overloaded", f"{waiting} single pictures are waiting, expected at most {self._limit}; try again"
+                "overloaded",
+                f"{waiting} single pictures are waiting, expected at most {self._limit}; try again",
+                headers,
             )
         if (seconds := self.expected_seconds()) > self._limit_seconds:
             raise ApiError(
                 "overloaded",
                 f"a picture would wait {seconds:.2f} seconds, expected at most {self._limit_seconds:g}; try again",
+                headers,
             )
 
     def expected_seconds(self) -> float:
@@ -244,17 +261,24 @@ class DynamicBatcher:
                 if not isinstance(error, PictureError):
                     _log.exception("a picture for %s failed", task)
                 self._fail([piece], error)
-        if not ready:
-            return
+        if ready:
+            self._read(task, ready, arrays)
+
+    def _read(self, task: str, pieces: list[_Piece], arrays: list[np.ndarray]) -> None:
         try:
             readings = self._readers[task].read(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
         except Exception as error:
-            _log.exception("a run of %s failed", task)
-            self._fail(ready, error)
+            # A picture that a model fails on must not fail those that share its run.
+            if len(pieces) > 1 and not (isinstance(error, ApiError) and error.code == "timed_out"):
+                for piece, array in zip(pieces, arrays, strict=True):
+                    self._read(task, [piece], [array])
+                return
+            if not isinstance(error, ApiError):
+                _log.exception("a run of %s failed", task)
+            self._fail(pieces, error)
         else:
-            self._deliver(ready, readings)
-        finally:
-            self._observe(task, sum(piece.count for piece in ready))
+            self._deliver(pieces, readings)
+        self._observe(task, sum(piece.count for piece in pieces))
 
     def _next(self, number: int) -> list[_Piece]:
         """What a thread reads next; nothing once the batcher is closed and nothing waits."""
@@ -309,12 +333,14 @@ class DynamicBatcher:
         return pieces
 
     def _take_slice(self) -> list[_Piece]:
-        """The next slice of the request for many pictures whose turn it is."""
-        job = self._many.popleft()
+        """The next slice of the request for many pictures that has the fewest left; now and then of the oldest."""
+        self._slices += 1
+        oldest = self._slices % _TURNS == 0
+        job = self._many[0] if oldest else min(self._many, key=lambda each: each.count - each.taken)
         piece = _Piece(job, job.taken, min(job.count, job.taken + self._slice_limits[job.task]))
         job.taken = piece.stop
-        if job.taken < job.count:
-            self._many.append(job)
+        if job.taken == job.count:
+            self._many.remove(job)
         return [piece]
 
     def _deliver(self, pieces: list[_Piece], readings: Readings) -> None:
@@ -349,7 +375,7 @@ class DynamicBatcher:
         _call(pieces[0].job.loop, set_exceptions)
 
 
-def _seconds(reader: Reader) -> float:
+def _seconds(reader: Reader | WatchedReader) -> float:
     """How long the model takes for one picture, as the shortest of a few runs."""
     picture = np.zeros((1, *reader.manifest.shape), np.uint8)
     taken = []

@@ -88,6 +88,7 @@ class ReadEndpoints:
     async def _one(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
         kind = uploads.content_type(request, many=False)
         limits = self._limits
+        self._batcher.expect_room(CLOSE)
         with self._buffer.hold() as share:
             async with _TimeLimits(limits, share) as time:
                 content = await uploads.receive_body(request, share, limits.body_bytes)
@@ -189,7 +190,7 @@ class OperationEndpoints:
     async def ready(self, request: Request) -> Response:
         """Whether the process takes requests."""
         if self._shutdown.requested:
-            raise ApiError("stopping", "the service is shutting down and finishes what it has begun")
+            raise ApiError("stopping", self._shutdown.reason)
         return PlainTextResponse("\n")
 
     async def metrics(self, request: Request) -> Response:

@@ -19,9 +19,10 @@ import httptools
 from starlette.types import Scope
 from uvicorn.config import HTTP_PROTOCOLS, Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from pipeline.serving.admission import Gate
 from pipeline.serving.errors import CLOSE, ApiError
 from pipeline.serving.limits import Limits
 
@@ -60,6 +61,11 @@ def from_environment(
     return HttpProtocol(config, server_state, app_state, _loop, limits=limits, connections=connections)
 
 
+def use_gate(gate: Gate) -> None:
+    """Have the connections of this process ask a gate before they begin a request."""
+    _of_process()[1].gate = gate
+
+
 @functools.cache
 def _of_process() -> tuple[Limits, "Connections"]:
     limits = Limits.of(os.environ)
@@ -90,6 +96,7 @@ class Connections:
             limit: of open connections.
         """
         self.limit = limit
+        self.gate: Gate | None = None
         self._waiting: dict[HttpProtocol, None] = {}
         self._closed = 0
         self._logged: float | None = None
@@ -345,6 +352,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body = True
         self._chunks = self._body_bytes = self._dropped = 0
         self._stop_timer()
+        gate = self._waiting.gate
+        if gate is not None and not self._busy and not self.pipeline:
+            refusal = gate.refusal(method, self.scope["path"], headers)
+            if refusal is not None:
+                self._answer_at_once(503, refusal, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+                return
         self._begin(self.scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
 
     def on_chunk_header(self) -> None:
@@ -382,10 +395,32 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._waiting.wait(self)
 
+    def _answer_at_once(self, status: int, rest: bytes, *, keep_alive: bool) -> None:
+        """Answer a request without the application; its body is dropped as it arrives."""
+        self.cycle = self._cycle(self.scope, keep_alive=keep_alive)
+        self.cycle.response_started = self.cycle.response_complete = True
+        head = [STATUS_LINE[status]]
+        for name, value in self.server_state.default_headers:
+            head += [name, b": ", value, b"\r\n"]
+        if not keep_alive:
+            head.append(b"connection: close\r\n")
+        self.transport.write(b"".join([*head, rest]))
+        if not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def _begin(self, scope: Any, *, keep_alive: bool) -> None:
         previous = self.cycle
         self._waiting.work(self)
-        self.cycle = _Cycle(
+        self.cycle = self._cycle(scope, keep_alive=keep_alive)
+        if previous is None or previous.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _cycle(self, scope: Any, *, keep_alive: bool) -> "_Cycle":
+        return _Cycle(
             scope=scope,
             transport=self.transport,
             flow=self.flow,
@@ -398,11 +433,6 @@ class HttpProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        if previous is None or previous.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
 
     def _should_upgrade(self) -> bool:
         return False

@@ -8,6 +8,7 @@ from typing import Any
 import bentoml
 from bentoml import get_current_service
 from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.utils.analytics.usage_stats import do_not_track
 from bentoml.exceptions import BentoMLException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,9 +17,10 @@ from pipeline.core.errors import PipelineError
 from pipeline.runtime.reader import Reader, load_readers
 from pipeline.serving.app import create_app
 from pipeline.serving.limits import Limits
-from pipeline.serving.metrics import make_folder
+from pipeline.serving.metrics import make_folder, remove_folder
 from pipeline.serving.middleware import hosts_of
-from pipeline.serving.protocol import install
+from pipeline.serving.protocol import install, use_gate
+from pipeline.serving.supervisor import expect_pinned, pin, stop_service, watch_supervisor
 
 SERVICE = "reader"
 ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
@@ -37,6 +39,16 @@ def packaged_readers() -> dict[str, Reader]:
         return load_readers(Path(os.environ.get(ARTIFACTS_VARIABLE) or default))
     except PipelineError as error:
         raise BentoMLException(str(error)) from None
+
+
+def pinned_readers() -> dict[str, Reader]:
+    """The same in a worker: if they are not those that the supervisor loaded, the service stops."""
+    try:
+        readers = packaged_readers()
+        expect_pinned(readers)
+    except (BentoMLException, PipelineError) as error:
+        stop_service(str(error))
+    return readers
 
 
 def limits() -> Limits:
@@ -136,7 +148,11 @@ class ReaderService:
     """
 
     def __init__(self) -> None:
-        self.application = create_app(packaged_readers(), limits(), hosts())
+        watch_supervisor(remove_folder)
+        self.application = create_app(pinned_readers(), limits(), hosts())
+        # What it rejects would lack the headers of CORS.
+        if not BentoMLContainer.http.cors.enabled.get():
+            use_gate(self.application.state.gate)
         self._lifespan = contextlib.AsyncExitStack()
 
     # A worker that cannot start is started again and again. This runs once, before there are workers, and stops it all.
@@ -148,7 +164,7 @@ class ReaderService:
         hosts()
         with_cors(application)
         expect_no_other_limits()
-        packaged_readers()
+        pin(packaged_readers())
         make_folder()
 
     @bentoml.on_startup
@@ -163,5 +179,7 @@ class ReaderService:
 
 
 install()
+# BentoML asked the environment before it imported this, and remembers the answer.
+do_not_track.cache_clear()
 # What BentoML's decorator returns has the type of the class to type checkers, but is a Service.
 ReaderService.add_asgi_middleware(Precedence)  # type: ignore[attr-defined]

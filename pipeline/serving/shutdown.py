@@ -18,7 +18,8 @@ class Shutdown:
     new request is rejected at once and `/readyz` answers 503.
 
     Attributes:
-        requested: whether the signal has come.
+        requested: whether the signal has come, or the process ends for another reason.
+        reason: why it is not ready then.
         in_progress: requests in progress.
     """
 
@@ -31,6 +32,7 @@ class Shutdown:
                 server waiting.
         """
         self.requested = False
+        self.reason = "the service is shutting down and finishes what it has begun"
         self.in_progress = 0
         self._seconds = seconds
         self._close_seconds = close_seconds
@@ -45,6 +47,11 @@ class Shutdown:
         self.in_progress -= 1
         if self.requested and not self.in_progress:
             self._idle.set()
+
+    def begin(self, reason: str) -> None:
+        """Take no more requests. The signal, or whoever calls this, ends the process."""
+        self.reason = reason
+        self.requested = True
 
     def listen(self) -> None:
         """Take the signals that the server listens to. Outside a main thread there are none."""

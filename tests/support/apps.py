@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from pipeline.core.readings import Readings
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.reader import Reader, load_readers
+from pipeline.runtime.session import Run
 from pipeline.serving.app import create_app
 from pipeline.serving.limits import Limits
 
@@ -51,13 +52,13 @@ class HeldReader:
         self.error = error
         self._reader = reader
 
-    def read(self, images: np.ndarray) -> Readings:
+    def read(self, images: np.ndarray, run: Run | None = None) -> Readings:
         """Wait, then read."""
         self.runs.append(len(images))
         if self.error is not None:
             raise self.error
         assert self.go_on.wait(30), "nobody let the reader go on"
-        return self._reader.read(images)
+        return self._reader.read(images, run=run)
 
 
 @dataclass

@@ -1,8 +1,28 @@
 # `make` lists the commands. Python 3.11 to 3.13 is all it needs: `make PYTHON=python3.12 repro` chooses one.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
+# the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
+override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE INVERT STAGE OFFLINE FSCK ARGS
+override define literally
+ifneq ($(origin $1),undefined)
+override $1 := $$(value $1)
+export $1
+endif
+endef
+override GIVEN := $(foreach each,$(.VARIABLES),$(if $(findstring command line,$(origin $(each))),$(each)))
+$(foreach each,$(VALUES) $(GIVEN),$(eval $(call literally,$(each))))
+$(eval $(call literally,each))
+
+# What a user does not set: `override` goes before the command line and the environment.
+override SHELL := /bin/sh
+override .SHELLFLAGS := -c
+override VENV := .venv
+override BIN := $(VENV)/bin
+override MOVED :=
+override CURDIR := $(value CURDIR)
+override PATH := $(CURDIR)/$(BIN):$(value PATH)
+export PATH
 export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := False
 export BENTOML_DO_NOT_TRACK := True
@@ -21,7 +41,7 @@ setup: $(VENV)/.ready  ## make .venv from the locks, unless it is there
 # A .venv without pip is of `uv sync`, and is made again too.
 ifneq ($(wildcard $(VENV)/.ready),)
 ifneq ($(shell cat $(VENV)/.ready),$(shell pwd -P))
-MOVED := moved
+override MOVED := moved
 endif
 endif
 .PHONY: moved
@@ -30,8 +50,8 @@ moved:
 	@rm -rf $(VENV)
 
 $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml $(MOVED)
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: expected Python 3.11 to 3.13, found %d.%d; try make PYTHON=python3.12" % v)'
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@"$$PYTHON" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: expected Python 3.11 to 3.13, found %d.%d; try make PYTHON=python3.12" % v)'
+	@test -x $(BIN)/pip || "$$PYTHON" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
@@ -50,24 +70,24 @@ doctor: setup  ## look at everything a run needs, and say what is stale and why
 	@python -m pipeline.commands.doctor $(if $(JSON),--json)
 
 exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2; APPLY=name)
-	@python -m pipeline.commands.experiment --set-param "$$SET" --target "$$TARGET" --name "$$AS" --apply "$$APPLY" $(if $(QUEUE),--queue --jobs $(or $(JOBS),1))
+	@python -m pipeline.commands.experiment --set-param="$$SET" --target="$$TARGET" --name="$$AS" --apply="$$APPLY" $(if $(QUEUE),--queue --jobs="$${JOBS:-1}")
 
 exps: setup  ## list the experiments of this commit, with what differs
 	@python -m pipeline.commands.experiment --show
 
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
-	@python -m pipeline.commands.study --study "$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs $(JOBS))
+	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS")
 
 read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
-	@python -m pipeline.commands.read --image "$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
+	@python -m pipeline.commands.read --image="$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
 
 serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
-	@$(if $(STAGE),registry deploy "$$STAGE" $(if $(OFFLINE),--offline) && READER_ARTIFACTS="$(CURDIR)/deploy/$$STAGE") bentoml serve
+	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE") bentoml serve
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
-	@registry $(ARGS)
+	@python -m pipeline.commands.registry --arguments="$$ARGS"
 
-PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+override PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: setup  ## run the tests, less than 5 minutes with the set-up
 	@$(PYTEST)
@@ -80,7 +100,7 @@ test-full: test test-slow  ## run every test
 lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG
 	@ruff check . && ruff format --check .
 	@lint-imports --no-logo
-	@$(MAKE) --no-print-directory typecheck
+	@mypy
 	@dvc stage list > /dev/null
 
 typecheck: setup  ## check the types of pipeline/ and stages/
@@ -90,7 +110,7 @@ format: setup  ## fix style
 	@ruff check --fix . && ruff format .
 
 # pyproject.toml says what is needed, the locks which file of which version. A smaller lock is a part of dev.lock.
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+override LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) requirements/bootstrap.txt -o requirements/bootstrap.lock
 	@$(LOCK) pyproject.toml --extra train --extra dev -o requirements/dev.lock

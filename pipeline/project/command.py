@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from pipeline.core.errors import DataError, PipelineError
+from pipeline.core.errors import ConfigurationError, DataError, PipelineError
 from pipeline.project.terminal import printable
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         super()._print_message(printable(message, lines=True), file)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument as every other error: one line, and the code of a wrong configuration."""
+
+    def error(self, message: str) -> NoReturn:
+        _fail(ConfigurationError(message.removeprefix("argument ")))
 
 
 def run(main: Callable[..., str | None]) -> None:

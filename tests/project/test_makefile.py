@@ -1,0 +1,156 @@
+"""The Makefile: what a user sets reaches a command as it is, and neither make nor a shell runs any of it."""
+
+import itertools
+import os
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("python", "registry", "bentoml", "dvc", "uv", "ruff", "lint-imports", "mypy")
+SHOW = """#!/bin/sh
+for word in "$0" "$@" "${READER_ARTIFACTS-}"; do printf '%s\\0' "$word"; done
+"""
+HOSTILE = (
+    "1; touch ran",
+    "$(shell touch ran)",
+    "$(touch ran)",
+    "`touch ran`",
+    '"; touch ran; "',
+    "'; touch ran; '",
+    "| touch ran",
+    "&& touch ran #",
+    "a $$ b",
+    "$@ $< $(SET)",
+    "\\",
+    "*",
+    "--help",
+    "-x",
+    "a  b\tc",
+    "é ü",
+    "~",
+    "a=b:c,d",
+)
+VALUES = {
+    "SET": ("exp", "--set-param="),
+    "TARGET": ("exp", "--target="),
+    "AS": ("exp", "--name="),
+    "APPLY": ("exp", "--apply="),
+    "JOBS": ("study", "--jobs="),
+    "STUDY": ("study", "--study="),
+    "IMAGE": ("read", "--image="),
+    "ARGS": ("registry", "--arguments="),
+    "STAGE": ("serve", ""),
+}
+"""The target that takes a variable, and how the word begins in which its value arrives."""
+SWITCHES = {"JSON": "doctor", "QUEUE": "exp", "INVERT": "read", "OFFLINE": "serve", "REPORT": "study", "FSCK": "doctor"}
+OTHERS = (
+    *("ANYTHING", "VENV", "BIN", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR", "each"),
+    *("literally", "VALUES", "GIVEN", "DVC_NO_ANALYTICS", "TF_CPP_MIN_LOG_LEVEL", ".DEFAULT_GOAL"),
+)
+"""What the Makefile sets itself, or does not know."""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The Makefile with commands that print their own name and arguments."""
+    folder = tmp_path / "project"
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / "requirements").mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("pyproject.toml", "requirements/bootstrap.lock", "requirements/dev.lock"):
+        (folder / name).touch()
+    for name in COMMANDS:
+        (folder / ".venv/bin" / name).write_text(SHOW)
+        (folder / ".venv/bin" / name).chmod(0o755)
+    # Written last: make compares times.
+    (folder / ".venv/.ready").write_text(f"{folder.resolve()}\n")
+    return folder
+
+
+def make(folder, *arguments, **environment):
+    """The words that the commands got."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    ended = subprocess.run(
+        ["make", *arguments], cwd=folder, env={**kept, **environment}, capture_output=True, text=True, timeout=60
+    )
+    ran = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.startswith("ran")]
+    assert ran == [], f"make {arguments} {environment} ran a part of a value"
+    return ended.stdout.split("\0"), ended
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_arrives_as_it_is(project, name):
+    target, before = VALUES[name]
+    for value in HOSTILE:
+        for words, ended in (make(project, target, f"{name}={value}"), make(project, target, **{name: value})):
+            assert ended.returncode == 0, ended.stderr
+            assert before + value in words, (value, words)
+
+
+def test_a_switch_is_on_whatever_its_value(project):
+    for (name, target), value in itertools.product(SWITCHES.items(), HOSTILE[:6]):
+        needed = {"STAGE": "prod", "IMAGE": "x.png"}
+        words, ended = make(project, target, f"{name}={value}", **needed)
+        assert ended.returncode == 0, ended.stderr
+        assert not [word for word in words if "touch" in word]
+
+
+def test_no_other_variable_is_run(project):
+    for name, value in itertools.product(OTHERS, HOSTILE[1:5:3]):
+        make(project, "doctor", "serve", "STAGE=x", f"{name}={value}")
+        make(project, "-e", "doctor", "serve", "STAGE=x", **{name: value})
+
+
+def test_python_is_one_command(project):
+    (project / ".venv/.ready").unlink()
+    for value in HOSTILE[:8]:
+        _, ended = make(project, "setup", f"PYTHON={value}")
+        assert ended.returncode == 2
+
+
+def test_the_folder_of_the_project_is_a_value_too(project):
+    for name in ("a $(touch ran) b", "'", '"', "`touch ran`", "$(shell touch ran)", "é", "a;b&c"):
+        folder = shutil.copytree(project, project.parent / name, copy_function=shutil.copy2)
+        (folder / ".venv/.ready").write_text(f"{folder.resolve()}\n")
+        words, ended = make(folder, "serve", "STAGE=prod")
+        assert ended.returncode == 0, ended.stderr
+        assert f"{folder}/deploy/prod" in words
+
+
+def test_every_variable_of_a_recipe_is_tried_here():
+    """A variable of make in a recipe is one that the Makefile sets; one of the shell is in quotes."""
+    text = (ROOT / "Makefile").read_text()
+    recipes = "\n".join(line for line in text.splitlines() if line.startswith("\t"))
+    assert set(re.findall(r'"\$\$(?:\{)?([A-Z]+)', recipes)) - {"PYTHON", "PWD"} == set(VALUES)
+    assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS"} - (
+        set() if "FSCK" in recipes else {"FSCK"}
+    )
+    assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
+    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {"VENV", "BIN", "PYTEST", "LOCK", *SWITCHES, "STAGE", "JOBS"}
+
+
+@pytest.mark.slow
+def test_random_values_arrive_as_they_are(project):
+    draw = random.Random(15)
+    alphabet = "ab$(){}[]`'\"\\;&|<>*?~#!%=:,.@ \t-/éü" + "$$$((``"
+    tried = 0
+    for _ in range(400):
+        value = "".join(draw.choices([*alphabet, "touch ran", "$(shell touch ran)"], k=draw.randint(1, 12)))
+        name = draw.choice(list(VALUES))
+        target, before = VALUES[name]
+        arguments, environment = ([f"{name}={value}"], {}) if draw.random() < 0.5 else ([], {name: value})
+        words, ended = make(project, target, *arguments, **environment)
+        assert ended.returncode == 0, (name, value, ended.stderr)
+        # Make itself strips blanks at the beginning of a value on its command line.
+        assert before + (value.lstrip(" \t") if arguments else value) in words or not value.strip(), (
+            name,
+            value,
+            words,
+        )
+        tried += 1
+    print(f"{tried} values of make variables: each arrived as it was, none was run")

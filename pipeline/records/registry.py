@@ -13,16 +13,61 @@ Stage = Literal["dev", "staging", "prod"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """In the order in which a version passes them."""
 EventKind = Literal["version", "promotion", "rollback", "refusal", "withdrawal", "removal", "deprecation"]
+SCHEMA = 3
+"""Of the documents in tags. A document of another one is a problem of its event."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 """Of a strategy or a suite: it becomes part of a path."""
 Version = Annotated[str, Field(pattern=r"^v\d+\.\d+\.\d+$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Document(Record):
     """What a tag holds as its message. Keys that a later version of the project adds are ignored."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+class Previous(Document):
+    """The event that another one follows: its `tag`, and the `id` of that tag's object, which is git's hash of it."""
+
+    tag: str
+    id: Digest
+
+
+class DsseSignature(Document):
+    """One signature: the key's id, and the signature in base64."""
+
+    keyid: str
+    sig: str
+
+
+class Envelope(Document):
+    """A signed statement, as DSSE has it (github.com/secure-systems-lab/dsse).
+
+    Attributes:
+        payload: an in-toto statement, JSON in base64.
+        payload_type: `payloadType` in the tag.
+        signatures: of the payload.
+    """
+
+    payload: str
+    payload_type: str = Field(alias="payloadType")
+    signatures: tuple[DsseSignature, ...] = Field(min_length=1)
+
+
+class ChainedDocument(Document):
+    """What every document in a tag has.
+
+    Attributes:
+        schema_version: of this document, `schema` in the tag.
+        previous: the artifact's event before; None for its first one.
+        signature: a signed statement on this document; None where no key was configured.
+    """
+
+    schema_version: Literal[3] = Field(default=3, alias="schema")
+    previous: Previous | None
+    signature: Envelope | None = None
 
 
 class Tensor(Document):
@@ -73,13 +118,13 @@ class SuiteMeasures(Document):
     test: Measures
 
 
-class Evidence(Document):
+class Evidence(ChainedDocument):
     """The message of `NAME@VERSION`: everything that is needed to judge, check and reproduce a version.
 
     Attributes:
-        schema_version: of this document, `schema` in the tag.
         artifact, version, task, strategy: what was registered.
         sha256, md5, bytes: of the model file; SHA-256 is its identity, MD5 is its name in DVC's cache.
+        manifest_sha256: of the manifest at that commit.
         revision: the commit.
         dvc_lock_sha256, params_sha256: of dvc.lock and params.yaml at that commit.
         params: the parameters that produced the model.
@@ -92,21 +137,20 @@ class Evidence(Document):
         interface: inputs, outputs and classes.
         environment: versions of Python and packages, and the SHA-256 of the lock.
         remote: the remote storage that the files were pushed to; None where there was none.
-        signature: a Sigstore bundle over the model file, JSON; None where no key was configured.
     """
 
-    schema_version: Literal[2] = Field(default=2, alias="schema")
     kind: Literal["version"] = "version"
     artifact: str
     version: Version
     task: Task
     strategy: Name
-    sha256: Digest
+    sha256: Sha256
     md5: Digest
     bytes: int
+    manifest_sha256: Sha256
     revision: Digest
-    dvc_lock_sha256: Digest
-    params_sha256: Digest
+    dvc_lock_sha256: Sha256
+    params_sha256: Sha256
     params: Mapping[str, JsonValue]
     origin: str
     pretrained: str
@@ -120,7 +164,6 @@ class Evidence(Document):
     interface: Interface
     environment: Mapping[str, str]
     remote: str | None = None
-    signature: str | None = None
 
     @property
     def gate_accuracy(self) -> float:
@@ -166,8 +209,8 @@ class Decision(Document):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
-        """Whether the version meets every criterion."""
-        return all(criterion.passed for criterion in self.criteria)
+        """Whether the version meets every criterion, and there is one."""
+        return bool(self.criteria) and all(criterion.passed for criterion in self.criteria)
 
     @property
     def failed(self) -> tuple[Criterion, ...]:
@@ -183,18 +226,20 @@ class Decision(Document):
         return f"{self.artifact}@{self.version} may not enter {self.stage}{against}: {failed}"
 
 
-class StageChange(Document):
+class StageChange(ChainedDocument):
     """What every document about a stage has.
 
     Attributes:
         artifact, version, stage: the version and the stage.
         sha256: of the version's model file.
+        evidence_sha256: of the version's evidence, without its signature, as canonical JSON.
     """
 
     artifact: str
     version: Version
     stage: Stage
-    sha256: Digest
+    sha256: Sha256
+    evidence_sha256: Sha256
 
 
 class Promotion(StageChange):
@@ -265,10 +310,13 @@ class EventReport(EventSummary):
     Attributes:
         evidence: the document in its tag; None where the tag has none that can be read.
         problem: why there is none; None where none is expected.
+        unchecked: why this promotion or rollback does not count as one that a gate allowed; None for one that does, and
+            for every other event.
     """
 
     evidence: AnyDocument | None
     problem: str | None
+    unchecked: str | None
 
 
 class VersionReport(EventReport):
@@ -282,11 +330,13 @@ class ListedVersion(EventSummary):
 
     Attributes:
         stages: those that point at it.
+        unchecked: those of them that it entered without a decision that holds, and why.
         withdrawn: whether GTO withdrew it.
         strategy, sha256, origin, gate_accuracy: of its evidence; None without one.
     """
 
     stages: tuple[str, ...]
+    unchecked: Mapping[str, str]
     withdrawn: bool
     strategy: str | None
     sha256: str | None
@@ -345,18 +395,47 @@ class VersionDifference(Record):
     other: Mapping[str, tuple[JsonValue, JsonValue]]
 
 
+class AcceptedRef(Record):
+    """What `registry accept` did about one tag or object.
+
+    Attributes:
+        name: the tag, or the object's id.
+        before, after: the id of the tag's object here; None where there is none.
+        detail: what was done.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    detail: str
+
+
+class SeenState(Record):
+    """What a clone has seen of the registry, in a file of its git folder.
+
+    Attributes:
+        remotes: by address of a shared repository, its tags and heads by whole name, each with its object's id.
+        accepted: ids of the objects whose absence `registry accept` accepted.
+    """
+
+    remotes: Mapping[str, Mapping[str, Digest]] = {}
+    accepted: tuple[Digest, ...] = ()
+
+
 class DeploymentReport(Record):
     """What `registry deploy` wrote.
 
     Attributes:
         out: the folder.
         versions: by artifact.
+        unchecked: by artifact that was deployed without a decision that holds (`--unchecked`), why there is none.
         deprecated: the artifacts that were left out, and the tag that deprecated each.
         bento: the tag of the bento; None where none was asked for.
     """
 
     out: str
     versions: Mapping[str, str]
+    unchecked: Mapping[str, str]
     deprecated: Mapping[str, str]
     bento: str | None
 

@@ -6,7 +6,7 @@ import enum
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.packaging import bento
 from pipeline.project import command
+from pipeline.project.terminal import printable, printable_json
 from pipeline.records.base import Record
 from pipeline.records.registry import (
     STAGES,
@@ -28,9 +29,10 @@ from pipeline.records.registry import (
     VerificationResult,
     VersionReport,
 )
-from pipeline.registry import deployment, evidence, operations, text, verification
-from pipeline.registry.history import Event, History, format_time
+from pipeline.registry import deployment, evidence, numbering, operations, text, trust, verification
+from pipeline.registry.history import Event, format_time
 from pipeline.registry.operations import Registry
+from pipeline.registry.seen import HistoryChanged
 
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
 _DAY = 24 * 60 * 60
@@ -42,6 +44,7 @@ class Fetch(enum.Enum):
     ALWAYS = "the command changes something: it stops without the shared repository"
     UNLESS_OFFLINE = "the command decides something: it stops without the shared repository, unless --offline is given"
     IF_POSSIBLE = "the command only reports: it goes on with the tags that are here"
+    NEVER = "the command asks the shared repository itself"
 
 
 @dataclass(frozen=True)
@@ -63,31 +66,51 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command in the clone whose top folder is the current one, and exit with its code."""
     chosen = _parser().parse_args(arguments)
     with command.one_line_errors():
-        output = chosen.run(_open(chosen), chosen)
-        print(json.dumps(_plain(output.value), indent=2, ensure_ascii=False) if chosen.json else output.text)
-        sys.exit(output.code)
+        registry, code = _open(chosen)
+        output = chosen.run(registry, chosen)
+        if chosen.json:
+            print(printable_json(json.dumps(_plain(output.value), indent=2, ensure_ascii=False)))
+        else:
+            print(printable(output.text, lines=True))
+        sys.exit(output.code or code)
 
 
-def _open(chosen: argparse.Namespace) -> Registry:
-    """The registry, with the tags of the shared repository; without them, standard error says so.
+def _open(chosen: argparse.Namespace) -> tuple[Registry, int]:
+    """The registry, with the tags of the shared repository, and the exit code of a command that reports.
+
+    Standard error names what a report does not show: that the tags of the shared repository are not known, the tags
+    that cannot be read, and what is wrong with the history. The latter is no success.
 
     Raises:
-        RegistryError: the shared repository cannot be reached, and the command does more than report.
+        RegistryError: the shared repository cannot be reached or lost a tag, and the command does more than report.
     """
-    reason = "--offline"
-    if not chosen.offline:
+    reason, code = "--offline", 0
+    registry = None
+    if not chosen.offline and chosen.fetches is not Fetch.NEVER:
         try:
-            return Registry.open(Path(), fetch=True)
+            registry = Registry.open(Path(), fetch=True)
         except RegistryError as error:
-            if chosen.fetches is Fetch.ALWAYS:
+            changed = isinstance(error, HistoryChanged)
+            if chosen.fetches is Fetch.ALWAYS or (chosen.fetches is Fetch.UNLESS_OFFLINE and changed):
                 raise
             if chosen.fetches is Fetch.UNLESS_OFFLINE:
                 raise RegistryError(f"{error}; `--offline` goes on with what is known here") from None
-            reason = str(error)
-    registry = Registry.open(Path())
-    if remote := registry.repository.remote():
-        print(f"as of the last fetch from {remote} ({' '.join(reason.split())})", file=sys.stderr)
-    return registry
+            reason, code = str(error), RegistryError.exit_code if changed else 0
+    if registry is None:
+        registry = Registry.open(Path())
+        if chosen.fetches is not Fetch.NEVER and (remote := registry.repository.remote()):
+            _note(f"as of the last fetch from {remote} ({' '.join(reason.split())})")
+    for tag in registry.skipped:
+        _note(f"skipped: {tag.name}: {tag.reason}")
+    if chosen.fetches is Fetch.IF_POSSIBLE:
+        for problem in registry.problems():
+            _note(f"history: {problem}")
+            code = RegistryError.exit_code
+    return registry, code
+
+
+def _note(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _register(registry: Registry, chosen: argparse.Namespace) -> Output:
@@ -107,15 +130,20 @@ def _register(registry: Registry, chosen: argparse.Namespace) -> Output:
 
 def _list(registry: Registry, chosen: argparse.Namespace) -> Output:
     history = registry.history
-    versions = [_listed(history, event) for event in history.listed_versions()]
+    versions = [_listed(registry, event) for event in history.listed_versions()]
     return Output(text.render_versions(versions, history.deprecated()), versions)
 
 
-def _listed(history: History, event: Event) -> ListedVersion:
+def _listed(registry: Registry, event: Event) -> ListedVersion:
+    history = registry.history
     recorded = event.document if isinstance(event.document, Evidence) else None
+    stages = tuple(history.stages_of(event.artifact, event.version))
+    placed = {stage: history.placement(event.artifact, stage) for stage in stages}
+    reasons = {stage: by and trust.distrust(history, by, registry.verifying_key) for stage, by in placed.items()}
     return ListedVersion(
         **event.summary(),
-        stages=tuple(history.stages_of(event.artifact, event.version)),
+        stages=stages,
+        unchecked={stage: reason for stage, reason in reasons.items() if isinstance(reason, str)},
         withdrawn=history.withdrawal(event.artifact, event.version) is not None,
         strategy=None if recorded is None else recorded.strategy,
         sha256=None if recorded is None else recorded.sha256,
@@ -127,7 +155,9 @@ def _listed(history: History, event: Event) -> ListedVersion:
 def _show(registry: Registry, chosen: argparse.Namespace) -> Output:
     event = registry.find(chosen.version)
     stages = registry.history.stages_of(event.artifact, event.version)
-    report = VersionReport(**event.summary(), evidence=event.document, problem=event.problem, stages=tuple(stages))
+    report = VersionReport(
+        **event.summary(), evidence=event.document, problem=event.problem, unchecked=None, stages=tuple(stages)
+    )
     return Output(text.render_version(event, stages), report)
 
 
@@ -164,7 +194,16 @@ def _history(registry: Registry, chosen: argparse.Namespace) -> Output:
     if chosen.name is not None:
         _ = registry.artifacts[chosen.name]
     events = [event for event in registry.history.events if chosen.name in (None, event.artifact)]
-    return Output(text.render_events(events), [event.report() for event in reversed(events)])
+    unchecked = _unchecked(registry, events)
+    reports = [event.report(unchecked.get(event.tag)) for event in reversed(events)]
+    return Output(text.render_events(events, unchecked), reports)
+
+
+def _unchecked(registry: Registry, events: Sequence[Event]) -> dict[str, str]:
+    """By tag of a promotion or a rollback that does not count, why."""
+    placed = [event for event in events if event.kind in ("promotion", "rollback")]
+    reasons = {event.tag: trust.distrust(registry.history, event, registry.verifying_key) for event in placed}
+    return {tag: reason for tag, reason in reasons.items() if reason is not None}
 
 
 def _at(registry: Registry, chosen: argparse.Namespace) -> Output:
@@ -176,8 +215,9 @@ def _at(registry: Registry, chosen: argparse.Namespace) -> Output:
     during = [event for event in history.events if first <= event.time <= last and event.stage]
     rendered = f"at {format_time(last)} UTC\n{text.render_stages(stages)}"
     if first < last and during:
-        rendered += f"\n\non that day\n{text.render_events(during)}"
-    events = tuple(event.report() for event in during)
+        rendered += f"\n\non that day\n{text.render_events(during, _unchecked(registry, during))}"
+    unchecked = _unchecked(registry, during)
+    events = tuple(event.report(unchecked.get(event.tag)) for event in during)
     return Output(rendered, StagesReport(at=format_time(last), stages=stages, events=events))
 
 
@@ -212,8 +252,14 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
     out = chosen.out or Path("deploy") / chosen.stage
     if chosen.bento is not None and chosen.bento.is_dir():
         raise ConfigurationError(f"{chosen.bento}: a folder; expected the name of a file to write the bento to")
-    deployed = deployment.deploy(registry, chosen.stage, out)
-    lines = [f"{out}/{registry.artifacts[name].task}: {name}@{deployed[name]}" for name in deployed]
+    deployed = deployment.deploy(registry, chosen.stage, out, unchecked=chosen.unchecked)
+    lines = [f"{out}/{registry.artifacts[name].task}: {name}@{each.version}" for name, each in deployed.items()]
+    unchecked = {name: each.unchecked for name, each in deployed.items() if each.unchecked is not None}
+    for name, reason in unchecked.items():
+        _note(
+            f"warning: {name}@{deployed[name].version} was deployed unchecked: no decision put it into {chosen.stage} "
+            f"({reason})"
+        )
     deprecated = {name: tag for name, tag in registry.history.deprecated().items() if name in registry.artifacts}
     lines += [f"{name}: left out, since it is deprecated by {tag}" for name, tag in deprecated.items()]
     built = None
@@ -221,8 +267,20 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
         built = bento.build_deployed(registry.root / "bentofile.yaml", out, chosen.bento)
         lines.append(f"{chosen.bento}: {built}")
     return Output(
-        "\n".join(lines), DeploymentReport(out=str(out), versions=deployed, deprecated=deprecated, bento=built)
+        "\n".join(lines),
+        DeploymentReport(
+            out=str(out),
+            versions={name: each.version for name, each in deployed.items()},
+            unchecked=unchecked,
+            deprecated=deprecated,
+            bento=built,
+        ),
     )
+
+
+def _accept(registry: Registry, chosen: argparse.Namespace) -> Output:
+    accepted = [operations.accept(registry, name) for name in dict.fromkeys(chosen.names)]
+    return Output("\n".join(f"{each.name}: {each.detail}" for each in accepted), accepted)
 
 
 def _where_created(registry: Registry) -> str:
@@ -271,7 +329,7 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=description, description=description, allow_abbrev=False)
         added.add_argument("--json", action="store_true", help="print JSON")
         added.set_defaults(run=run, fetches=fetches, offline=False)
-        if fetches is not Fetch.ALWAYS:
+        if fetches in (Fetch.UNLESS_OFFLINE, Fetch.IF_POSSIBLE):
             offline = "do not ask the shared repository; use the tags that are here"
             added.add_argument("--offline", action="store_true", help=offline)
         return added
@@ -280,7 +338,7 @@ def _parser() -> argparse.ArgumentParser:
         "register", _register, "make the packaged model of HEAD a version, with its evidence", fetches=Fetch.ALWAYS
     )
     register.add_argument("name", metavar="NAME", help="an artifact of dvc.yaml, for instance strip-reader")
-    register.add_argument("--bump", choices=operations.BUMPS, default="minor", help="the part of the number to raise")
+    register.add_argument("--bump", choices=numbering.BUMPS, default="minor", help="the part of the number to raise")
     add("list", _list, "list every version and the stages that point at it")
     show = add("show", _show, "show one version and everything that it records")
     show.add_argument("version", metavar="VERSION", help=VERSION)
@@ -316,4 +374,14 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("stage", metavar="STAGE", help=", ".join(STAGES))
     deploy.add_argument("--bento", type=Path, metavar="FILE", help="also build the service with these models")
     deploy.add_argument("--out", type=Path, metavar="FOLDER", help="deploy/STAGE by default")
+    deploy.add_argument(
+        "--unchecked", action="store_true", help="also deploy what was assigned by hand, without a decision"
+    )
+    accept = add(
+        "accept",
+        _accept,
+        "accept that a tag vanished or was moved in the shared repository, and make it here what it is there",
+        fetches=Fetch.NEVER,
+    )
+    accept.add_argument("names", metavar="TAG", nargs="+", help="the tag, or the object's id that a message names")
     return parser

@@ -2,35 +2,60 @@
 
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, RegistryError
-from pipeline.core.files import replacing
+from pipeline.project import folders
 from pipeline.records.manifest import MANIFEST
+from pipeline.registry import trust
 from pipeline.registry.operations import Registry, known_stage
+from pipeline.registry.signing import VERIFYING_KEY
 from pipeline.registry.version import RegisteredVersion
 
 SIGNATURE = "model.sig"
 
 
-def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Deployed:
+    """What was deployed: the `version`, and why no decision allows it; `unchecked` is None where one does."""
+
+    version: str
+    unchecked: str | None
+
+
+def deploy(registry: Registry, stage: str, out: Path, *, unchecked: bool = False) -> dict[str, Deployed]:
     """Write the model and manifest of every artifact in a stage to `out/TASK`, the manifest with its version.
 
-    A deprecated artifact is left out. Every model is compared with the SHA-256 in its version's tag, and with its
-    signature where a key is configured, before anything is written. Then the folder is replaced as a whole.
+    A deprecated artifact is left out. Every version needs a promotion whose decision passed, for its SHA-256 and in
+    this stage. Its files are compared with the SHA-256 in its tag, and where a key is configured both the version and
+    the decision are signed. All of this is checked before anything is written. Then the folder is replaced as a whole
+    and in one step, so that whatever kills the process leaves the old one or the new one. Every user can read it.
+
+    Args:
+        registry: as it is now.
+        stage: what is deployed.
+        out: the folder.
+        unchecked: whether a version is deployed that was assigned by hand, without a decision.
 
     Returns:
-        The version by artifact.
+        By artifact, what was deployed.
 
     Raises:
-        ConfigurationError: `out` holds a file that `deploy` did not write and would delete.
-        RegistryError: the stage is empty or points at a withdrawn version; or a file is gone, was changed, or is not
-            signed as it should be.
+        ConfigurationError: `out` holds a file that `deploy` did not write and would delete; or `unchecked` is asked for
+            although a key is configured.
+        RegistryError: the stage is empty, or points at a version that is withdrawn or that no decision allows; the
+            history of an artifact is broken; or a file is gone, was changed, or is not signed as it should be.
     """
     known_stage(stage)
     out = out.resolve()
     _expect_own(registry, out)
-    history, deployed = registry.history, {}
+    history, key, deployed = registry.history, registry.verifying_key, {}
+    if unchecked and key is not None:
+        raise ConfigurationError(
+            f"--unchecked: {VERIFYING_KEY} is set, and with a key only signed decisions are deployed; "
+            f"`registry promote` records one"
+        )
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name, artifact in registry.artifacts.items():
@@ -42,17 +67,27 @@ def deploy(registry: Registry, stage: str, out: Path) -> dict[str, str]:
                     f"{name}#{stage}: {version} is there and was withdrawn by {by.tag}, which {by.who} made; "
                     f"`registry rollback {name} {stage}` or a promotion puts another version there"
                 )
+            registry.expect_sound(name)
+            placed = history.placement(name, stage)
+            reason = "it was assigned by hand" if placed is None else trust.distrust(history, placed, key)
+            if reason is not None and not unchecked:
+                remedy = "" if key is not None else ", or `--unchecked` deploys it"
+                raise RegistryError(
+                    f"{name}#{stage}: {version} is there without a decision that holds "
+                    f"({'' if placed is None else placed.tag}: {reason}); "
+                    f"`registry promote {name}@{version} {stage}` makes one{remedy}"
+                )
             with registry.opened(history.version(name, version)) as opened:
                 _write(opened, folder / artifact.task)
-            deployed[name] = version
+            deployed[name] = Deployed(version, reason)
         if not deployed:
             deprecated = history.deprecated()
             except_for = f" except for deprecated ones, {', '.join(deprecated)}" if deprecated else ""
             raise RegistryError(
                 f"{stage}: no version of any artifact is in it{except_for}; `registry promote` puts one there"
             )
-        with replacing(out) as temporary:
-            shutil.copytree(folder, temporary)
+        with folders.publishing(out) as new:
+            shutil.copytree(folder, new, dirs_exist_ok=True)
     return deployed
 
 
@@ -63,7 +98,7 @@ def _write(version: RegisteredVersion, target: Path) -> None:
     shutil.copyfile(version.fetch_model(), target / Path(version.artifact.model).name)
     manifest.model_copy(update={"version": version.event.version}).write(target / MANIFEST)
     if (signature := version.evidence.signature) is not None:
-        (target / SIGNATURE).write_text(signature, encoding="utf-8")
+        (target / SIGNATURE).write_text(signature.model_dump_json(by_alias=True) + "\n", encoding="utf-8")
 
 
 def _expect_own(registry: Registry, out: Path) -> None:

@@ -24,6 +24,7 @@ from pipeline.records.registry import (
     Interface,
     Measures,
     MetricDifference,
+    Previous,
     SuiteMeasures,
     Tensor,
     VersionDifference,
@@ -40,8 +41,17 @@ _LOCK = "requirements/pipeline.lock"
 _PARAMS = ("seed", "budget", "precision", "compose", "sources")
 
 
-def collect(repository: Repository, artifact: Artifact, revision: str, version: str) -> Evidence:
+def collect(
+    repository: Repository, artifact: Artifact, revision: str, version: str, previous: Previous | None
+) -> Evidence:
     """The evidence of a version, as its revision has it; without signature and remote storage.
+
+    Args:
+        repository: the clone.
+        artifact: what it will be a version of.
+        revision: the commit.
+        version: its number.
+        previous: the artifact's event before.
 
     Raises:
         RegistryError: a file is missing, gone or changed, or the model is not what its manifest says.
@@ -75,6 +85,7 @@ def collect(repository: Repository, artifact: Artifact, revision: str, version: 
         (folder / "params.yaml").write_text(written, encoding="utf-8")
         settings = params.read(folder / "params.yaml")
     return Evidence(
+        previous=previous,
         artifact=artifact.name,
         version=version,
         task=manifest.task,
@@ -82,6 +93,7 @@ def collect(repository: Repository, artifact: Artifact, revision: str, version: 
         sha256=sha256,
         md5=files[artifact.model],
         bytes=manifest.model.bytes,
+        manifest_sha256=text_sha256(repository.text(revision, artifact.manifest)),
         revision=revision,
         dvc_lock_sha256=text_sha256(lock),
         params_sha256=text_sha256(written),
@@ -142,7 +154,7 @@ def differences(first: Evidence, second: Evidence) -> VersionDifference:
             change = None if ours is None or theirs is None else round(theirs - ours, 6)
             metrics[f"{suite} {split}"] = MetricDifference(first=ours, second=theirs, difference=change)
     left, right = (dict(_flat(evidence.as_json())) for evidence in (first, second))
-    apart = ("metrics.", "coverage.", "version", "signature")
+    apart = ("metrics.", "coverage.", "version", "signature", "previous")
     other = {
         key: (left.get(key), right.get(key))
         for key in sorted({**left, **right})

@@ -1,5 +1,6 @@
 """The history of the registry, read from the tags: events, and what follows from them for versions and stages."""
 
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,22 @@ from pydantic_core import from_json
 
 from pipeline.core.errors import RegistryError
 from pipeline.records.registry import (
+    SCHEMA,
     STAGES,
     AnyDocument,
     Document,
     EventKind,
     EventReport,
     Evidence,
+    Previous,
     Promotion,
     Refusal,
     Rollback,
+    StageChange,
 )
-from pipeline.registry.repository import Tag
+from pipeline.registry import chain, numbering
+from pipeline.registry.signing import document_digest
+from pipeline.registry.tags import Tag
 
 REFUSED = "refused"
 """The first part of a refusal's tag, `refused/ARTIFACT/STAGE/N`. It has neither # nor @, so GTO ignores it."""
@@ -56,6 +62,9 @@ class Event:
         tag: its name.
         document: of the tag; None where there is none, or none that is valid.
         problem: why there is no document, where one is expected.
+        id: of the tag's object.
+        digest: of the document without its signature, valid or not (`signing.document_digest`); None without one.
+        link: the event that the document says it follows; None where it says nothing of it.
     """
 
     kind: EventKind
@@ -68,6 +77,9 @@ class Event:
     tag: str
     document: AnyDocument | None = field(repr=False)
     problem: str | None = field(default=None, repr=False)
+    id: str = field(default="", repr=False)
+    digest: str | None = field(default=None, repr=False)
+    link: chain.Link | None = field(default=None, repr=False)
 
     @property
     def evidence(self) -> Evidence:
@@ -88,9 +100,9 @@ class Event:
         """The artifact and its version, for instance `strip-reader@v0.1.0`."""
         return f"{self.artifact}@{self.version}"
 
-    def report(self) -> EventReport:
+    def report(self, unchecked: str | None = None) -> EventReport:
         """The event as `--json` prints it."""
-        return EventReport(**self.summary(), evidence=self.document, problem=self.problem)
+        return EventReport(**self.summary(), evidence=self.document, problem=self.problem, unchecked=unchecked)
 
     def summary(self) -> dict[str, Any]:
         """The fields of `EventSummary`."""
@@ -108,19 +120,36 @@ class Event:
 
 @dataclass(frozen=True)
 class History:
-    """Every event, oldest first."""
+    """Every event, oldest first.
+
+    Attributes:
+        events: the events.
+        heads: by artifact, the last event that this clone knows: its tag object's id and the tag's name.
+        accepted: the ids of events whose absence was accepted.
+        names: of all tags that begin like one of the registry's, those that cannot be read included.
+    """
 
     events: Sequence[Event]
+    heads: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    accepted: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, tags: Sequence[Tag]) -> "History":
+    def of(
+        cls,
+        tags: Sequence[Tag],
+        heads: Mapping[str, tuple[str, str]] | None = None,
+        accepted: Iterable[str] = (),
+        names: Iterable[str] = (),
+    ) -> "History":
         """The history in tags that are sorted by time. Tags that are not the registry's are ignored."""
         versions = {}
         for tag in tags:
             parsed = parse_name(tag.name, raise_on_fail=False)
             if parsed and parsed["action"] is Action.REGISTER:
                 versions[parsed["name"], tag.revision] = parsed["version"]
-        return cls([event for tag in tags if (event := _event(tag, versions)) is not None])
+        events = [event for tag in tags if (event := _event(tag, versions)) is not None]
+        return cls(events, heads or {}, frozenset(accepted), frozenset([*names, *(tag.name for tag in tags)]))
 
     @property
     def artifacts(self) -> list[str]:
@@ -237,12 +266,84 @@ class History:
         """The stages that point at a version."""
         return [stage for stage in STAGES if self.in_stage(artifact, stage) == version]
 
-    def was_in(self, artifact: str, stage: str, version: str) -> bool:
-        """Whether a version was ever promoted to a stage."""
-        return any(
-            event.kind in ("promotion", "rollback") and event.stage == stage and event.version == version
+    def was_in(self, artifact: str, stage: str, version: str) -> list[Event]:
+        """The promotions and rollbacks that put a version into a stage, oldest first, whether a gate allowed them."""
+        return [
+            event
             for event in self._of(artifact)
-        )
+            if event.kind in ("promotion", "rollback") and event.stage == stage and event.version == version
+        ]
+
+    def placement(self, artifact: str, stage: str, version: str | None = None) -> Event | None:
+        """The event that put a version into a stage last.
+
+        Args:
+            artifact: its artifact.
+            stage: the stage.
+            version: the version; None for the one that is in the stage.
+        """
+        if version is None and (version := self.in_stage(artifact, stage)) is None:
+            return None
+        placed = self.was_in(artifact, stage, version)
+        return placed[-1] if placed else None
+
+    def unchecked(self, event: Event) -> str | None:
+        """Why a promotion or a rollback does not count as one that a gate allowed; None where it does.
+
+        `dev` has no gate: there, the document alone is required.
+        """
+        if event.kind not in ("promotion", "rollback"):
+            return None
+        document = event.document
+        if not isinstance(document, (Promotion, Rollback)):
+            return event.problem or "its tag carries no evidence"
+        registered = [
+            each for each in self._of(event.artifact) if each.kind == "version" and each.version == event.version
+        ]
+        if not registered or not isinstance(registered[-1].document, Evidence):
+            return f"{event.name} has no evidence"
+        evidence, digest = registered[-1].document, registered[-1].digest
+        if document.sha256 != evidence.sha256:
+            return f"it is about the model {document.sha256[:12]}, and {event.name} is {evidence.sha256[:12]}"
+        if document.evidence_sha256 != digest:
+            return f"it is about other evidence than that of {event.name}"
+        if event.stage == STAGES[0]:
+            return None
+        if isinstance(document, Rollback):
+            before = [each for each in self.before(event) if each.kind == "promotion"]
+            if not any(self.unchecked(each) is None for each in before):
+                return f"{event.version} never passed the gate of {event.stage} before it"
+            return None
+        decision = document.decision
+        if decision is None:
+            return "it has no decision"
+        subject = (decision.artifact, decision.version, decision.stage)
+        if subject != (event.artifact, event.version, event.stage):
+            return "its decision is of {}@{} for {}".format(*subject)
+        if not decision.passed:
+            return f"its decision did not pass: {', '.join(each.name for each in decision.failed) or 'no criteria'}"
+        return None
+
+    def problems(self, artifact: str) -> list[str]:
+        """What is wrong with the chain of an artifact's events: gaps, forks, events that vanished or were rewritten."""
+        links = [event.link for event in self._of(artifact) if event.link is not None]
+        others = {event.tag: event.id for event in self._of(artifact) if event.link is None}
+        return chain.problems(links, self.heads.get(artifact), self.accepted, others)
+
+    def absent(self, artifact: str) -> dict[str, str]:
+        """By id of an event that is followed or was seen, and is not here, its tag."""
+        links = [event.link for event in self._of(artifact) if event.link is not None]
+        return chain.absent(links, self.heads.get(artifact))
+
+    def last(self, artifact: str) -> Previous | None:
+        """The event that the artifact's next one follows; None where that is the first."""
+        links = [event.link for event in self._of(artifact) if event.link is not None]
+        return chain.last(links)
+
+    def before(self, event: Event) -> list[Event]:
+        """The events that put the version of an event into its stage before it."""
+        placed = self.was_in(event.artifact, event.stage or "", event.version)
+        return placed[: placed.index(event)]
 
     def last_time(self, artifact: str) -> int:
         """The time of an artifact's last event; 0 where it has none."""
@@ -250,17 +351,22 @@ class History:
 
     def next_tag(self, artifact: str, stage: str, *, refused: bool = False) -> str:
         """The name of a stage's next tag. Of two processes that want it, the first to create it has it."""
-        prefix = f"{REFUSED}/{artifact}/{stage}/" if refused else f"{artifact}#{stage}#"
-        # GTO numbers a `removal` in the same sequence: `strip-reader#prod!#4`.
-        numbers = [
-            int(event.tag.replace("!#", "#").removeprefix(prefix))
-            for event in self._of(artifact)
-            if event.tag.replace("!#", "#").removeprefix(prefix).isdecimal()
-        ]
-        return f"{prefix}{max(numbers, default=0) + 1}"
+        return numbering.next_tag(f"{REFUSED}/{artifact}/{stage}/" if refused else f"{artifact}#{stage}#", self.names)
 
-    def _of(self, artifact: str) -> list[Event]:
-        return [event for event in self.events if event.artifact == artifact]
+    def next_version(self, artifact: str, bump: numbering.Bump) -> str:
+        """The version that follows the highest one of an artifact, whether that is withdrawn or cannot be read."""
+        parsed = [parse_name(name, raise_on_fail=False) for name in self.names if name.startswith(f"{artifact}@")]
+        return numbering.next_version((each["version"] for each in parsed if each.get("version")), bump)
+
+    def _of(self, artifact: str) -> Sequence[Event]:
+        return self._by_artifact.get(artifact, ())
+
+    @functools.cached_property
+    def _by_artifact(self) -> Mapping[str, Sequence[Event]]:
+        found: dict[str, list[Event]] = {}
+        for event in self.events:
+            found.setdefault(event.artifact, []).append(event)
+        return found
 
 
 def tag_patterns(artifacts: Iterable[str]) -> list[str]:
@@ -275,6 +381,7 @@ def format_time(seconds: int) -> str:
 
 def _event(tag: Tag, versions: Mapping[tuple[str, str], str]) -> Event | None:
     content = _content(tag.message)
+    stage: str | None
     if tag.name.startswith(f"{REFUSED}/"):
         _, artifact, stage, _ = [*tag.name.split("/"), "", "", ""][:4]
         kind: EventKind = "refusal"
@@ -290,31 +397,46 @@ def _event(tag: Tag, versions: Mapping[tuple[str, str], str]) -> Event | None:
             version = ""
         if kind == "promotion" and content is not None and content.get("kind") == "rollback":
             kind = "rollback"
-    document, problem = None, None
+    document, problem, digest, link = None, None, None, None
     if kind in _DOCUMENTS:
-        document, problem = _document(content, _DOCUMENTS[kind], artifact, version)
-    return Event(kind, artifact, version, stage, tag.time, tag.who, tag.revision, tag.name, document, problem)
+        document, problem = _document(content, _DOCUMENTS[kind], (artifact, version, stage))
+        if content is not None:
+            digest, link = document_digest(content), chain.link_of(content, tag)
+    event = (kind, artifact, version, stage, tag.time, tag.who, tag.revision, tag.name)
+    return Event(*event, document, problem, tag.id, digest, link)
 
 
 def _content(message: str) -> dict[str, Any] | None:
     try:
         content = from_json(message, allow_inf_nan=False)
+        # Numbers that cannot be written again, such as 1e999, are none of a document either.
+        if isinstance(content, dict):
+            document_digest(content)
     except ValueError:
         return None
     return content if isinstance(content, dict) else None
 
 
 def _document(
-    content: dict[str, Any] | None, model: type[Any], artifact: str, version: str
+    content: dict[str, Any] | None, model: type[Any], subject: tuple[str, str, str | None]
 ) -> tuple[AnyDocument | None, str | None]:
     """The valid document, or why there is none."""
     if not content:
         return None, "its tag carries no evidence"
+    if "kind" in content and content.get("schema") != SCHEMA:
+        return None, f"its evidence: schema: {_short(content.get('schema'))} found, expected {SCHEMA}"
     try:
         document = model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         return None, f"its evidence: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if (document.artifact, document.version) != (artifact, version):
-        return None, f"its evidence is of {document.artifact}@{document.version}"
+    found = (document.artifact, document.version, document.stage if isinstance(document, StageChange) else None)
+    if found != subject:
+        stage = f" for {found[2]}" if found[2] else ""
+        return None, f"its evidence is of {found[0]}@{found[1]}{stage}"
     return document, None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 20 else f"{text[:17]}..."

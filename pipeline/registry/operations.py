@@ -1,9 +1,11 @@
 """The operations: register a version, judge it, promote it, roll a stage back. Each change creates one tag."""
 
 import contextlib
+import dataclasses
+import fnmatch
 import json
-import tempfile
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,25 @@ from pipeline.config import params
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.records.registry import (
     STAGES,
+    AcceptedRef,
     AnyDocument,
     Criterion,
     Decision,
+    Evidence,
     Promotion,
     Refusal,
     Rollback,
     Stage,
     Undone,
 )
-from pipeline.registry import artifacts, evidence, gates, signing, storage
+from pipeline.registry import artifacts, evidence, gates, numbering, seen, signing, storage, trust
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.history import Event, History, format_time, tag_patterns
-from pipeline.registry.repository import Repository, TagExists
+from pipeline.registry.repository import HEADS, Head, HeadMoved, Repository, TagExists
+from pipeline.registry.signing import Keys
+from pipeline.registry.tags import Skipped
 from pipeline.registry.version import RegisteredVersion
 
-BUMPS = ("major", "minor", "patch")
-FIRST = "v0.1.0"
 _TRACKED = ("dvc.yaml", "dvc.lock", "params.yaml", "artifacts", "metrics/evaluation")
 """What a version takes from its commit: these files must be committed first."""
 
@@ -41,11 +45,15 @@ class Registry:
         repository: the clone.
         artifacts: by name, those that dvc.yaml in the workspace lists.
         history: every event.
+        skipped: the tags with a name of the registry that cannot be read.
+        shared_heads: by artifact, the last event's tag object that the shared repository names.
     """
 
     repository: Repository
     artifacts: Mapping[str, Artifact]
     history: History
+    skipped: Sequence[Skipped]
+    shared_heads: Mapping[str, str]
 
     @classmethod
     def open(cls, root: Path, *, fetch: bool = False) -> "Registry":
@@ -57,13 +65,56 @@ class Registry:
 
         Raises:
             ConfigurationError: there is no clone, or its dvc.yaml lists no artifacts.
-            RegistryError: the shared repository cannot be reached, or a tag of the registry was moved there.
+            RegistryError: the shared repository cannot be reached; or a tag of the registry was moved there, or
+                vanished.
         """
         repository = Repository.at(root)
         listed = artifacts.load(repository.root / "dvc.yaml")
-        if fetch:
+        shared: Mapping[str, str] = {}
+        fetched = fetch and repository.remote() is not None
+        if fetched:
+            # The heads are read before the tags: what a head names is then among the tags.
+            shared = repository.shared_refs(listed, tag_patterns(listed))
+            seen.compare(repository, shared)
             repository.fetch_tags(tag_patterns(listed))
-        return cls(repository, listed, History.of(repository.tags()))
+        # Here, too, in this order.
+        heads = repository.heads()
+        tags = repository.read_tags()
+        accepted = seen.load(repository).accepted
+        history = History.of(tags.read, heads, accepted, tags.names)
+        if fetched:
+            seen.remember(repository, shared)
+            history = dataclasses.replace(history, heads=_advanced(repository, history, listed))
+        shared_heads = {ref.removeprefix(HEADS): tag_id for ref, tag_id in shared.items() if ref.startswith(HEADS)}
+        return cls(repository, listed, history, tags.skipped, shared_heads)
+
+    def again(self) -> "Registry":
+        """The registry as it is now."""
+        return Registry.open(self.root, fetch=True)
+
+    @property
+    def verifying_key(self) -> Path | None:
+        """The public key that signatures must hold for; None where none is configured.
+
+        Raises:
+            ConfigurationError: its file does not exist.
+        """
+        return Keys.of(self.repository).public
+
+    def head(self, artifact: str) -> Head:
+        """Where the chain of an artifact ended when this was opened."""
+        here = self.history.heads.get(artifact)
+        return Head(artifact, None if here is None else here[0], self.shared_heads.get(artifact))
+
+    def expect_sound(self, artifact: str) -> None:
+        """Raise a RegistryError where the chain of an artifact's events is broken."""
+        if found := self.history.problems(artifact):
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise RegistryError(f"{found[0]}{more}")
+
+    def problems(self) -> list[str]:
+        """What is wrong with the chains of all artifacts, one line each."""
+        return [problem for name in self.artifacts for problem in self.history.problems(name)]
 
     @property
     def root(self) -> Path:
@@ -88,12 +139,25 @@ class Registry:
             registered = self.history.versions(name)
             if not registered:
                 raise RegistryError(f"{name}: no version is registered; `registry register {name}` makes the first")
-            return max(registered, key=lambda event: _numbers(event.version))
+            # Of versions that differ in build metadata alone, the one that was registered last.
+            return max(reversed(registered), key=lambda event: numbering.precedence(event.version))
         return self.history.version(name, version if version.startswith("v") else f"v{version}")
 
     def opened(self, event: Event) -> contextlib.AbstractContextManager[RegisteredVersion]:
         """A version with its files, until the block ends; see `RegisteredVersion.open` for the errors."""
         return RegisteredVersion.open(self.repository, self.artifacts[event.artifact], event)
+
+
+def _advanced(repository: Repository, history: History, names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The heads of a clone after a fetch: the head of each chain without a problem names its last event now."""
+    heads = dict(history.heads)
+    for name in names:
+        end, before = history.last(name), heads[name][0] if name in heads else None
+        if end is None or end.id == before or history.problems(name):
+            continue
+        if repository.move_head(name, end.id, before):
+            heads[name] = (end.id, end.tag)
+    return heads
 
 
 def known_stage(stage: str) -> Stage:
@@ -107,7 +171,7 @@ def known_stage(stage: str) -> Stage:
     return stage
 
 
-def register(registry: Registry, name: str, *, bump: str = "minor") -> Event:
+def register(registry: Registry, name: str, *, bump: numbering.Bump = "minor") -> Event:
     """Make the packaged model of HEAD a version: collect its evidence, push its files, and create its tag.
 
     Args:
@@ -125,6 +189,7 @@ def register(registry: Registry, name: str, *, bump: str = "minor") -> Event:
     """
     artifact, repository, history = registry.artifacts[name], registry.repository, registry.history
     repository.identity()
+    registry.expect_sound(name)
     if changed := repository.changed(*_TRACKED):
         raise RegistryError(
             f"{changed[0]}: not committed; a version is what a commit holds: `git add` and `git commit` it first"
@@ -135,18 +200,18 @@ def register(registry: Registry, name: str, *, bump: str = "minor") -> Event:
         raise RegistryError(
             f"{name}: {revision[:12]} is {same[0].version} already; GTO and DVC know one version a commit"
         )
-    version = _next(registered, bump)
-    document = evidence.collect(repository, artifact, revision, version)
+    version = history.next_version(name, bump)
+    document = evidence.collect(repository, artifact, revision, version, history.last(name))
     if same := [event for event in registered if event.document and event.evidence.sha256 == document.sha256]:
         raise RegistryError(f"{name}: the model {document.sha256[:12]} is {same[0].version} already; nothing is new")
-    signature = _sign(repository, artifact, revision)
+    _expect_key(repository)
     remote = storage.push(registry.root, sorted(document.files))
-    document = document.model_copy(update={"signature": signature, "remote": remote})
+    document = document.model_copy(update={"remote": remote})
     try:
-        _write(registry, f"{name}@{version}", revision, document)
+        _, event = _record(registry, revision, document, lambda _: f"{name}@{version}")
     except TagExists as error:
         raise RegistryError(f"{error}; run again to get the next number") from None
-    return History.of(repository.tags()).version(name, version)
+    return event
 
 
 def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decision:
@@ -167,8 +232,12 @@ def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decis
     criteria += gates.budgets(policy, version.evidence, evidence.milliseconds(reader))
     outcomes = version.gate_outcomes()
     criteria += gates.floors(policy, version.evidence.task, outcomes)
-    champion_name = registry.history.in_stage(artifact.name, stage)
+    there = registry.history.in_stage(artifact.name, stage)
+    champion_name = trust.champion(registry.history, artifact.name, stage, registry.verifying_key)
     notes: list[str] = []
+    if there != champion_name:
+        compared = f"compared with {champion_name}" if champion_name else "compared with none"
+        notes.append(f"{there} is in {stage} without a decision that holds, so the challenger was {compared}")
     if champion_name is not None:
         event = registry.history.version(artifact.name, champion_name, withdrawn=True)
         with registry.opened(event) as champion:
@@ -177,8 +246,9 @@ def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decis
             if interface.passed:
                 theirs = champion.correct_on(version, outcomes)
                 lost = [suite for suite in champion.evidence.metrics if suite not in outcomes]
-                contested, notes = gates.contest(policy, stage, outcomes, theirs, lost)
+                contested, more = gates.contest(policy, stage, outcomes, theirs, lost)
                 criteria += contested
+                notes += more
     return _decision(version, stage, champion_name, criteria, notes)
 
 
@@ -196,12 +266,8 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
     """
     event, into = registry.find(reference), known_stage(stage)
     registry.repository.identity()
-    history, name, number = registry.history, event.artifact, event.version
-    _expect_in_use(history, name)
-    if history.in_stage(name, into) == number:
-        raise RegistryError(f"{event.name} is in {into} already; nothing was changed")
-    for before in STAGES[: STAGES.index(into)]:
-        _expect_passed(history, event, before)
+    _expect_key(registry.repository)
+    _expect_promotable(registry, event, into)
     decision = None
     with registry.opened(event) as version:
         if into == STAGES[0]:
@@ -212,8 +278,9 @@ def promote(registry: Registry, reference: str, stage: str) -> tuple[Event, Deci
     if decision is not None and not decision.passed:
         tag = _refuse(registry, event, decision)
         raise RegistryError(f"{decision.failure_message()}; recorded as {tag}")
-    document = Promotion(**_subject(event, into), replaces=history.in_stage(name, into), decision=decision)
-    return _point(registry, event, document), decision
+    replaces = registry.history.in_stage(event.artifact, into)
+    document = Promotion(**_subject(registry, event, into), replaces=replaces, decision=decision)
+    return _point(registry, event, document, lambda now: _expect_promotable(now, event, into)), decision
 
 
 def rollback(registry: Registry, name: str, stage: str) -> Event:
@@ -231,12 +298,23 @@ def rollback(registry: Registry, name: str, stage: str) -> Event:
     _ = registry.artifacts[name]
     stack = history.stack(name, into)
     registry.repository.identity()
+    _expect_key(registry.repository)
+    registry.expect_sound(name)
     _expect_in_use(history, name)
-    before = [version for version in stack[:-1] if version != stack[-1] and history.withdrawal(name, version) is None]
+    key = registry.verifying_key
+    before, distrusted = [], ""
+    for version_name in stack[:-1]:
+        placed = history.placement(name, into, version_name)
+        if version_name == stack[-1] or placed is None or history.withdrawal(name, version_name) is not None:
+            continue
+        if (reason := trust.distrust(history, placed, key)) is not None:
+            distrusted = f"; {version_name} does not count: {placed.tag}: {reason}"
+            continue
+        before.append(version_name)
     if not before:
         there = f"{stack[-1]} is the only one that was promoted and not undone" if stack else "no version is in it"
         there += " or withdrawn" if len(stack) > 1 else ""
-        raise RegistryError(f"{name}#{into}: no former champion to return to: {there}")
+        raise RegistryError(f"{name}#{into}: no former champion to return to: {there}{distrusted}")
     former = history.version(name, before[-1])
     try:
         with registry.opened(former) as version:
@@ -250,25 +328,108 @@ def rollback(registry: Registry, name: str, stage: str) -> Event:
         if event.kind == "promotion" and (event.artifact, event.stage, event.version) == (name, into, stack[-1])
     ][-1]
     document = Rollback(
-        **_subject(former, into),
+        **_subject(registry, former, into),
         replaces=stack[-1],
         undone=Undone(tag=undone.tag, time=undone.time, who=undone.who),
     )
-    return _point(registry, former, document)
+
+    def expect(now: Registry) -> None:
+        _expect_in_use(now.history, name)
+        now.history.version(name, former.version)
+
+    return _point(registry, former, document, expect)
 
 
-def _sign(repository: Repository, artifact: Artifact, revision: str) -> str | None:
-    key = signing.Keys.of(repository).private
-    if key is None:
-        return None
-    with storage.Storage.at(repository.root, revision) as files, tempfile.TemporaryDirectory() as folder:
-        return signing.sign(files.fetch(artifact.model, Path(folder) / "model.onnx"), key)
+def accept(registry: Registry, name: str) -> AcceptedRef:
+    """Accept that a tag vanished or was moved: make it here what it is in the shared repository, and say so no more.
+
+    Args:
+        registry: as it is here.
+        name: the tag's name, or the id of an object that a message names.
+
+    Raises:
+        RegistryError: there is nothing to accept, or the shared repository cannot be reached.
+    """
+    repository = registry.repository
+    missing = {
+        problem_id: tag
+        for artifact in registry.artifacts
+        for problem_id, tag in registry.history.absent(artifact).items()
+    }
+    if re.fullmatch(r"[0-9a-f]{40,64}", name):
+        shared = repository.shared_refs(registry.artifacts, tag_patterns(registry.artifacts))
+        if name not in missing and name not in shared.values():
+            raise RegistryError(f"{name}: no event of the registry is missing under this id; nothing was changed")
+        seen.accept(repository, [name], {})
+        _reset_heads(registry, [name])
+        return AcceptedRef(name=name, before=None, after=None, detail=f"{missing.get(name, 'it')} may be absent now")
+    if not any(fnmatch.fnmatchcase(name, pattern) for pattern in tag_patterns(registry.artifacts)):
+        raise RegistryError(f"{name}: not a tag of the registry, nor an object's id; expected what a message names")
+    ref = f"refs/tags/{name}"
+    before = repository.tag_ids().get(name)
+    address = repository.remote_address()
+    after = repository.shared_refs((), [name]).get(ref) if address else before
+    known = seen.load(repository).remotes.get(address, {}).get(ref)
+    gone = [tag_id for tag_id, tag in missing.items() if tag == name]
+    gone += [tag_id for tag_id in (before, known) if tag_id is not None and tag_id != after]
+    if not gone:
+        where = f"in {repository.remote()}" if address else "as this clone has seen it"
+        raise RegistryError(f"{name}: it is {where}; there is nothing to accept")
+    repository.take_tag(name, before, after)
+    seen.accept(repository, gone, {ref: after} if address else {})
+    _reset_heads(registry, gone)
+    detail = "may be absent now"
+    if before != after:
+        detail = f"removed here, it was {before}" if after is None else f"fetched as {after}, it was {before}"
+    return AcceptedRef(name=name, before=before, after=after, detail=detail)
 
 
-def _expect_passed(history: History, version: Event, stage: Stage) -> None:
-    if not history.was_in(version.artifact, stage, version.version):
+def _reset_heads(registry: Registry, gone: Sequence[str]) -> None:
+    """Let the heads that name an accepted absence name the last event there is."""
+    now = Registry.open(registry.root)
+    for artifact, (tag_id, _) in now.history.heads.items():
+        if tag_id in gone:
+            end = now.history.last(artifact)
+            registry.repository.move_head(artifact, None if end is None else end.id, tag_id)
+
+
+def _expect_key(repository: Repository) -> None:
+    """Raise a ConfigurationError, before any work, where what is recorded could not be signed as it should be."""
+    keys = Keys.of(repository)
+    if keys.private is not None:
+        signing.sign({}, keys.private)
+    elif keys.public is not None:
+        raise ConfigurationError(
+            f"{signing.VERIFYING_KEY} is set and {signing.SIGNING_KEY} is not: what this command records would not be "
+            f"signed, and not be deployed; `git config {signing.SIGNING_KEY} FILE` names the private key"
+        )
+
+
+def _expect_promotable(registry: Registry, version: Event, stage: Stage) -> None:
+    """Raise a RegistryError where a version may not enter a stage whatever its scores."""
+    history, name = registry.history, version.artifact
+    registry.expect_sound(name)
+    _expect_in_use(history, name)
+    history.version(name, version.version)
+    there = history.placement(name, stage)
+    in_it = there is not None and there.version == version.version
+    # What was assigned by hand may pass the gate where it is.
+    if in_it and there is not None and trust.distrust(history, there, registry.verifying_key) is None:
+        raise RegistryError(f"{version.name} is in {stage} already; nothing was changed")
+    for before in STAGES[: STAGES.index(stage)]:
+        _expect_passed(registry, version, before)
+
+
+def _expect_passed(registry: Registry, version: Event, stage: Stage) -> None:
+    history, key = registry.history, registry.verifying_key
+    reasons = {
+        event.tag: trust.distrust(history, event, key)
+        for event in history.was_in(version.artifact, stage, version.version)
+    }
+    if all(reason is not None for reason in reasons.values()):
+        unchecked = "".join(f"; {tag} does not count: {reason}" for tag, reason in [*reasons.items()][-1:])
         raise RegistryError(
-            f"{version.name} was never in {stage}; stages go {' → '.join(STAGES)} and none is skipped: "
+            f"{version.name} was never in {stage}{unchecked}; stages go {' → '.join(STAGES)} and none is skipped: "
             f"`registry promote {version.name} {stage}` first"
         )
     if (taken := history.taken_out(version.artifact, stage, version.version)) is not None:
@@ -299,66 +460,120 @@ def _decision(
     )
 
 
-def _subject(version: Event, stage: Stage) -> dict[str, Any]:
+def _subject(registry: Registry, version: Event, stage: Stage) -> dict[str, Any]:
     return {
         "artifact": version.artifact,
         "version": version.version,
         "stage": stage,
         "sha256": version.evidence.sha256,
+        "evidence_sha256": version.digest,
+        "previous": registry.history.last(version.artifact),
     }
 
 
-def _point(registry: Registry, version: Event, document: Promotion | Rollback) -> Event:
+def _point(
+    registry: Registry, version: Event, document: Promotion | Rollback, expect: Callable[[Registry], None]
+) -> Event:
     """Create the stage's next tag. Its number follows those known when this was decided, so a later tag is in the way.
+
+    Args:
+        registry: as it was when this was decided.
+        version: that the stage will point at.
+        document: of the tag.
+        expect: raises a RegistryError where the change is not allowed any more.
 
     Raises:
         RegistryError: somebody else was faster.
     """
     stage = document.stage
     tag = registry.history.next_tag(version.artifact, stage)
+
+    def name(now: Registry) -> str:
+        if now.history.next_tag(version.artifact, stage) != tag:
+            raise TagExists(tag)
+        expect(now)
+        return tag
+
     try:
-        _write(registry, tag, version.revision, document)
+        _, event = _record(registry, version.revision, document, name)
     except TagExists:
-        registry.repository.fetch_tags(tag_patterns(registry.artifacts))
-        now = History.of(registry.repository.tags())
-        there = now.in_stage(version.artifact, stage)
-        who = next((event.who for event in now.events if event.tag == tag), "somebody")
+        now = registry.again()
+        there = now.history.in_stage(version.artifact, stage)
+        who = next((event.who for event in now.history.events if event.tag == tag), "somebody")
         wanted = there == version.version
         outcome = "as you wanted" if wanted else f"and {version.version} was not compared with it: run again"
         raise RegistryError(
             f"{version.artifact}#{stage}: {who} was faster and made {tag}: {there} is in {stage} now, {outcome}"
         ) from None
-    return next(event for event in History.of(registry.repository.tags()).events if event.tag == tag)
+    return event
 
 
 def _refuse(registry: Registry, version: Event, decision: Decision) -> str:
-    document = Refusal(**_subject(version, decision.stage), decision=decision)
-    history = registry.history
+    document = Refusal(**_subject(registry, version, decision.stage), decision=decision)
+
+    def name(now: Registry) -> str:
+        return now.history.next_tag(version.artifact, decision.stage, refused=True)
+
     while True:
-        tag = history.next_tag(version.artifact, decision.stage, refused=True)
         try:
-            _write(registry, tag, version.revision, document)
-            return tag
+            return _record(registry, version.revision, document, name)[1].tag
         except TagExists:
             # Two refusals at once do not conflict: this one takes the next number.
-            registry.repository.fetch_tags(tag_patterns(registry.artifacts))
-            history = History.of(registry.repository.tags())
+            now = registry.again()
+            if name(now) == name(registry):
+                raise
+            registry = now
+
+
+def _record(
+    registry: Registry, revision: str, document: AnyDocument, name: Callable[[Registry], str]
+) -> tuple[Registry, Event]:
+    """Record a document as the last event of its artifact. Where another event came first, it follows that one.
+
+    Args:
+        registry: as it was when the document was made.
+        revision: the commit.
+        document: the document; what it follows and its signature are set here.
+        name: the tag's name in a registry; it raises a RegistryError where the document does not hold any more.
+
+    Raises:
+        TagExists: somebody else created the tag.
+        RegistryError: the shared repository cannot be reached or rejects the tag.
+    """
+    artifact = document.artifact
+    while True:
+        tag = name(registry)
+        try:
+            _write(registry, tag, revision, document)
+            break
+        except HeadMoved as error:
+            now = registry.again()
+            now.expect_sound(artifact)
+            if now.head(artifact) == registry.head(artifact):
+                raise RegistryError(f"{error}; nothing was changed") from None
+            registry = now
+    now = Registry.open(registry.root)
+    return now, next(event for event in now.history.events if event.tag == tag)
 
 
 def _write(registry: Registry, tag: str, revision: str, document: AnyDocument) -> None:
+    repository, artifact = registry.repository, document.artifact
+    document = document.model_copy(update={"previous": registry.history.last(artifact), "signature": None})
+    keys = Keys.of(repository)
+    if keys.private is not None:
+        digest = signing.document_digest(document.as_json())
+        statement = (
+            signing.version_statement(document, tag=tag, revision=revision, digest=digest)
+            if isinstance(document, Evidence)
+            else signing.stage_statement(document, kind=document.kind, tag=tag, revision=revision, digest=digest)
+        )
+        envelope = signing.sign(statement, keys.private)
+        if keys.public is not None:
+            signing.check(envelope, statement, keys.public, tag)
+        document = document.model_copy(update={"signature": envelope})
     content = json.dumps(document.as_json(), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-    registry.repository.create_tag(tag, revision, content, after=registry.history.last_time(document.artifact))
-
-
-def _next(registered: list[Event], bump: str) -> str:
-    if not registered:
-        return FIRST
-    numbers = list(max(_numbers(event.version) for event in registered))
-    index = BUMPS.index(bump)
-    numbers[index:] = [numbers[index] + 1, *[0] * (len(BUMPS) - index - 1)]
-    return "v" + ".".join(map(str, numbers))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    # What follows - or + in a version that was made by hand does not count.
-    return tuple(int(part) for part in version.removeprefix("v").partition("-")[0].partition("+")[0].split("."))
+    head = registry.head(artifact)
+    after = registry.history.last_time(artifact)
+    tag_id = repository.create_tag(tag, revision, content, after=after, head=head)
+    if repository.remote() is not None:
+        seen.remember(repository, {f"refs/tags/{tag}": tag_id, head.ref: tag_id})

@@ -42,7 +42,8 @@ def render_versions(versions: Sequence[ListedVersion], deprecated: Mapping[str, 
         (
             version.artifact,
             version.version,
-            (", ".join(version.stages) or "-") + (" (withdrawn)" if version.withdrawn else ""),
+            (", ".join(_stage(version, stage) for stage in version.stages) or "-")
+            + (" (withdrawn)" if version.withdrawn else ""),
             version.strategy or "no evidence",
             (version.sha256 or "-")[:12],
             version.origin or "-",
@@ -128,11 +129,12 @@ def render_decision(decision: Decision) -> str:
     )
 
 
-def render_events(events: Sequence[Event]) -> str:
+def render_events(events: Sequence[Event], unchecked: Mapping[str, str]) -> str:
     """Events, the latest first.
 
     Args:
         events: oldest first.
+        unchecked: by tag of a promotion or rollback that does not count, why.
     """
     if not events:
         return "no events"
@@ -144,7 +146,7 @@ def render_events(events: Sequence[Event]) -> str:
             event.version or "-",
             event.stage or "-",
             event.who,
-            _detail(event),
+            f"UNCHECKED: {unchecked[event.tag]}" if event.tag in unchecked else _detail(event),
         )
         for event in reversed(events)
     ]
@@ -204,6 +206,10 @@ def _tensors(tensors: Sequence[Tensor]) -> str:
         f"({', '.join(str(side) for side in tensor.shape)})"
         for tensor in tensors
     )
+
+
+def _stage(version: ListedVersion, stage: str) -> str:
+    return f"{stage} (unchecked)" if stage in version.unchecked else stage
 
 
 def _pairs(lines: Sequence[tuple[str, str]]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pipeline.core.errors import PipelineError, RegistryError
 from pipeline.core.files import digest
 from pipeline.evaluation.scores import by_suite, pooled_coverage
-from pipeline.records.registry import Measures, VerificationResult
-from pipeline.registry import evidence, signing
+from pipeline.records.registry import STAGES, Measures, VerificationResult
+from pipeline.registry import evidence, signing, trust
 from pipeline.registry.history import Event
 from pipeline.registry.operations import Registry
 from pipeline.registry.version import RegisteredVersion
@@ -19,12 +19,24 @@ def verify(registry: Registry, event: Event) -> list[VerificationResult]:
         registry: that the version is in.
         event: its registration.
     """
+    about = [*_stages(registry, event), *_history(registry, event)]
     try:
         _ = event.evidence
         with registry.opened(event) as version:
-            return [*_documents(version), *_files(version), *_model(version), *_metrics(version)]
+            return [*_documents(version), *_files(version), *_model(version), *_metrics(version), *about]
     except RegistryError as error:
-        return [VerificationResult(subject=event.tag, holds=False, detail=str(error))]
+        return [VerificationResult(subject=event.tag, holds=False, detail=str(error)), *about]
+
+
+def _history(registry: Registry, event: Event) -> Iterator[VerificationResult]:
+    """Whether every event of the artifact follows the one before."""
+    problems = registry.history.problems(event.artifact)
+    for problem in problems:
+        yield VerificationResult(subject="history", holds=False, detail=problem)
+    if not problems:
+        end = registry.history.last(event.artifact)
+        detail = "no event is in it" if end is None else f"every event follows the one before, up to {end.tag}"
+        yield VerificationResult(subject="history", holds=True, detail=detail)
 
 
 def _documents(version: RegisteredVersion) -> Iterator[VerificationResult]:
@@ -70,13 +82,26 @@ def _model(version: RegisteredVersion) -> Iterator[VerificationResult]:
     key = signing.Keys.of(version.repository).public
     if key is not None:
         try:
-            signing.check(model, recorded.signature, key, version.name)
+            version.check_signature()
             yield VerificationResult(subject="signature", holds=True, detail=f"valid for {key.name}")
         except RegistryError as error:
             yield VerificationResult(subject="signature", holds=False, detail=str(error))
     elif recorded.signature:
         detail = f"there is one; not checked, since {signing.VERIFYING_KEY} is not set"
         yield VerificationResult(subject="signature", holds=True, detail=detail)
+
+
+def _stages(registry: Registry, event: Event) -> Iterator[VerificationResult]:
+    """For each stage that points at a version, whether a decision allowed that, and a signature where a key is set."""
+    history = registry.history
+    for stage in history.stages_of(event.artifact, event.version):
+        placed = history.placement(event.artifact, stage)
+        if placed is None:
+            continue
+        reason = trust.distrust(history, placed, registry.verifying_key)
+        allowed = "its files were there" if stage == STAGES[0] else "its decision passed"
+        detail = f"{placed.tag}: {reason or allowed}"
+        yield VerificationResult(subject=f"in {stage}", holds=reason is None, detail=detail)
 
 
 def _metrics(version: RegisteredVersion) -> Iterator[VerificationResult]:

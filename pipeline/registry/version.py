@@ -1,6 +1,7 @@
 """One version of an artifact, opened: its evidence, its files, its model, and what it read of its gate pictures."""
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from pipeline.core.readings import Readings, left_to_right
 from pipeline.evaluation.evaluated import Evaluated
 from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.records.registry import Evidence
-from pipeline.registry import signing
+from pipeline.registry import trust
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.history import Event
 from pipeline.registry.repository import Repository
+from pipeline.registry.signing import Keys
 from pipeline.registry.storage import Storage
 from pipeline.runtime.reader import Reader
 
@@ -76,10 +78,10 @@ class RegisteredVersion:
         return target if target.exists() else self.storage.fetch(path, target)
 
     def fetch_model(self) -> Path:
-        """A copy of the model, with the SHA-256 in the version's tag, and the manifest beside it.
+        """A copy of the model, with the SHA-256 in the version's tag, and the manifest beside it, likewise.
 
         Raises:
-            RegistryError: the model is gone, or is not the one that was registered; or there is no manifest.
+            RegistryError: the model is gone; or it, or the manifest, is not the one that was registered.
         """
         model = self.fetch(self.artifact.model)
         found = digest(model)
@@ -88,16 +90,16 @@ class RegisteredVersion:
                 f"{self.artifact.model} of {self.name}: SHA-256 {found} found, expected {self.evidence.sha256} as "
                 f"its tag says; the tag or the revision's dvc.lock was changed"
             )
-        manifest = self.repository.text(self.event.revision, self.artifact.manifest)
-        model.with_name(MANIFEST).write_text(manifest, encoding="utf-8")
+        model.with_name(MANIFEST).write_text(self._manifest(), encoding="utf-8")
         return model
 
     def read_manifest(self) -> Manifest:
         """The manifest at the version's revision.
 
         Raises:
-            RegistryError: there is none, or it is damaged.
+            RegistryError: there is none, it is damaged, or it is not the one that was registered.
         """
+        self._manifest()
         return parse_manifest(self.repository, self.artifact, self.event.revision)
 
     def load_reader(self) -> Reader:
@@ -113,15 +115,16 @@ class RegisteredVersion:
             raise RegistryError(f"{self.name}: {error}") from None
 
     def check_signature(self) -> None:
-        """Check the model against its signature; does nothing where no verifying key is configured.
+        """Check the version's signature; does nothing where no verifying key is configured.
+
+        It covers model, manifest, artifact, version, revision and evidence. `fetch_model` has compared the files with
+        the evidence.
 
         Raises:
             ConfigurationError: the key cannot be used.
-            RegistryError: there is no signature, or it does not hold.
+            RegistryError: there is no signature, or it is not of this version as it is now.
         """
-        key = signing.Keys.of(self.repository).public
-        if key is not None:
-            signing.check(self.fetch_model(), self.evidence.signature, key, self.name)
+        trust.check_signature(self.event, Keys.of(self.repository).public)
 
     def evaluated(self, suite: str, split: str, positional: bool = True) -> Evaluated:
         """The stored readings of one split beside its pictures.
@@ -178,6 +181,17 @@ class RegisteredVersion:
                     f"{self.name} cannot read the gate pictures of {suite}, which were composed again since: {error}"
                 ) from None
         return correct
+
+    def _manifest(self) -> str:
+        """The text of the manifest, with the SHA-256 in the version's tag."""
+        text = self.repository.text(self.event.revision, self.artifact.manifest)
+        found = hashlib.sha256(text.encode()).hexdigest()
+        if found != self.evidence.manifest_sha256:
+            raise RegistryError(
+                f"{self.artifact.manifest} of {self.name}: SHA-256 {found} found, expected "
+                f"{self.evidence.manifest_sha256} as its tag says; the tag was changed, or points at another commit"
+            )
+        return text
 
     def _readings(self, suite: str, split: str) -> Readings:
         return Readings.load(self.fetch(self.artifact.predictions(self.evidence.strategy, suite, split)))

@@ -51,18 +51,19 @@ def test_tables_have_a_line_for_each_row(base):
 
 
 def test_what_was_in_prod_on_a_day(project):
-    days = {"v0.1.0": "2031-05-01T10:00", "v0.3.0": "2031-05-03T10:00"}
-    for number, (version, day) in enumerate(days.items(), 1):
+    days = {"v0.2.0": "2031-05-01T10:00", "v0.3.0": "2031-05-03T10:00"}
+    for number, (version, day) in enumerate(days.items(), 2):
         target = f"{ARTIFACT}@{version}"
         tag(project, f"{ARTIFACT}#prod#{number}", json.dumps({"kind": "promotion"}), target, date=f"{day}:00Z")
     for date, version in (
-        ("2031-04-30", None),
-        ("2031-05-01", "v0.1.0"),
-        ("2031-05-02", "v0.1.0"),
+        ("2020-04-30", None),
+        ("2031-04-30", "v0.1.0"),
+        ("2031-05-01", "v0.2.0"),
+        ("2031-05-02", "v0.2.0"),
         ("2031-05-03", "v0.3.0"),
-        ("2031-05-03T09:59", "v0.1.0"),
+        ("2031-05-03T09:59", "v0.2.0"),
         ("2031-05-03T12:30+02:00", "v0.3.0"),
-        ("2031-05-03T11:30+02:00", "v0.1.0"),
+        ("2031-05-03T11:30+02:00", "v0.2.0"),
     ):
         assert answer(project, "at", date)["stages"][ARTIFACT]["prod"] == version, date
     report = StagesReport.model_validate(answer(project, "at", "2031-05-03"))

@@ -18,7 +18,8 @@ from pipeline.runtime.reader import load_readers
 
 def test_what_is_deployed_is_what_is_in_the_stage_with_its_version(project):
     deployed = answer(project, "deploy", "prod")
-    assert deployed == {"out": "deploy/prod", "versions": {ARTIFACT: "v0.1.0"}, "deprecated": {}, "bento": None}
+    report = {"out": "deploy/prod", "versions": {ARTIFACT: "v0.1.0"}}
+    assert deployed == report | {"unchecked": {}, "deprecated": {}, "bento": None}
     manifest = load_readers(project / "deploy/prod")["strips"].manifest
     evidence = Registry.open(project).history.version(ARTIFACT, "v0.1.0").evidence
     assert (manifest.version, manifest.model.sha256) == ("v0.1.0", evidence.sha256)

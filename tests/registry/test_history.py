@@ -13,7 +13,7 @@ from pipeline.core.errors import RegistryError
 from pipeline.records.registry import Evidence
 from pipeline.registry.history import History, format_time, tag_patterns
 from pipeline.registry.operations import Registry
-from pipeline.registry.repository import Tag
+from pipeline.registry.tags import Tag
 
 REVISIONS = {version: digit * 40 for version, digit in (("v0.1.0", "a"), ("v0.2.0", "b"), ("v0.3.0", "c"))}
 
@@ -106,8 +106,12 @@ def test_tags_of_others_are_ignored_and_patterns_match_the_registrys():
         ("[]", "no evidence"),
         ('{"kind": "version", "sha2', "no evidence"),
         ("[" * 100_000, "no evidence"),
-        ('{"sha256": "00"}', "artifact: "),
+        ('{"previous": null}', "artifact: "),
         ('{"schema": 1}', "schema: "),
+        ('{"kind": "version", "schema": 2}', "schema: 2 found, expected 3"),
+        ('{"kind": "version"}', "schema: None found, expected 3"),
+        ('{"kind": "version", "n": ' + "9" * 5000 + "}", "no evidence"),
+        ('{"kind": "version", "n": 1e999}', "no evidence"),
     ],
 )
 def test_a_message_that_is_no_valid_evidence_is_a_problem_and_no_traceback(message, problem):
@@ -171,8 +175,8 @@ def test_a_version_that_gto_registered_has_no_evidence(project):
     assert "v0.4.0" in done(project, "history")
     for command in (("promote", f"{ARTIFACT}@v0.4.0", "dev"), ("gate", f"{ARTIFACT}@v0.4.0", "staging")):
         assert f"git tag -d {ARTIFACT}@v0.4.0" in refused(project, *command)
-    (result,) = answer(project, "verify", f"{ARTIFACT}@v0.4.0", code=4)[f"{ARTIFACT}@v0.4.0"]
-    assert not result["holds"]
+    results = answer(project, "verify", f"{ARTIFACT}@v0.4.0", code=4)[f"{ARTIFACT}@v0.4.0"]
+    assert [result["holds"] for result in results] == [False, True], "the history of the others holds"
     assert in_stage(project) == "v0.1.0"
 
 

@@ -15,6 +15,10 @@ def failed(project, version, code=4):
     return {result["subject"]: result["detail"] for result in results if not result["holds"]}
 
 
+REWRITTEN = {"history", "in dev"}
+"""What fails for a version in dev whose tag was made again: the event after it, and the promotion of other evidence."""
+
+
 def claim(project, version, **changes):
     """Make the tag of a version again, with other evidence."""
     event = Registry.open(project).history.version(ARTIFACT, version)
@@ -26,7 +30,16 @@ def test_everything_holds(base):
     assert set(results) == {f"{ARTIFACT}@v0.{minor}.0" for minor in (1, 2, 3)}
     assert all(result["holds"] for each in results.values() for result in each)
     subjects = {result["subject"] for result in results[f"{ARTIFACT}@v0.3.0"]}
-    assert {"revision", "dvc.lock", "params.yaml", MODEL.model, MODEL.manifest, "metrics, plain gate"} <= subjects
+    assert {
+        "history",
+        "in dev",
+        "revision",
+        "dvc.lock",
+        "params.yaml",
+        MODEL.model,
+        MODEL.manifest,
+        "metrics, plain gate",
+    } <= subjects
     assert "3 versions verified" in done(base, "verify")
 
 
@@ -54,7 +67,7 @@ def test_metrics_that_a_tag_claims_are_computed_again(project, evidence):
     metrics["plain"]["gate"]["sequence_accuracy"] = 0.999
     claim(project, "v0.3.0", metrics=metrics)
     found = failed(project, "v0.3.0")
-    assert set(found) == {"metrics, plain gate"}
+    assert set(found) == {"metrics, plain gate"} | REWRITTEN
     assert "0.999" in found["metrics, plain gate"]
 
 
@@ -68,7 +81,7 @@ def test_metrics_that_a_tag_claims_are_computed_again(project, evidence):
 )
 def test_every_digest_of_a_tag_is_compared(project, key, subject):
     claim(project, "v0.3.0", **{key: "0" * 64})
-    assert set(failed(project, "v0.3.0")) == {subject}
+    assert set(failed(project, "v0.3.0")) == {subject} | REWRITTEN
 
 
 def test_another_sha256_is_named(project):
@@ -79,7 +92,7 @@ def test_another_sha256_is_named(project):
 def test_another_threshold_is_named(project, evidence):
     coverage = evidence.coverage.model_copy(update={"threshold": 0.0}).as_json()
     claim(project, "v0.3.0", coverage=coverage)
-    assert set(failed(project, "v0.3.0")) == {"metrics, coverage"}
+    assert set(failed(project, "v0.3.0")) == {"metrics, coverage"} | REWRITTEN
 
 
 def test_paths_are_not_taken_from_a_tag(project, evidence, tmp_path):
@@ -88,14 +101,14 @@ def test_paths_are_not_taken_from_a_tag(project, evidence, tmp_path):
     victim.write_text("mine")
     outside = {str(victim): "0" * 32, "../../victim.txt": "0" * 32}
     claim(project, "v0.3.0", files={**evidence.files, **outside})
-    assert set(failed(project, "v0.3.0")) == set(outside)
+    assert set(failed(project, "v0.3.0")) == set(outside) | REWRITTEN
     assert victim.read_text() == "mine"
     missing = {path: md5 for path, md5 in evidence.files.items() if path != MODEL.model}
     claim(project, "v0.3.0", files=missing)
-    assert set(failed(project, "v0.3.0")) == {MODEL.model}
+    assert set(failed(project, "v0.3.0")) == {MODEL.model} | REWRITTEN
 
 
 def test_evidence_of_another_version_does_not_hold(project, evidence):
     event = Registry.open(project).history.version(ARTIFACT, "v0.3.0")
     tag(project, event.tag, json.dumps(evidence.as_json() | {"version": "v0.4.0"}), event.tag)
-    assert set(failed(project, "v0.3.0")) == {event.tag}
+    assert set(failed(project, "v0.3.0")) == {event.tag} | REWRITTEN

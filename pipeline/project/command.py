@@ -29,11 +29,8 @@ class Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         super()._print_message(printable(message, lines=True), file)
 
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong argument as every other error: one line, and the code of a wrong configuration."""
-
     def error(self, message: str) -> NoReturn:
+        """Report a wrong argument as every other error: in one line, with the code of a wrong configuration."""
         _fail(ConfigurationError(message.removeprefix("argument ")))
 
 

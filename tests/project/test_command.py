@@ -102,3 +102,15 @@ def test_a_reader_that_ends_early_causes_no_message(tmp_path):
         text=True,
     )
     assert (piped.returncode, piped.stdout, piped.stderr) == (141, "0\n", "")
+
+
+@pytest.mark.parametrize("arguments", [("--jobs", "1; cmd"), ("--nothing",), ("--jobs=\x1b[31m",), ()])
+def test_a_wrong_argument_is_one_line(monkeypatch, capsys, arguments):
+    def main(jobs: int) -> None:
+        raise AssertionError(jobs)
+
+    assert call(monkeypatch, main, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("configuration: ")
+    assert error.count("\n") == 1
+    assert "\x1b" not in error

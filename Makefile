@@ -28,6 +28,8 @@ export GX_ANALYTICS_ENABLED := False
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# A Python that finds other modules or another seed by them does not start, or is not the one of the locks.
+unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro docs quick doctor exp exps study read serve registry test test-slow test-full lint typecheck format locks clean
@@ -66,8 +68,8 @@ docs: setup  ## copy the leaderboard and the pictures of the run into README.md 
 quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
 	@python -m pipeline.commands.repro --budget 0.1
 
-doctor: setup  ## look at everything a run needs, and say what is stale and why
-	@python -m pipeline.commands.doctor $(if $(JSON),--json)
+doctor: setup  ## look at everything a run needs, and say what is stale and why (FSCK=1: hash every file DVC keeps)
+	@python -m pipeline.commands.doctor $(if $(JSON),--json) $(if $(FSCK),--fsck)
 
 exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET=evaluate@slice, AS=name, JOBS=2; APPLY=name)
 	@python -m pipeline.commands.experiment --set-param="$$SET" --target="$$TARGET" --name="$$AS" --apply="$$APPLY" $(if $(QUEUE),--queue --jobs="$${JOBS:-1}")
@@ -93,9 +95,10 @@ test: setup  ## run the tests, less than 5 minutes with the set-up
 	@$(PYTEST)
 
 test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines, servers under load
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m "slow and not full"
 
-test-full: test test-slow  ## run every test
+test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), an hour more
+	@FULL_KILLS="$(KILLS)" python -m pytest -m full tests/full
 
 lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG
 	@ruff check . && ruff format --check .

@@ -8,13 +8,14 @@ from pipeline.experiments import doctor
 from pipeline.project import command
 
 
-def main(json: bool = False) -> None:
+def main(json: bool = False, fsck: bool = False) -> None:
     """Exit with 2 where a problem would stop `make repro`, else with 0.
 
     Args:
         json: print a list of `{subject, verdict, message}`.
+        fsck: also hash every file that DVC keeps, and name those that a bad disk changed.
     """
-    found = doctor.examine()
+    found = doctor.examine(fsck)
     print(documents.dumps([asdict(check) for check in found], indent=2) if json else "\n".join(map(str, found)))
     if any(check.verdict == "problem" for check in found):
         sys.exit(2)

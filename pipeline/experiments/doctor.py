@@ -11,12 +11,16 @@ from pipeline.core.errors import PipelineError
 from pipeline.experiments import machine, pictures, preflight, staleness
 from pipeline.experiments.machine import GIB
 from pipeline.experiments.staleness import abbreviated
-from pipeline.project import dvc, git, workspace
+from pipeline.project import dvc, git, integrity, workspace
 from pipeline.project.checks import Check
 
 
-def examine() -> list[Check]:
-    """Make every check, in the order in which one would fix problems. A check that fails is a problem itself."""
+def examine(fsck: bool = False) -> list[Check]:
+    """Make every check, in the order in which one would fix problems. A check that fails is a problem itself.
+
+    Args:
+        fsck: also hash every file that dvc.lock records, in the workspace and in the cache.
+    """
     checks: dict[str, Callable[[], list[Check]]] = {
         "python": machine.python,
         "packages": machine.packages,
@@ -30,6 +34,8 @@ def examine() -> list[Check]:
         "memory": machine.memory,
         "stale": staleness.checks,
     }
+    if fsck:
+        checks["files"] = _files
     found = []
     for subject, check in checks.items():
         try:
@@ -79,3 +85,12 @@ def _cache() -> list[Check]:
         message = "none: this cache has the only copy of the results; dvc remote add -d NAME ADDRESS"
         found.append(Check("remote", "note", message))
     return found
+
+
+def _files() -> list[Check]:
+    workspace.expect_clone()
+    found = integrity.examine()
+    if not found.damaged:
+        message = f"all {found.files:,} files that dvc.lock records are intact, {found.size / GIB:.1f} GiB"
+        return [Check("files", "ok", message)]
+    return [Check("files", "problem", str(damage)) for damage in found.damaged]

@@ -1,1 +1,5 @@
 """What a person types; `make` calls these."""
+
+from pipeline.project import environment
+
+environment.settle()

@@ -392,8 +392,13 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self._eof:
             self.transport.close()
-        else:
-            self._waiting.wait(self)
+            return
+        self._waiting.wait(self)
+        if self._in_head or self._in_body:
+            # Not idle: what is still to come has the time of a head.
+            self._unset_keepalive_if_required()
+            self._stop_timer()
+            self._start_timer()
 
     def _answer_at_once(self, status: int, rest: bytes, *, keep_alive: bool) -> None:
         """Answer a request without the application; its body is dropped as it arrives."""

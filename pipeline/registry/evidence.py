@@ -75,6 +75,9 @@ def collect(
             path: storage.md5(path)
             for path in file_paths(artifact, manifest.strategy, evaluation.suites, manifest.trained_on)
         }
+        for path in files:
+            # A disk that changed a byte changes no time, so DVC's own check would find nothing.
+            storage.fetch(path, folder / "hashed")
         validation = {
             dataset: ValidationReport.read(
                 storage.fetch(artifacts.validation(dataset), folder / "validation.json")

@@ -9,6 +9,7 @@ from registry_project import (
     STRATEGY,
     TRAINED_ON,
     answer,
+    damage,
     done,
     git,
     package,
@@ -19,7 +20,7 @@ from registry_project import (
 )
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import read_json, write_json
+from pipeline.core.files import digest, read_json, write_json
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.registry import Evidence, Measures
 from pipeline.registry.evidence import differences, file_paths
@@ -127,3 +128,14 @@ def test_versions_of_two_artifacts_are_not_compared(project):
     write_json(project / "dvc.yaml", read_json(project / "dvc.yaml") | {"artifacts": entries})
     tag(project, "other-reader@v0.1.0", "by hand")
     assert "other-reader" in refused(project, "diff", ARTIFACT, "other-reader")
+
+
+@pytest.mark.parametrize("path", [MODEL.predictions(STRATEGY, "plain", "gate"), MODEL.pictures("blanks", "gate")])
+def test_what_a_version_uses_is_hashed_before_it_is_registered(project, path):
+    package(project, 8.6)
+    md5 = digest(project / path, "md5")
+    damage(project / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}")
+    error = refused(project, "register", ARTIFACT)
+    assert path in error
+    assert md5 in error
+    assert git(project, "tag", "--list", f"{ARTIFACT}@v0.4.0") == ""

@@ -9,9 +9,11 @@ import pytest
 from apps import Exchange, HeldReader, body, until
 from servers import CLASSES, encoded
 
+from pipeline.core.errors import ConfigurationError
 from pipeline.runtime.reader import load_readers
 from pipeline.serving.app import create_app
 from pipeline.serving.limits import Limits
+from pipeline.serving.middleware import hosts_of
 
 PNG = encoded(onnx_models.draw(CLASSES))
 SHORT = 0.01
@@ -232,3 +234,42 @@ def test_unknown_paths_and_methods_are_counted_as_one(artifacts):
     assert "/nothing" not in text
     paths = {line.split('path="')[1].split('"')[0] for line in text.splitlines() if 'path="' in line}
     assert paths == {"other", "/docs"}
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("a.example", True),
+        ("A.Example:3000", True),
+        ("x.b.example", True),
+        ("[::1]:80", True),
+        ("b.example", False),
+        ("a.example.evil", False),
+        ("evila.example", False),
+        ("", False),
+    ],
+)
+def test_only_hosts_that_are_listed_are_answered_but_health_checks_always(readers, host, allowed):
+    hosts = hosts_of({"READER_HOSTS": "a.example, *.b.example,[::1]"})
+    app = create_app(readers, Limits(), hosts)
+    info, live = (Exchange(app, path, "GET", headers=[("Host", host)]) for path in ("/info", "/livez"))
+
+    async def scenario():
+        await info.run(body(b""))
+        await live.run(body(b""))
+
+    run(app, scenario())
+    assert live.status == 200
+    assert info.status == (200 if allowed else 400)
+    if not allowed:
+        assert (info.code, info.answer_headers["connection"]) == ("bad_host", "close")
+
+
+def test_without_a_list_every_host_is_allowed():
+    assert hosts_of({}) == ()
+
+
+@pytest.mark.parametrize("value", ["", "a b", "a.example:80", "a,,b", "http://a", "*"])
+def test_a_malformed_list_of_hosts_is_rejected(value):
+    with pytest.raises(ConfigurationError, match="READER_HOSTS"):
+        hosts_of({"READER_HOSTS": value})

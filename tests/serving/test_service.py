@@ -112,9 +112,9 @@ def test_what_a_killed_worker_had_in_progress_is_forgotten(artifacts, tmp_path):
         assert in_progress() == 1
 
 
-def refuses_to_start(artifacts, home):
+def refuses_to_start(artifacts, home, **variables):
     command = bentoml("serve", "--host", "127.0.0.1", "--port", "0")
-    env = environment(home, READER_ARTIFACTS=str(artifacts))
+    env = environment(home, READER_ARTIFACTS=str(artifacts), **variables)
     result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode != 0
     assert "Traceback" not in result.stderr + result.stdout
@@ -136,6 +136,43 @@ def test_a_model_with_one_byte_changed_is_not_served(tmp_path):
 
 def test_nothing_packaged_is_not_served(tmp_path):
     assert "no packaged model" in refuses_to_start(tmp_path, tmp_path / "home")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("BENTOML_CONFIG_OPTIONS", "services.reader.http.cors.enabled=true", "access_control_allow_origins"),
+        ("BENTOML_CONFIG_OPTIONS", "services.reader.traffic.max_concurrency=5", "READER_REQUESTS"),
+        ("READER_HOSTS", "a b", "READER_HOSTS"),
+        ("READER_HEAD_BYTES", "0", "READER_HEAD_BYTES"),
+    ],
+)
+def test_settings_that_cannot_hold_are_refused_at_the_start(artifacts, tmp_path, variable, value, named):
+    assert named in refuses_to_start(artifacts, tmp_path, **{variable: value})
+
+
+@pytest.mark.slow
+def test_browsers_of_other_origins_are_answered_where_bentoml_s_settings_say_so(artifacts, server, tmp_path):
+    page = "https://app.example.org"
+    cors = "services.reader.http.cors"
+    options = f'services.reader.workers=1 {cors}.enabled=true {cors}.access_control_allow_origins="{page}"'
+    env = environment(tmp_path / "bentoml", READER_ARTIFACTS=str(artifacts), BENTOML_CONFIG_OPTIONS=options)
+    origin = {"Origin": page}
+    with started(cwd=ROOT, env=env, log=tmp_path / "log.txt") as other:
+        asked = other.client.options("/read", headers={**origin, "Access-Control-Request-Method": "POST"})
+        answers = [
+            asked,
+            other.client.post("/read", content=PNG, headers=origin),
+            other.client.post("/read", content=b"x", headers=origin),
+            other.client.get("/livez", headers=origin),
+            other.client.get("/nothing", headers=origin),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 400, 200, 404]
+        assert {answer.headers.get("access-control-allow-origin") for answer in answers} == {page}
+        foreign = other.client.get("/livez", headers={"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in foreign.headers
+    assert "access-control-allow-origin" not in server.client.get("/livez", headers=origin).headers
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import struct
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -236,3 +238,41 @@ def test_stopped_under_load_it_answers_what_it_took(env, tmp_path):
     assert set(statuses) <= {200, 503}
     # Between two requests a connection may be closed; no request may be lost that was begun.
     assert all(isinstance(error, httpx.ConnectError | httpx.RemoteProtocolError | httpx.ReadError) for error in errors)
+
+
+@pytest.mark.slow
+def test_five_thousand_silent_connections_take_no_place_from_others(env, tmp_path):
+    """In a process that may open 1,024 files."""
+    few = tmp_path / "few"
+    few.write_text('#!/bin/sh\nulimit -n 1024\nexec "$@"\n')
+    few.chmod(0o755)
+    silent, count, done = deque(), 0, threading.Event()
+
+    def be_silent(port):
+        nonlocal count
+        while not done.is_set():
+            with contextlib.suppress(OSError):
+                silent.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+                count += 1
+            if len(silent) > 2000:
+                silent.popleft().close()
+
+    with started(cwd=ROOT, env=env, log=tmp_path / "log.txt", under=[str(few)]) as server:
+        assert resource.prlimit(server.worker.pid, resource.RLIMIT_NOFILE) == (1024, 1024)
+        flood = threading.Thread(target=be_silent, args=(server.port,))
+        flood.start()
+        answered = 0
+        try:
+            while count < 5000 or answered < 50:
+                answer = httpx.post(f"http://127.0.0.1:{server.port}/read", content=PNG, timeout=30)
+                assert answer.json()["digits"] == "9754"
+                answered += 1
+        finally:
+            done.set()
+            flood.join()
+            for connection in silent:
+                connection.close()
+        assert server.worker.num_fds() < 1024
+        assert server.client.get("/readyz").status_code == 200
+        print(f"{count} silent connections, {answered} answers")
+        assert "896 connections are open, the most that this process takes" in server.log.read_text()

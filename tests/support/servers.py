@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +83,13 @@ def wait_for(condition: Callable[[], bool], why: str, seconds: float = 120) -> N
 
 
 @contextlib.contextmanager
-def started(*arguments: str, cwd: Path, env: dict[str, str], log: Path) -> Iterator[Server]:
-    """Serve on a free port, and stop in the end; a server that does not end by itself with 0 fails the test."""
+def started(*arguments: str, cwd: Path, env: dict[str, str], log: Path, under: Sequence[str] = ()) -> Iterator[Server]:
+    """Serve on a free port, and stop in the end; a server that does not end by itself with 0 fails the test.
+
+    `under` is a command that runs the server.
+    """
     port = free_port()
-    command = bentoml("serve", *arguments, "--host", "127.0.0.1", "--port", str(port))
+    command = [*under, *bentoml("serve", *arguments, "--host", "127.0.0.1", "--port", str(port))]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
     try:

@@ -7,6 +7,7 @@ import inspect
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +22,11 @@ ERROR_FILE_VARIABLE = "PIPELINE_ERROR_FILE"
 """Names the file to which a failing command also writes its exit code and its error line; `make repro` reads it."""
 RESULT_FILE_VARIABLE = "PIPELINE_RESULT_FILE"
 """Names the file to which a command also writes what its function returned; `make repro` reads it."""
+
+_READERS = ("load", "read", "read_arrays", "read_json")
+"""The functions and methods that read a file; they call its path `path`."""
+_LONGEST_REASON = 200
+"""Characters of a library's message."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,8 +44,9 @@ def run(main: Callable[..., str | None]) -> None:
     """Parse `--name value` for every parameter of `main`, call it, and exit.
 
     The annotation of a parameter converts its text, and a default makes it optional; a `bool` is a switch without a
-    value. A text that `main` returns, such as an accuracy, is printed. `PipelineError` and the errors of the operating
-    system become one line on standard error. Any other exception is a bug and keeps its traceback.
+    value. A text that `main` returns, such as an accuracy, is printed. `PipelineError`, the errors of the operating
+    system and those of a reader of files become one line on standard error. Any other exception is a bug and keeps its
+    traceback.
     """
     parser = Parser(description=inspect.getdoc(main), allow_abbrev=False)
     for name, parameter in inspect.signature(main).parameters.items():
@@ -68,8 +75,8 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the output has ended, as `head` does. Python would try again to write the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of the output has ended, as `head` does.
+        _drop_output()
         sys.exit(128 + signal.SIGPIPE)
     except PipelineError as error:
         _fail(error)
@@ -77,6 +84,35 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
         _fail(_explained(error, out))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if (path := _unreadable(error)) is None:
+            raise
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        _fail(
+            DataError(
+                f"{path}: damaged, or not what is expected there ({type(error).__name__}: {reason}); remove it and run "
+                "`make repro`"
+            )
+        )
+
+
+def _unreadable(error: Exception) -> Path | str | None:
+    """The file that a reader of this project was reading when a library raised an error; None outside of readers.
+
+    NumPy, zipfile, h5py and Keras raise errors of some twenty classes for a damaged file, some of them for one byte.
+    """
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name in _READERS and str(frame.f_globals.get("__name__")).startswith("pipeline."):
+            path = frame.f_locals.get("path")
+            found = path if isinstance(path, Path | str) else found
+    return found
+
+
+def _drop_output() -> None:
+    """Throw away what standard output still holds: at its end, Python would try again to write it."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explained(error: OSError, out: Path | None) -> PipelineError:
@@ -90,6 +126,10 @@ def _explained(error: OSError, out: Path | None) -> PipelineError:
 
 
 def _fail(error: PipelineError) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
     line = printable(f"{error.kind}: {' '.join(str(error).split())}")
     print(line, file=sys.stderr)
     _write_if_named(ERROR_FILE_VARIABLE, f"{error.exit_code} {line}\n")
@@ -97,6 +137,8 @@ def _fail(error: PipelineError) -> NoReturn:
 
 
 def _write_if_named(variable: str, text: str) -> None:
-    """Write `text` to the file that an environment variable names, if it is set."""
+    """Write `text` to the file that an environment variable names, if it is set and there is room."""
     if target := os.environ.get(variable):
-        Path(target).write_text(text, encoding="utf-8")
+        # It only tells `make repro` what standard error and standard output say.
+        with contextlib.suppress(OSError):
+            Path(target).write_text(text, encoding="utf-8")

@@ -34,6 +34,7 @@ class _Watched:
     pictures: int
     seconds: float
     started: float
+    inline: bool
     ticks_since_cancelled: int = 0
 
 
@@ -81,8 +82,9 @@ class Watchdog:
     @contextlib.contextmanager
     def watching(self, task: str, pictures: int) -> Iterator[Run]:
         """Watch a run until the block is left."""
-        seconds = min(INLINE_SECONDS, self._seconds) if _on_event_loop() else self._seconds
-        watched = _Watched(Run(), task, pictures, seconds, time.monotonic())
+        inline = _on_event_loop()
+        seconds = min(INLINE_SECONDS, self._seconds) if inline else self._seconds
+        watched = _Watched(Run(), task, pictures, seconds, time.monotonic(), inline)
         number = next(self._numbers)
         self._watched[number] = watched
         try:
@@ -117,7 +119,8 @@ class Watchdog:
         reason = f"a run of {watched.task} does not end although it was told to; this worker is replaced"
         _log.error("worker %d is not ready any more: %s", os.getpid(), reason)
         self._shutdown.begin(reason)
-        self._stuck_ticks = self._stuck_ticks or 1
+        # Where the event loop itself is stuck, no other request can be finished.
+        self._stuck_ticks = self._grace if watched.inline else self._stuck_ticks or 1
 
 
 class WatchedReader:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.export import onnx, parity
-from pipeline.layers import Peaks
+from pipeline.layers import Detections, Peaks
 from pipeline.layers.readout import best
 from pipeline.training.reader import sequence_reader
 
@@ -144,3 +144,49 @@ def test_regions_with_equal_crops_of_which_a_runtime_takes_either_may_differ(tmp
     assert (proof.differing, proof.unsteady, proof.holds) == (1, 1, True)
     proof = parity.of_export(first_or_second(5.0), tmp_path / "model.onnx", pictures, regions)
     assert not proof.holds
+
+
+def detector(ahead, *, second=False, shift=0.0, shared=0.5):
+    """A detector of sixteen boxes in eight pairs, whose two overlap by four fifths and are nearly as probable.
+
+    Args:
+        ahead: by how much, in log odds, one box of each pair is more probable.
+        second: it is the second one, not the first.
+        shift: of every box, in pixels.
+        shared: share of the smaller box from which two boxes are rivals.
+    """
+    regions = np.array(
+        [[14 * pair + 2 * side, 5, 14 * pair + 2 * side + 10, 15] for pair in range(8) for side in (0, 1)]
+    )
+    logits = np.zeros((16, len(STRIP_NAMES)), np.float32)
+    logits[:, 2] = 0.1
+    logits[int(second) :: 2, :-1] += ahead
+    images = keras.Input((4, 4, 1), dtype="uint8", name="images")
+    nothing = 0.0 * keras.ops.mean(keras.layers.Rescaling(1 / 255)(images), axis=(1, 2, 3))[:, None, None]
+    given = [nothing + (regions + shift).astype(np.float32), nothing + logits, nothing + np.zeros((16, 4), np.float32)]
+    return keras.Model(images, Detections(112, shared=shared, dtype="float32")(given))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "holds"),
+    [
+        (detector(1e-6), detector(1e-6, second=True), True),
+        (detector(0.0), detector(1e-5, second=True), True),
+        # A hundredth is no rounding, though it changes a probability by less than the tolerance.
+        (detector(1e-2), detector(1e-2, second=True), False),
+        # No candidate is there.
+        (detector(1e-6), detector(1e-6, second=True, shift=1.0), False),
+        (detector(1e-6), detector(1e-6, shift=0.1), False),
+        # Rivals are read together: boxes of both sides, as probable as those of Keras.
+        (detector(1e-6), detector(0.0, shared=1.0), False),
+    ],
+    ids=["a tie", "an exact tie", "no tie", "boxes elsewhere", "a little elsewhere", "no suppression"],
+)
+def test_of_boxes_that_are_as_probable_a_runtime_may_read_either(tmp_path, ours, theirs, holds):
+    onnx.to_onnx(theirs, tmp_path / "model.onnx")
+    pictures = ImageSet(np.zeros((40, 4, 4, 1), np.uint8), np.zeros((40, 1), np.uint8), STRIP_NAMES, "embedded")
+    proof = parity.of_export(ours, tmp_path / "model.onnx", pictures)
+    assert proof.same_readings == len(pictures), "boxes alone tell the two apart"
+    assert proof.largest_difference <= parity.TOLERANCE
+    assert (proof.differing, proof.unsteady, proof.holds) == (0 if holds else 40, 0, holds)
+    assert (proof.largest_box_difference <= parity.BOX_TOLERANCE) == holds

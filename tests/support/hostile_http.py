@@ -553,7 +553,9 @@ def judge(case: Case, received: bytes, reset: bool) -> str:
         assert case.malformed, f"no answer, {'a reset' if reset else 'an end'}"
         return "closed"
     if case.right is not None:
-        assert answers == [case.right], f"{answers}, expected {case.right}"
+        # A busy service may put off what needs a model.
+        busy = answers == [503] and case.digits is not None
+        assert answers == [case.right] or busy, f"{answers}, expected {case.right}"
     if case.kind == "sent ahead":
         assert answers[0] in (200, 503), answers
     if case.kind == "several":

@@ -1,6 +1,7 @@
 """The files of a revision as DVC keeps them: in git, in its cache, or in its remote storage."""
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
 from pipeline.core.errors import ConfigurationError, RegistryError
-from pipeline.core.files import digest
+
+LARGEST = 2**30
+"""Bytes of a file in a folder that DVC tracks. The largest one, the scenes of a split, has some 70 million."""
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -62,24 +66,33 @@ class Storage:
             ) from None
 
     def fetch(self, path: str, target: Path) -> Path:
-        """Copy a file from the cache, or else from the remote storage, to `target`, and compare its MD5.
+        """Copy a file from the cache, or else from the remote storage, to `target`, and compare its size and MD5.
+
+        No more is read than the size in dvc.lock, or than `LARGEST` for a file of a folder, whose sizes DVC does not
+        record: a storage that never stops sending fills no disk.
 
         Raises:
             RegistryError: neither has it, or it was changed; then nothing is left at `target`.
         """
         expected = self.md5(path)
+        size = self._files.info(f"/{path}")["size"]
+        limit = LARGEST if size is None else size
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Where the cache is linked and not copied, DVC takes an existing file for the one that is asked for.
         target.unlink(missing_ok=True)
         try:
-            self._files.get_file(f"/{path}", str(target))
+            found = self._copy(path, target, limit)
+        except _TooLarge:
+            target.unlink()
+            raise RegistryError(
+                f"{path}: more than the {limit:,} bytes expected as of {self.revision[:12]}; the cache or the remote "
+                "storage has another file"
+            ) from None
         except (OSError, DvcException, DataIndexDirError) as error:
             target.unlink(missing_ok=True)
             raise RegistryError(
                 f"{path}: gone: neither the cache nor the remote storage has it as of {self.revision[:12]} "
                 f"(MD5 {expected}, {type(error).__name__}); `dvc pull`, or `make repro` at that revision, restores it"
             ) from None
-        found = digest(target, "md5")
         if found != expected:
             target.unlink()
             raise RegistryError(
@@ -88,6 +101,21 @@ class Storage:
                 "or `make repro` it again"
             )
         return target
+
+    def _copy(self, path: str, target: Path, limit: int) -> str:
+        """Copy a file of at most `limit` bytes, and return its MD5."""
+        md5, left = hashlib.md5(usedforsecurity=False), limit
+        with self._files.open(f"/{path}", "rb") as source, target.open("wb") as copy:
+            while block := source.read(min(_BLOCK, left + 1)):
+                if (left := left - len(block)) < 0:
+                    raise _TooLarge
+                md5.update(block)
+                copy.write(block)
+        return md5.hexdigest()
+
+
+class _TooLarge(Exception):
+    """A file has more bytes than it may have."""
 
 
 def push(root: Path, paths: Sequence[str]) -> str | None:

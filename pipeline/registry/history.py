@@ -60,11 +60,9 @@ class Event:
         who: name and address.
         revision: the commit.
         tag: its name.
-        document: of the tag; None where there is none, or none that is valid.
-        problem: why there is no document, where one is expected.
         id: of the tag's object.
-        digest: of the document without its signature, valid or not (`signing.document_digest`); None without one.
         link: the event that the document says it follows; None where it says nothing of it.
+        message: of the tag. Its document is checked when it is asked for: there may be thousands of refusals.
     """
 
     kind: EventKind
@@ -75,11 +73,38 @@ class Event:
     who: str
     revision: str
     tag: str
-    document: AnyDocument | None = field(repr=False)
-    problem: str | None = field(default=None, repr=False)
     id: str = field(default="", repr=False)
-    digest: str | None = field(default=None, repr=False)
     link: chain.Link | None = field(default=None, repr=False)
+    message: str = field(default="", repr=False)
+
+    @property
+    def document(self) -> AnyDocument | None:
+        """The document of the tag; None where there is none, or none that is valid."""
+        return self._read[0]
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no document, where one is expected."""
+        return self._read[1]
+
+    @functools.cached_property
+    def digest(self) -> str | None:
+        """The digest of the document without its signature, valid or not (`signing.document_digest`); None without one.
+
+        Numbers that cannot be written again, such as 1e999, are none of a document.
+        """
+        content = _content(self.message) if self.kind in _DOCUMENTS else None
+        try:
+            return None if content is None else document_digest(content)
+        except ValueError:
+            return None
+
+    @functools.cached_property
+    def _read(self) -> tuple[AnyDocument | None, str | None]:
+        if self.kind not in _DOCUMENTS:
+            return None, None
+        content = None if self.digest is None else _content(self.message)
+        return _document(content, _DOCUMENTS[self.kind], (self.artifact, self.version, self.stage))
 
     @property
     def evidence(self) -> Evidence:
@@ -397,21 +422,14 @@ def _event(tag: Tag, versions: Mapping[tuple[str, str], str]) -> Event | None:
             version = ""
         if kind == "promotion" and content is not None and content.get("kind") == "rollback":
             kind = "rollback"
-    document, problem, digest, link = None, None, None, None
-    if kind in _DOCUMENTS:
-        document, problem = _document(content, _DOCUMENTS[kind], (artifact, version, stage))
-        if content is not None:
-            digest, link = document_digest(content), chain.link_of(content, tag)
+    link = chain.link_of(content, tag) if kind in _DOCUMENTS and content is not None else None
     event = (kind, artifact, version, stage, tag.time, tag.who, tag.revision, tag.name)
-    return Event(*event, document, problem, tag.id, digest, link)
+    return Event(*event, tag.id, link, tag.message)
 
 
 def _content(message: str) -> dict[str, Any] | None:
     try:
         content = from_json(message, allow_inf_nan=False)
-        # Numbers that cannot be written again, such as 1e999, are none of a document either.
-        if isinstance(content, dict):
-            document_digest(content)
     except ValueError:
         return None
     return content if isinstance(content, dict) else None

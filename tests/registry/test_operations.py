@@ -21,6 +21,7 @@ from registry_project import (
     package,
     refused,
     run,
+    tag,
 )
 
 from pipeline.core.errors import RegistryError
@@ -76,13 +77,31 @@ def test_rolling_back_twice_goes_two_back_and_no_further(lifted):
     assert in_stage(lifted) == "v0.1.0", "what was rolled back from does not return by itself"
 
 
-@pytest.mark.parametrize(
-    ("bump", "expected"), [("major", "v1.0.0"), ("minor", "v0.4.0"), ("patch", "v0.3.3"), (None, "v0.1.0")]
-)
-def test_the_next_number(bump, expected):
-    registered = [operations.Event("version", "x", version, None, 0, "", "", "", None) for version in
-                  (["v0.3.2", "v0.2.9", "v0.0.10-rc.1"] if bump else [])]  # fmt: skip
-    assert operations._next(registered, bump or "minor") == expected
+def test_a_number_is_not_given_again_and_the_latest_version_is_the_highest(project):
+    for name in ("v0.10.0-rc.2", "v0.10.0-rc.10", "v0.9.9"):
+        tag(project, f"{ARTIFACT}@{name}", "by hand", git(project, "commit-tree", "HEAD^{tree}", "-m", name))
+    registry = Registry.open(project)
+    assert registry.find(ARTIFACT).version == "v0.10.0-rc.10"
+    assert registry.history.next_version(ARTIFACT, "patch") == "v0.10.0"
+    assert registry.history.next_version("other", "minor") == "v0.1.0"
+    # A tag that cannot be read, and a version that was withdrawn.
+    git(project, "tag", f"{ARTIFACT}@v0.11.0")
+    assert Registry.open(project).history.next_version(ARTIFACT, "minor") == "v0.12.0"
+    tag(project, f"{ARTIFACT}@v0.12.0", "by hand", git(project, "commit-tree", "HEAD^{tree}", "-m", "x"))
+    tag(project, f"{ARTIFACT}@v0.12.0!", "withdrawn", f"{ARTIFACT}@v0.12.0")
+    registry = Registry.open(project)
+    assert registry.find(ARTIFACT).version == "v0.10.0-rc.10"
+    assert registry.history.next_version(ARTIFACT, "minor") == "v0.13.0"
+
+
+def test_a_tag_that_cannot_be_read_takes_its_number_and_stops_nobody(project):
+    git(project, "tag", f"{ARTIFACT}#dev#4")
+    git(project, "tag", f"{ARTIFACT}#dev#5/x")
+    git(project, "tag", f"refused/{ARTIFACT}/prod/1/x/y")
+    assert answer(project, "promote", f"{ARTIFACT}@v0.1.0", "dev")["tag"] == f"{ARTIFACT}#dev#6"
+    assert f"recorded as refused/{ARTIFACT}/staging/1" in run(project, "promote", f"{ARTIFACT}@v0.2.0", "staging")[2]
+    git(project, "tag", f"refused/{ARTIFACT}/staging/2/x")
+    assert f"recorded as refused/{ARTIFACT}/staging/3" in run(project, "promote", f"{ARTIFACT}@v0.2.0", "staging")[2]
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,11 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
     if chosen.bento is not None and chosen.bento.is_dir():
         raise ConfigurationError(f"{chosen.bento}: a folder; expected the name of a file to write the bento to")
     deployed = deployment.deploy(registry, chosen.stage, out, unchecked=chosen.unchecked)
-    lines = [f"{out}/{registry.artifacts[name].task}: {name}@{each.version}" for name, each in deployed.items()]
+    lines = [
+        f"{out}/{registry.artifacts[name].task}: {name}@{each.version}, {each.placed.tag} of "
+        f"{format_time(each.placed.time)} UTC by {each.placed.who}"
+        for name, each in deployed.items()
+    ]
     unchecked = {name: each.unchecked for name, each in deployed.items() if each.unchecked is not None}
     for name, reason in unchecked.items():
         _note(

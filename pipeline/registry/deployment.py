@@ -9,6 +9,7 @@ from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.project import folders
 from pipeline.records.manifest import MANIFEST
 from pipeline.registry import trust
+from pipeline.registry.history import Event
 from pipeline.registry.operations import Registry, known_stage
 from pipeline.registry.signing import VERIFYING_KEY
 from pipeline.registry.version import RegisteredVersion
@@ -18,9 +19,16 @@ SIGNATURE = "model.sig"
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was deployed: the `version`, and why no decision allows it; `unchecked` is None where one does."""
+    """What was deployed.
+
+    Attributes:
+        version: the version.
+        placed: the event that put it into the stage.
+        unchecked: why no decision allows that; None where one does.
+    """
 
     version: str
+    placed: Event
     unchecked: str | None
 
 
@@ -59,27 +67,25 @@ def deploy(registry: Registry, stage: str, out: Path, *, unchecked: bool = False
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name, artifact in registry.artifacts.items():
-            version = history.in_stage(name, stage)
-            if version is None or history.deprecation(name) is not None:
+            placed = history.placement(name, stage)
+            if placed is None or history.deprecation(name) is not None:
                 continue
+            version = placed.version
             if (by := history.withdrawal(name, version)) is not None:
                 raise RegistryError(
                     f"{name}#{stage}: {version} is there and was withdrawn by {by.tag}, which {by.who} made; "
                     f"`registry rollback {name} {stage}` or a promotion puts another version there"
                 )
             registry.expect_sound(name)
-            placed = history.placement(name, stage)
-            reason = "it was assigned by hand" if placed is None else trust.distrust(history, placed, key)
-            if reason is not None and not unchecked:
+            if (reason := trust.distrust(history, placed, key)) is not None and not unchecked:
                 remedy = "" if key is not None else ", or `--unchecked` deploys it"
                 raise RegistryError(
-                    f"{name}#{stage}: {version} is there without a decision that holds "
-                    f"({'' if placed is None else placed.tag}: {reason}); "
+                    f"{name}#{stage}: {version} is there without a decision that holds ({placed.tag}: {reason}); "
                     f"`registry promote {name}@{version} {stage}` makes one{remedy}"
                 )
             with registry.opened(history.version(name, version)) as opened:
                 _write(opened, folder / artifact.task)
-            deployed[name] = Deployed(version, reason)
+            deployed[name] = Deployed(version, placed, reason)
         if not deployed:
             deprecated = history.deprecated()
             except_for = f" except for deprecated ones, {', '.join(deprecated)}" if deprecated else ""

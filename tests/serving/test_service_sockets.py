@@ -132,10 +132,10 @@ def test_the_rest_of_a_body_whose_path_or_method_was_rejected_is_dropped(server,
 
 
 def test_memory_is_bounded_while_many_bodies_are_held(server):
-    """Many clients declare bodies of 4 MB and send a part: only what came is held, and it is let go."""
+    """Many clients declare bodies of 1 MB and send a part: only what came is held, and it is let go."""
     before = server.worker.memory_info().rss
     part = np.random.default_rng(0).bytes(256 * 1024)
-    head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+    head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
     connections = [server.connect() for _ in range(40)]
     for connection in connections:
         connection.sendall(head + part)

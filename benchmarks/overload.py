@@ -205,7 +205,7 @@ def serving(source: Path, artifacts: Path, cores: list[int], **variables: str) -
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            process_group=0,
         )
         # Before there are workers: they inherit it.
         os.sched_setaffinity(process.pid, cores)

@@ -26,7 +26,7 @@ class Gate:
         limits: Limits,
         shutdown: Shutdown,
         paths: Collection[str],
-        count: Callable[[str, ApiError], None],
+        count: Callable[[str, str], None],
     ) -> None:
         """Define.
 
@@ -35,7 +35,7 @@ class Gate:
             limits: of this process.
             shutdown: counts the requests in progress; while it is requested, nothing is rejected here.
             paths: that take a single picture.
-            count: called with the path and the error of each request that is rejected.
+            count: called with the path and the error's code of each request that is rejected.
         """
         self._batcher = batcher
         self._requests = limits.requests
@@ -61,7 +61,7 @@ class Gate:
                 raise ApiError("overloaded", f"{self._requests} requests are in progress; try again")
             self._batcher.expect_room()
         except ApiError as error:
-            self._count(path, error)
+            self._count(path, error.code)
             return _rendered(error.message)
         return None
 

@@ -118,11 +118,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
     # For tests; BentoML takes the signals from the process.
     app.state.shutdown = shutdown
 
-    def count(path: str, error: ApiError) -> None:
-        metrics.count_request(path, 503, 0.0)
-        metrics.count_error(error.code)
-
-    app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), count)
+    app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), metrics.count_refused)
     return app
 
 

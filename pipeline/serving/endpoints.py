@@ -173,6 +173,8 @@ class OperationEndpoints:
         models = {task: ModelDescription.of(manifest) for task, manifest in manifests.items()}
         self._info = orjson.dumps(Info(models=models).as_json())
         self._metrics = metrics
+        self._pool = Pool("metrics", 1, 2, polite=False)
+        self._exposition: asyncio.Task[bytes] | None = None
         self._shutdown = shutdown
 
     async def index(self, request: Request) -> Response:
@@ -194,8 +196,12 @@ class OperationEndpoints:
         return PlainTextResponse("\n")
 
     async def metrics(self, request: Request) -> Response:
-        """What Prometheus reads, of all workers together."""
-        return Response(await asyncio.to_thread(self._metrics.exposition), headers={"Content-Type": CONTENT_TYPE})
+        """What Prometheus reads, of all workers together. Requests that arrive meanwhile get the same."""
+        if self._exposition is None or self._exposition.done():
+            # A thread that does nothing else: it waits for no picture.
+            self._exposition = asyncio.create_task(self._pool.run(self._metrics.exposition))
+        text = await asyncio.shield(self._exposition)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
 class _TimeLimits:

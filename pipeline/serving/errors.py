@@ -1,5 +1,6 @@
 """Every error that the service answers with: its code, its HTTP status, when it happens, and its one form."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ KINDS: Mapping[ErrorCode, Kind] = {
     "timed_out": Kind(503, "no answer in time", retry=True),
 }
 RETRY_SECONDS = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 CLOSE = {"Connection": "close"}
 """A header of errors after which the rest of a body is not received."""
 
@@ -78,6 +80,15 @@ class ApiError(Exception):
     def of(cls, error: PictureError) -> "ApiError":
         """The error of a picture that could not be decoded."""
         return cls(cast("ErrorCode", error.code), str(error))
+
+    @classmethod
+    def of_system(cls, error: Exception) -> "ApiError | None":
+        """The error where the machine has no room: disk, memory, or file descriptors; None for another one."""
+        if isinstance(error, MemoryError):
+            return cls("overloaded", "no memory is left for this request; try again")
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return cls("overloaded", f"the machine has no room for this request ({error.strerror}); try again")
+        return None
 
     def as_json(self) -> dict[str, JsonValue]:
         """The body of the answer, in the form of `records.answer.Error`."""

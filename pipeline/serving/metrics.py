@@ -3,17 +3,21 @@
 Unknown paths are counted as one, so that no client can make a label grow.
 """
 
+import asyncio
 import atexit
+import contextlib
 import functools
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import prometheus_client
 from prometheus_client import multiprocess
 
+from pipeline.core.errors import DataError
 from pipeline.records.answer import ModelIdentity
 from pipeline.records.manifest import Manifest
 
@@ -26,15 +30,75 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _FOLDER = "READER_METRICS_FOLDER"
 """Tells the workers where they count together. The process that starts them sets it, not the person who runs it."""
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
+_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_max")
+"""A worker has a file for each."""
+FILE_BYTES = 128 * 1024
+"""Of each file: more than every path, status, code and task take together."""
+_SPARES = 2
+"""Workers beside one for each core whose files are made at the start."""
+_REFUSED_SECONDS = 0.1
 
 
 def make_folder() -> None:
     """Make the folder where the workers of this process count together; it is removed when the process ends.
 
     BentoML gives them one below its home, and empties it whenever another service starts with the same home.
+
+    Raises:
+        DataError: it cannot be made, for instance because the disk is full.
     """
-    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="reader-metrics-")
-    atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
+    try:
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="reader-metrics-")
+        atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
+        for number in range((os.cpu_count() or 1) + _SPARES):
+            _make_spare(Path(os.environ[_FOLDER]), f"spare-{number}")
+    except OSError as error:
+        raise DataError(f"{tempfile.gettempdir()}: no room for the metrics ({error.strerror}); free some") from None
+
+
+def _make_spare(folder: Path, name: str) -> None:
+    """Files for one worker, whose blocks are all allocated.
+
+    prometheus_client maps files with holes into memory. A worker that then counts while the disk is full is killed
+    (SIGBUS), so it never gets a file with a hole.
+    """
+    made = Path(tempfile.mkdtemp(prefix=".", dir=folder))
+    try:
+        for kind in _KINDS:
+            with (made / kind).open("wb") as file:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+                else:
+                    file.write(bytes(FILE_BYTES))
+        made.rename(folder / name)
+    except OSError:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _take_files(folder: Path) -> None:
+    """Give this process its files, from a spare; a new spare is made in its place where the disk has room.
+
+    Raises:
+        DataError: there is no spare, and no room for one.
+    """
+    name = f"spare-{os.getpid()}"
+    full: OSError | None = None
+    try:
+        _make_spare(folder, name)
+    except OSError as error:
+        full = error
+    for spare in sorted(folder.glob("spare-*"), key=lambda path: path.name == name):
+        mine = folder / f".{os.getpid()}"
+        # Another worker may take it at the same time.
+        with contextlib.suppress(OSError):
+            spare.rename(mine)
+            for kind in _KINDS:
+                (mine / kind).rename(folder / f"{kind}_{os.getpid()}.db")
+            mine.rmdir()
+            return
+    reason = "" if full is None else f" ({full.strerror})"
+    raise DataError(f"{folder}: no room for the metrics of another worker{reason}; free some")
 
 
 def _forget_killed(folder: str) -> None:
@@ -62,6 +126,9 @@ class Metrics:
     def __init__(self, manifests: Mapping[str, Manifest]) -> None:
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]
+            if not Path(os.environ[_FOLDER], f"{_KINDS[0]}_{os.getpid()}.db").exists():
+                _take_files(Path(os.environ[_FOLDER]))
+        self._refused: Counter[tuple[str, str]] = Counter()
         registry = self._registry = prometheus_client.CollectorRegistry()
         requests = prometheus_client.Counter("reader_requests", "Requests", ["path", "status"], registry=registry)
         seconds = prometheus_client.Histogram(
@@ -105,6 +172,21 @@ class Metrics:
         """Count a request, or one picture of several, that is answered with an error."""
         self._errors(code).inc()
 
+    def count_refused(self, path: str, code: str) -> None:
+        """Count a request that was rejected at once, with status 503. A moment later all of them are counted at once.
+
+        Called on the event loop, thousands of times a second.
+        """
+        if not self._refused:
+            asyncio.get_running_loop().call_later(_REFUSED_SECONDS, self._flush)
+        self._refused[path, code] += 1
+
+    def _flush(self) -> None:
+        counted, self._refused = self._refused, Counter()
+        for (path, code), number in counted.items():
+            self._requests(path, 503).inc(number)
+            self._errors(code).inc(number)
+
     def count_run(self, task: str, pictures: int) -> None:
         """Count a run of a model."""
         self._pictures(task).observe(pictures)
@@ -120,6 +202,7 @@ class Metrics:
         return prometheus_client.generate_latest(registry)
 
     def close(self) -> None:
-        """Remove what only a living worker counts."""
+        """Count what waits for it, and remove what only a living worker counts."""
+        self._flush()
         if _SHARED in os.environ:
             multiprocess.mark_process_dead(os.getpid())

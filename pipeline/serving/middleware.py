@@ -134,9 +134,13 @@ class RequestTracking:
             await self._app(scope, receive, sender)
         except ClientDisconnect:
             raise
-        except Exception:
-            _log.exception("%s failed", scope["path"])
-            error = ApiError("internal", "the service failed on this request; its log says why")
+        except Exception as failure:
+            error = ApiError.of_system(failure)
+            if error is None:
+                _log.exception("%s failed", scope["path"])
+                error = ApiError("internal", "the service failed on this request; its log says why")
+            else:
+                _log.error("%s: %s", scope["path"], error.message)
             self._metrics.count_error(error.code)
             if not sender.begun:
                 await error.response()(scope, receive, sender)

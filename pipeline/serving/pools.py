@@ -15,15 +15,16 @@ Result = TypeVar("Result")
 class Pool:
     """A few threads, and a bounded number of calls that wait for one of them."""
 
-    def __init__(self, name: str, threads: int, waiting: int) -> None:
+    def __init__(self, name: str, threads: int, waiting: int, *, polite: bool = True) -> None:
         """Define; threads start with the first calls.
 
         Args:
             name: of the threads.
             threads: at most.
             waiting: calls that are running or waiting, at most.
+            polite: whether the threads give way to the event loop.
         """
-        self._executor = ThreadPoolExecutor(threads, name, initializer=give_way)
+        self._executor = ThreadPoolExecutor(threads, name, initializer=give_way if polite else None)
         self._limit = waiting
         self._calls = 0
 

@@ -165,7 +165,10 @@ class ReaderService:
         with_cors(application)
         expect_no_other_limits()
         pin(packaged_readers())
-        make_folder()
+        try:
+            make_folder()
+        except PipelineError as error:
+            raise BentoMLException(str(error)) from None
 
     @bentoml.on_startup
     async def start(self) -> None:

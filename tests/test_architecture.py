@@ -19,7 +19,10 @@ from pipeline.config import params, types
 from pipeline.preprocessing.augmentation import Augmentation
 
 ROOT = Path(__file__).parents[1]
-INERT = ("pipeline/config/", "pipeline/project/", "pipeline/core/errors.py", "stages/__init__.py")
+INERT = (
+    *("pipeline/config/", "pipeline/project/", "pipeline/core/errors.py"),
+    *("pipeline/__init__.py", "stages/__init__.py"),
+)
 """What decides whether a stage runs and how it fails, but never what it writes."""
 RECORDED = {
     "data/features/": {
@@ -222,7 +225,11 @@ def test_importing_a_module_does_nothing():
     assert acts == {
         "stages/__init__.py: environment.settle()",
         "pipeline/commands/__init__.py: environment.settle()",
+        "pipeline/__init__.py: os.environ.update(BENTOML_DO_NOT_TRACK='True', DVC_NO_ANALYTICS='1', "
+        "GX_ANALYTICS_ENABLED='False', ORT_DISABLE_TELEMETRY='1')",
         "pipeline/runtime/model.py: os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')",
+        "pipeline/serving/service.py: do_not_track.cache_clear()",
+        "pipeline/serving/service.py: install()",
         "pipeline/serving/service.py: ReaderService.add_asgi_middleware(Precedence)",
     }
 

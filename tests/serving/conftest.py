@@ -6,7 +6,7 @@ from pathlib import Path
 import apps
 import onnx_models
 import pytest
-from servers import ROOT, Server, environment, started
+from servers import ROOT, Server, environment, recording_lookups, started
 from starlette.testclient import TestClient
 
 
@@ -28,8 +28,9 @@ def client(artifacts) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def server(artifacts, tmp_path_factory) -> Iterator[Server]:
-    """`bentoml serve` with one worker."""
+    """`bentoml serve` with one worker, as someone starts it who has never heard of its telemetry."""
     home = tmp_path_factory.mktemp("bentoml")
-    env = environment(home, READER_ARTIFACTS=str(artifacts))
+    env = environment(home, READER_ARTIFACTS=str(artifacts), **recording_lookups(home / "lookups"))
+    del env["BENTOML_DO_NOT_TRACK"]
     with started(cwd=ROOT, env=env, log=home / "log.txt") as server:
         yield server

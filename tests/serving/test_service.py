@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -41,6 +42,15 @@ def test_the_server_answers_what_the_application_does(server, client):
         theirs = server.client.request(method, path, content=content)
         assert (theirs.status_code, theirs.content) == (ours.status_code, ours.content), path
     assert b"reader_requests_total" in server.client.get("/metrics").content
+
+
+def test_no_host_but_this_one_is_looked_up_although_nobody_told_bentoml_not_to(server):
+    server.client.post("/read", content=PNG)
+    lines = (server.log.parent / "lookups/lookups.txt").read_text().splitlines()
+    looked_up = {line.split()[1] for line in lines}
+    assert "127.0.0.1" in looked_up, "nothing was recorded"
+    # ZeroMQ, below BentoML's supervisor, asks for the name of this machine.
+    assert looked_up <= {"127.0.0.1", "localhost", "0.0.0.0", socket.gethostname(), socket.getfqdn()}
 
 
 @bentoml_imports

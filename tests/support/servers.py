@@ -62,6 +62,22 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
     return kept | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | alone | variables
 
 
+def recording_lookups(folder: Path) -> dict[str, str]:
+    """Variables that make every Python process write the names that it looks up and connects to into `lookups.txt`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"record = os.open({str(folder / 'lookups.txt')!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)\n"
+        "events = ('socket.getaddrinfo', 'socket.gethostbyname', 'socket.gethostbyaddr', 'socket.connect')\n"
+        "def note(event, args):\n"
+        "    if event in events:\n"
+        "        place = args[1] if event == 'socket.connect' else args[0]\n"
+        "        os.write(record, f'{event} {place[0] if isinstance(place, tuple) else place}\\n'.encode())\n"
+        "sys.addaudithook(note)\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
 def bentoml(*arguments: str) -> list[str]:
     """The command line of `bentoml`."""
     return [sys.executable, "-m", "bentoml", *arguments]

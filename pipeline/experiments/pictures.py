@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pipeline.config import params
 from pipeline.config.sections import PUBLIC, PUBLIC_SIZES, Sources
 from pipeline.core.errors import ConfigurationError
-from pipeline.data import cifar10, mnist
+from pipeline.data import cifar10, folders, mnist
 from pipeline.project import workspace
 from pipeline.project.checks import Check
 
@@ -19,7 +19,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def fetched() -> list[Check]:
-    """The origin of the pictures of every source."""
+    """The origin of the pictures of every source, and what is left out of the folders that some come from."""
     found = []
     for source in Sources.model_fields:
         origin = workspace.origin(source)
@@ -30,6 +30,9 @@ def fetched() -> list[Check]:
             found.append(Check("pictures", "note", f"{source}: {message}"))
         else:
             found.append(Check("pictures", "ok", f"{source}: {origin}"))
+    for source, folder in _folders().items():
+        if folder.is_dir() and (left := folders.left_out(folder)):
+            found.append(Check("pictures", "note", f"{source}: {left}"))
     return found
 
 
@@ -44,7 +47,7 @@ def mirror() -> list[Check]:
     if "://" in value:
         # The address may contain a password.
         return [Check("mirror", "ok", f"{urlsplit(value).hostname or 'an address'}, not asked")]
-    folder = Path(value).expanduser()
+    folder = _expanded(value)
     if not folder.is_dir():
         return [Check("mirror", "problem", f"{workspace.MIRROR_VARIABLE}={value}: no such folder")]
     faults = [fault for fault in (_fault(folder / name, size) for name, size in _mirrored().items()) if fault]
@@ -76,13 +79,26 @@ def answers(host: str, timeout: float = TIMEOUT) -> bool:
     return answered.is_set()
 
 
-def _public_sources() -> list[str]:
-    """The sources that are fetched from their public addresses; all of them if params.yaml cannot be read."""
+def _origins() -> dict[str, str]:
+    """Where each source comes from, as params.yaml says; from its public address if that cannot be read."""
     try:
         given = params.load(Path("params.yaml")).sources
     except ConfigurationError:
-        return list(Sources.model_fields)
-    return [name for name in Sources.model_fields if getattr(given, name).origin == PUBLIC]
+        return dict.fromkeys(Sources.model_fields, PUBLIC)
+    return {name: getattr(given, name).origin for name in Sources.model_fields}
+
+
+def _public_sources() -> list[str]:
+    return [name for name, origin in _origins().items() if origin == PUBLIC]
+
+
+def _folders() -> dict[str, Path]:
+    return {name: _expanded(origin) for name, origin in _origins().items() if origin != PUBLIC}
+
+
+def _expanded(path: str) -> Path:
+    # Unlike Path.expanduser it leaves the name of a user that does not exist as it is.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _without_mirror(public: list[str]) -> Check:

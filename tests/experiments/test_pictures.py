@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.experiments import pictures
 
+ROOT = Path(__file__).parents[2]
 MIRROR = os.environ.get("DATASETS_MIRROR", "")
 
 
@@ -35,6 +36,25 @@ def asked(monkeypatch):
 
 def test_pictures_that_were_not_fetched_are_noted():
     assert [check.verdict for check in pictures.fetched()] == ["note", "note"]
+
+
+def test_what_a_folder_leaves_out_is_named(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    assert "mnist: {from: public}" in text
+    (tmp_path / "params.yaml").write_text(text.replace("mnist: {from: public}", "mnist: {from: my_digits}"))
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    (tmp_path / "my_digits/1").mkdir(parents=True)
+    assert len(pictures.fetched()) == 2
+    (tmp_path / "my_digits/1/scan.tif").write_bytes(b"")
+    (check,) = pictures.fetched()[2:]
+    assert check.verdict == "note"
+    assert check.message == "mnist: my_digits: 1 left out, expected .png, .jpg, .jpeg or .bmp: 1 .tif (1/scan.tif)"
+
+
+def test_the_home_of_a_user_that_does_not_exist_is_a_folder_that_does_not_exist(monkeypatch):
+    monkeypatch.setenv("DATASETS_MIRROR", "~nobody-of-this-name/mirror")
+    (check,) = pictures.mirror()
+    assert (check.verdict, "no such folder" in check.message) == ("problem", True)
 
 
 def test_the_mirror_is_compared_with_what_it_must_hold(tmp_path, monkeypatch):

@@ -27,6 +27,8 @@ from pipeline.serving.uploads import JSON, Buffer, Share, Upload
 
 PROBABILITIES = "probabilities"
 """The query parameter that asks for the probabilities of all classes of many pictures."""
+_QUERY_BYTES = 2048
+"""A query of a few bytes is expected; to parse 60 KB of parameters takes longer than to read a picture."""
 _DECODING = 64
 """Bodies that wait for a thread that decodes them, or are being decoded; more are rejected."""
 
@@ -246,6 +248,9 @@ def _shapes(manifests: Iterable[Manifest]) -> dict[str, Shape]:
 
 
 def _every_class(request: Request) -> bool:
+    size = len(request.scope["query_string"])
+    if size > _QUERY_BYTES:
+        raise ApiError("bad_query", f"{size:,} bytes of query found, expected at most {_QUERY_BYTES:,}")
     values = request.query_params.getlist(PROBABILITIES)
     if not values:
         return False

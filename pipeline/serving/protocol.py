@@ -30,8 +30,8 @@ from pipeline.serving.limits import Limits
 _log = logging.getLogger("bentoml.reader")
 ERROR_KEY = "reader.error"
 """In the scope of a request whose head is wrong: the `ApiError` that is its answer."""
-_SLICE = 8192
-"""Bytes that the parser takes at once. Of requests without bodies these are a few hundred."""
+_HEAD_SLICE, _BODY_SLICE = 2048, 16_384
+"""Bytes that the parser takes at once. Of requests without bodies the first are less than a hundred."""
 _TURN_SECONDS = 0.005
 """How long one connection may parse before others have their turn."""
 _CHUNKS, _CHUNK_BYTES = 4096, 256
@@ -233,7 +233,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._parse_later = None
         end = 0.0
         while self._unparsed and not self._refused and not self.flow.read_paused and not self.transport.is_closing():
-            part, self._unparsed = self._unparsed[:_SLICE], self._unparsed[_SLICE:]
+            size = _BODY_SLICE if self._in_body else _HEAD_SLICE
+            part, self._unparsed = self._unparsed[:size], self._unparsed[size:]
             self._feed(part)
             if self._unparsed:
                 now = self.loop.time()

@@ -1,5 +1,6 @@
 """The application as a client sees it, in this process: readings, paths, methods, and one form of error."""
 
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
@@ -201,3 +202,18 @@ def test_a_bug_is_an_internal_error_and_leaves_the_service_working(artifacts, ca
 
 def test_every_code_has_a_status():
     assert set(get_args(ErrorCode)) == set(KINDS)
+
+
+def test_a_long_query_is_rejected_unparsed(client):
+    response = client.post("/read_many?" + "a=b&" * 2000, json=[])
+    expect_error(response, 422, "bad_query")
+
+
+@pytest.mark.parametrize("exif", [b"", b"MM\0*", b"MM\0*\0\0\0\x08\0\x05", b"II*\0\xff\xff\xff\xff" + bytes(40)])
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_damaged_exif_neither_warns_nor_damages_the_picture(client, form, exif):
+    """A warning is an error in tests; a service would print one for every picture."""
+    tags = b"".join(struct.pack(">HHLL", tag, 5, 2**31, 60_000) for tag in (256, 274, 34665))
+    for content in (exif, exif + tags):
+        response = client.post("/read", content=encoded(STRIP, form, exif=b"Exif\0\0" + content))
+        assert response.json()["digits"] == "9754"

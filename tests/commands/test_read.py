@@ -1,7 +1,9 @@
 """`make read`: a picture of one's own in, one packaged model's reading out, or one line that says why not."""
 
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ import numpy as np
 import onnx_models
 import pytest
 from PIL import Image
+from refusals import refuses
 
 from pipeline.commands import read
+from pipeline.core.errors import DataError
 from pipeline.core.images import STRIP_NAMES
 from pipeline.core.readings import Readings
 from pipeline.records.answer import Answer
@@ -128,12 +132,14 @@ def test_conversions_are_noted(artifacts, picture, capsys):
         ),
         ("half.png", 3, "data: {folder}/half.png: the picture is truncated or damaged, expected a whole PNG or JPEG"),
         ("text.png", 3, "data: {folder}/text.png: not a picture, expected PNG or JPEG"),
+        ("fifo.png", 3, "data: {folder}/fifo.png: a FIFO found, expected a regular file"),
         ("colour.png", 2, "expected a picture of digits"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_a_code(artifacts, picture, tmp_path, name, code, line):
     strip = Path(picture(onnx_models.draw(CLASSES))).read_bytes()
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "half.png").write_bytes(strip[: len(strip) // 2])
     (tmp_path / "text.png").write_text("no picture")
     picture(np.zeros((40, 50), np.uint8), "large.png")
@@ -143,6 +149,31 @@ def test_what_cannot_be_read_is_one_line_and_a_code(artifacts, picture, tmp_path
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.count("\n") == 1
     assert line.format(folder=tmp_path) in result.stderr
+
+
+def sparse(path):
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare", "found"),
+    [
+        ("zeros", lambda path: path.symlink_to("/dev/zero"), "zeros: a device found"),
+        ("link", lambda path: os.mkfifo(path.with_name("fifo")) or path.symlink_to("fifo"), "link: a FIFO found"),
+        ("socket", lambda path: os.mknod(path, stat.S_IFSOCK | 0o600), "socket: a socket found"),
+        ("large", sparse, "large: 1,099,511,627,776 bytes found, expected at most 268,435,456"),
+        ("nul\0", lambda path: None, r"nul\x00: not a name of a file"),
+        ("a\n\x1b[2J", lambda path: path.write_text("text"), r"/a\n\x1b[2J: not a picture"),
+        (os.fsdecode(b"\xff"), lambda path: path.write_text("text"), r"/\udcff: not a picture"),
+        ("file/picture.png", lambda path: path.parent.write_text(""), "file/picture.png: no such file"),
+    ],
+    ids=["device", "fifo-behind-a-link", "socket", "terabyte", "nul", "control", "not-utf-8", "below-a-file"],
+)
+def test_what_is_not_a_regular_file_is_not_opened(artifacts, tmp_path, name, prepare, found):
+    prepare(tmp_path / name)
+    with refuses(DataError, found):
+        read.main(str(tmp_path / name), artifacts)
 
 
 def test_without_a_packaged_model_it_says_how_to_get_one(artifacts, picture, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,11 @@ def test_a_password_in_a_url_is_in_no_message_and_no_file(host, tmp_path):
     kept = contents(tmp_path)
     assert len(kept) == 2
     assert not any(b"secret" in content for content in kept.values())
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+def test_what_is_not_a_regular_file_in_a_mirror_is_not_opened(tmp_path, make):
+    (tmp_path / "mirror/some").mkdir(parents=True)
+    make(tmp_path / "mirror/some/file.gz")
+    with refuses(DataError, "mirror/some/file.gz", "no such file"):
+        obtain(RemoteFile("some/file.gz", (), 1 << 20), str(tmp_path / "mirror"), tmp_path / "cache", expect(b""))

@@ -36,6 +36,8 @@ from pipeline.registry.seen import HistoryChanged
 
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
 _DAY = 24 * 60 * 60
+_SHOWN = 10
+"""Lines of one kind on standard error: whoever can push tags can push any number of bad ones."""
 
 
 class Fetch(enum.Enum):
@@ -100,13 +102,18 @@ def _open(chosen: argparse.Namespace) -> tuple[Registry, int]:
         registry = Registry.open(Path())
         if chosen.fetches is not Fetch.NEVER and (remote := registry.repository.remote()):
             _note(f"as of the last fetch from {remote} ({' '.join(reason.split())})")
-    for tag in registry.skipped:
-        _note(f"skipped: {tag.name}: {tag.reason}")
-    if chosen.fetches is Fetch.IF_POSSIBLE:
-        for problem in registry.problems():
-            _note(f"history: {problem}")
-            code = RegistryError.exit_code
+    _notes("skipped", [f"{tag.name}: {tag.reason}" for tag in registry.skipped])
+    if chosen.fetches is Fetch.IF_POSSIBLE and (problems := registry.problems()):
+        _notes("history", problems)
+        code = RegistryError.exit_code
     return registry, code
+
+
+def _notes(subject: str, lines: Sequence[str]) -> None:
+    for line in lines[:_SHOWN]:
+        _note(f"{subject}: {line}")
+    if len(lines) > _SHOWN:
+        _note(f"{subject}: and {len(lines) - _SHOWN:,} more")
 
 
 def _note(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 
+from pipeline.config import names
 from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import preflight, runs
 from pipeline.project import checks, command, dvc, workspace
@@ -34,12 +35,16 @@ def main(
         dvc.run("make exps", "exp", "show", "--no-pager", "--only-changed", "--drop", ".*/.*|Created")
         return
     if apply:
+        names.check_experiment(apply, "APPLY")
         checks.raise_on_problems([preflight.applicable()])
         dvc.run("make exp", "exp", "apply", apply)
         return
     if jobs < 1:
         raise ConfigurationError(f"--jobs: expected a number of at least 1, found {jobs}")
-    changes = shlex.split(set_param)
+    try:
+        changes = shlex.split(set_param)
+    except ValueError as error:
+        raise ConfigurationError(f"SET: {error} in {set_param!r}; expected a quote at both ends") from None
     checks.raise_on_problems(preflight.checks(changes, target=target, name=name, queue=queue))
     runs.start("make exp", changes, target=target, name=name, queue=queue)
     if queue:

@@ -3,22 +3,21 @@
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
+from pipeline.config import names
 from pipeline.config.sections import Sources
 from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import changes as changing
-from pipeline.experiments import runs
+from pipeline.experiments import keeping, runs
 from pipeline.experiments.studies import Study
 from pipeline.project import dvc, git, workspace
 from pipeline.project.checks import Check, raise_on_problems
 from pipeline.project.workspace import MIRROR_VARIABLE
-
-DECIDING = (*workspace.CODE, "params.yaml", "dvc.yaml", "dvc.lock")
-"""What the result of a run depends on."""
 
 
 def checks(changes: Sequence[str] = (), *, target: str = "", name: str = "", queue: bool = False) -> list[Check]:
@@ -30,7 +29,11 @@ def checks(changes: Sequence[str] = (), *, target: str = "", name: str = "", que
         name: of the experiment, or the beginning of the names of several; "" leaves it to DVC.
         queue: whether they are queued for workers that run in folders of their own.
     """
-    found = [identity(), *_changes(changes, queue), *code(), *_pictures(), _mirror()]
+    kept = [identity(), *keeping.checks(experiment=True)]
+    if any(check.verdict == "problem" for check in kept):
+        # Without them, the other checks cannot look.
+        return kept
+    found = [*kept, *_changes(changes, queue), *code(), *_pictures(), _mirror()]
     if target:
         found.append(_target(target))
     if name:
@@ -46,18 +49,39 @@ def expect_study(study: Study, jobs: int = 0) -> None:
     Raises:
         ConfigurationError: there is a problem; the first one is named, and notes are printed.
     """
-    deciding = [path for path in workspace.modified() if path.startswith(DECIDING)]
+    kept = [identity(), *keeping.checks(experiment=True)]
+    raise_on_problems([check for check in kept if check.verdict == "problem"])
+    deciding = [path for path in workspace.modified() if path.startswith(keeping.DECIDING)]
     committed = Check("commit", "ok", "everything that a result depends on is committed")
     if deciding:
         committed = Check(
             "commit",
             "problem",
-            f"{_are(deciding)} changed since the last commit; a study is of a commit, so commit or restore it first",
+            f"{workspace.are(deciding)} changed since the last commit; a study is of a commit, so commit or restore it "
+            "first",
         )
     valued = [
         check for _, run in study.points() for check in _changes(run.changes, queue=False) if check.verdict == "problem"
     ]
-    raise_on_problems([identity(), committed, *valued, *code(), *_pictures(), _mirror(), *(_workers() if jobs else [])])
+    raise_on_problems([*kept, committed, *valued, *code(), *_pictures(), _mirror(), *(_workers() if jobs else [])])
+
+
+def expect_rehearsal() -> None:
+    """Check that `make quick` can keep its result; it takes code that git does not know along.
+
+    Raises:
+        ConfigurationError: there is a problem; the first one is named.
+    """
+    raise_on_problems([identity(), *keeping.checks(experiment=True), _mirror()])
+
+
+def expect_reproduction() -> None:
+    """Check that `make repro` can keep its result in dvc.lock and in the cache. It needs no git.
+
+    Raises:
+        ConfigurationError: there is a problem; the first one is named.
+    """
+    raise_on_problems(keeping.checks(experiment=False))
 
 
 def identity() -> Check:
@@ -80,11 +104,16 @@ def code() -> list[Check]:
     """Whether the folder of an experiment gets the code that is here."""
     found = []
     if new := workspace.untracked():
-        message = f"{_are(new)} unknown to git, so no experiment gets it: git add {new[0]}"
+        message = f"{workspace.are(new)} unknown to git, so no experiment gets it: git add {shlex.quote(new[0])}"
+        found.append(Check("code", "problem", message))
+    if hidden := workspace.ignored():
+        message = (
+            f"{workspace.are(hidden)} ignored by git, so no experiment gets it: git add -f {shlex.quote(hidden[0])}"
+        )
         found.append(Check("code", "problem", message))
     if changed := workspace.modified():
         message = (
-            f"{_are(changed)} not committed: experiments take it as it is now; commit before `dvc exp apply`, "
+            f"{workspace.are(changed)} not committed: experiments take it as it is now; commit before `dvc exp apply`, "
             "which would revert it without a warning"
         )
         found.append(Check("code", "note", message))
@@ -94,7 +123,10 @@ def code() -> list[Check]:
 def applicable() -> Check:
     """Whether an experiment can be applied: DVC reverts what is not committed without a warning."""
     if changed := workspace.modified():
-        message = f"{_are(changed)} not committed; applying an experiment would revert it: commit or restore it first"
+        message = (
+            f"{workspace.are(changed)} not committed; applying an experiment would revert it: commit or restore it "
+            "first"
+        )
         return Check("workspace", "problem", message)
     return Check("workspace", "ok", "nothing that could be lost")
 
@@ -121,15 +153,20 @@ def _target(target: str) -> Check:
 
 
 def _name(name: str, several: bool) -> Check:
+    try:
+        names.check_experiment(name, "AS")
+    except ConfigurationError as error:
+        return Check("name", "problem", str(error))
+
     # DVC numbers the runs of a sweep: NAME-1, NAME-2 and so on.
     def takes(other: str) -> bool:
         return other == name or (several and re.fullmatch(rf"{re.escape(name)}-\d+", other) is not None)
 
     if taken := list(filter(takes, runs.names())):
-        message = f"{_are(taken)} taken on this commit; choose another AS, or dvc exp remove {taken[0]}"
+        message = f"{workspace.are(taken)} taken on this commit; choose another AS, or dvc exp remove {taken[0]}"
         return Check("name", "problem", message)
     if taken := list(filter(takes, runs.queued())):
-        message = f"{_are(taken)} in the queue; choose another AS, or wait for it (dvc queue status)"
+        message = f"{workspace.are(taken)} in the queue; choose another AS, or wait for it (dvc queue status)"
         return Check("name", "problem", message)
     return Check("name", "ok", f"{name} is free")
 
@@ -185,9 +222,3 @@ def _running_workers() -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def _are(paths: Sequence[str]) -> str:
-    """The first two paths and how many more there are, with the verb: `a.py is`, `a.py, b.py are`."""
-    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
-    return f"{', '.join(paths[:2])}{more} {'is' if len(paths) == 1 else 'are'}"

@@ -8,25 +8,29 @@ from pathlib import Path
 
 from pipeline.config import params
 from pipeline.config.sections import PUBLIC
-from pipeline.experiments import runs, staleness
+from pipeline.core.files import write_text
+from pipeline.experiments import keeping, preflight, runs, staleness
 from pipeline.experiments.estimates import Estimates
-from pipeline.project import dvc, git, workspace
+from pipeline.project import dvc, workspace
 from pipeline.project.progress import Progress
 from pipeline.records.comparison import Candidate
+from pipeline.registry.storage import Storage
 
 EXPERIMENT = "quick"
 """The experiment of a run at another budget, and the folder for its report and its logs."""
 LOGS = Path("reports/logs")
 """The log of every stage of the last runs in the workspace."""
-SHOWN = ("reports/report.html", "metrics/leaderboard.md")
 
 
 def reproduce(settings: params.Params) -> None:
     """Run what is stale, in the workspace. First fetch again the sources for which DVC cannot see a change.
 
     Raises:
+        ConfigurationError: the result could not be kept; nothing ran.
+        DataError: the result was not kept.
         Stopped: a stage or DVC failed.
     """
+    preflight.expect_reproduction()
     estimates = Estimates.load(LOGS)
     progress = Progress(LOGS, sys.stdout, estimates.left)
     if fetches := [f"fetch@{name}" for name in _unsettled(settings)]:
@@ -35,6 +39,7 @@ def reproduce(settings: params.Params) -> None:
     progress.expect(staleness.examine().pending)
     dvc.follow("make repro", progress, "repro")
     estimates.save(LOGS, progress.ran)
+    keeping.expect_kept("make repro", keeping.recorded(), staleness.upstream(""))
     _warn_of_the_stand_in(settings)
     print(f"{progress.summary()}. Logs: {LOGS}\n")
     print(_results(settings, lambda path: Path(path).read_text(encoding="utf-8")))
@@ -52,23 +57,27 @@ def rehearse(settings: params.Params, budget: float) -> None:
         budget: above 0.
 
     Raises:
+        ConfigurationError: the result could not be kept; nothing ran.
+        DataError: the result was not kept.
         Stopped: a stage or DVC failed.
     """
+    preflight.expect_rehearsal()
     if runs.revision(EXPERIMENT):
         dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
     logs = Path(EXPERIMENT) / "logs"
     estimates = Estimates.load(logs, share=budget / settings.budget)
     progress = Progress(logs, sys.stdout, estimates.left)
-    progress.expect(staleness.upstream(""))
+    expected = staleness.upstream("")
+    progress.expect(expected)
     # The folder of an experiment gets what git knows, changes included, but no file that was not added.
     copied = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]
     options = ("--name", EXPERIMENT, "--set-param", f"budget={budget}", *copied)
     dvc.follow("make quick", progress, "exp", "run", "--temp", *options)
     estimates.save(logs, progress.ran)
-    revision = runs.revision(EXPERIMENT)
-    for path in SHOWN:
-        out = Path(EXPERIMENT) / Path(path).name
-        dvc.run("make quick", "get", "--quiet", "--force", ".", path, "--rev", revision, "--out", str(out))
+    revision = runs.expect_kept("make quick", EXPERIMENT, expected)
+    write_text(Path(EXPERIMENT) / "leaderboard.md", runs.text(revision, "metrics/leaderboard.md") + "\n")
+    with Storage.at(Path(), revision) as storage:
+        storage.fetch("reports/report.html", Path(EXPERIMENT) / "report.html")
     print(f"{progress.summary()}. Logs: {logs}\n")
     print(_results(settings, lambda path: runs.text(revision, path)))
     print(f"At budget {budget:g}. The report: {EXPERIMENT}/report.html. Into the workspace: dvc exp apply {EXPERIMENT}")
@@ -79,8 +88,10 @@ def _new_to_git(settings: params.Params) -> list[str]:
     folders = {source.origin for _, source in settings.sources} - {PUBLIC}
     top = Path.cwd()
     inside = sorted(folder for folder in folders if (top / folder).resolve().is_relative_to(top))
-    pictures = git.output("ls-files", "--others", "--directory", "--", *inside) if inside else ""
-    return [*workspace.untracked(), *pictures.splitlines()]
+    # A folder's name is no pattern.
+    literal = [f":(literal){folder}" for folder in inside]
+    pictures = workspace.paths("ls-files", "--others", "--directory", "--", *literal) if inside else []
+    return [*workspace.untracked(), *workspace.ignored(), *pictures]
 
 
 def _unsettled(settings: params.Params) -> list[str]:

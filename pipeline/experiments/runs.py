@@ -7,7 +7,7 @@ import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,8 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from pipeline.config import params
-from pipeline.experiments import changes, staleness
+from pipeline.core.errors import DataError
+from pipeline.experiments import changes, keeping, staleness
 from pipeline.project import dvc, git, workspace
 from pipeline.project.progress import Progress
 
@@ -50,19 +51,45 @@ def start(command: str, changed: Sequence[str], *, target: str = "", name: str =
         queue: only queue it.
 
     Raises:
+        DataError: DVC ended without an error, but kept no experiment.
         Stopped: DVC failed.
     """
-    document = params.read(Path(changes.PARAMS))
-    options = [option for change in changed for option in ("--set-param", changes.with_plus(change, document))]
+    written = params.read(Path(changes.PARAMS))
+    options = [option for change in changed for option in ("--set-param", changes.with_plus(change, written))]
     options += ["--name", name] if name else []
     options += [target] if target else []
     if queue:
         dvc.run(command, "exp", "run", "--queue", *options)
         return
     progress = Progress(LOGS / (name or "unnamed"), sys.stdout)
-    progress.expect(staleness.upstream(target))
+    expected = staleness.upstream(target)
+    progress.expect(expected)
+    before = set(names())
     dvc.follow(command, progress, "exp", "run", "--temp", *options)
+    new = sorted(set(names()) - before)
+    expect_kept(command, name or (new[0] if new else ""), expected)
     print(progress.summary(), flush=True)
+
+
+def expect_kept(command: str, name: str, stages: Collection[str]) -> str:
+    """Check after a run that the experiment exists, and that the cache has what its stages wrote.
+
+    Args:
+        command: what the user called, for messages.
+        name: of the experiment; "" where there is none.
+        stages: its stages.
+
+    Returns:
+        The commit of the experiment.
+
+    Raises:
+        DataError: it is not kept, or not whole.
+    """
+    commit = revision(name) if name else ""
+    if not commit:
+        raise DataError(f"{command} ended, but there is no experiment{f' {name}' if name else ''}; run it again")
+    keeping.expect_kept(command, document(commit, keeping.LOCK), stages)
+    return commit
 
 
 def revision(name: str) -> str:
@@ -103,12 +130,12 @@ def finished(run: Run) -> str | None:
 
 def document(commit: str, path: str) -> dict[str, Any]:
     """The content of a YAML file at a commit."""
-    return _document(git.output("rev-parse", f"{commit}:{path}"))
+    return _document(git.output("rev-parse", f"{commit}:./{path}"))
 
 
 def text(commit: str, path: str) -> str:
     """The content of a text file at a commit."""
-    return git.output("show", f"{commit}:{path}")
+    return git.output("show", f"{commit}:./{path}")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
 from pipeline.config import params
 from pipeline.config.types import Section
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.experiments import changes, runs
 from pipeline.experiments.runs import Run
 from pipeline.project import dvc
@@ -150,6 +150,8 @@ def run(study: Study, jobs: int = 0) -> None:
         if runs.revision(each.name):
             dvc.run("make study", "exp", "remove", "--quiet", each.name)
         runs.start("make study", each.changes, target=each.target, name=each.name, queue=jobs > 0)
+        if not jobs and not runs.finished(each):
+            raise DataError(f"make study: {each.name} ended, but its record is not that of this commit; run it again")
         queued = jobs > 0
     if queued:
         dvc.run("make study", "queue", "start", "--jobs", str(jobs))

@@ -10,10 +10,12 @@ from typing import BinaryIO, TextIO
 
 Estimate = Callable[[Mapping[str, float], Collection[str]], float | None]
 """From the seconds of the finished stages and the names of the remaining ones: the seconds left, None if unknown."""
+_TRAILER = "Having any troubles?"
+"""The beginning of the line with which DVC ends after an error; the line before says what is wrong."""
 _EVENTS = {
-    "run": re.compile(r"Running stage '(.+)':"),
-    "cached": re.compile(r"Stage '(.+)' is cached - skipping run, checking out outputs"),
-    "unchanged": re.compile(r"Stage '(.+)' didn't change, skipping"),
+    "run": re.compile(r"Running stage '([\w@-]+)':"),
+    "cached": re.compile(r"Stage '([\w@-]+)' is cached - skipping run, checking out outputs"),
+    "unchanged": re.compile(r"Stage '([\w@-]+)' didn't change, skipping"),
     "saved": re.compile(r"(?:Generating|Updating) lock file '(.+)'"),
 }
 """What DVC prints when it begins a stage, or has saved its outs."""
@@ -113,7 +115,8 @@ class Progress:
             self._file.write(line)
             self._file.flush()
         # DVC repeats the command of a stage that failed; the line before says why it failed.
-        if text and not (self._stage and self.last_line and text.startswith("ERROR: failed to reproduce")):
+        repeated = self._stage and self.last_line and text.startswith("ERROR: failed to reproduce")
+        if text and not repeated and not text.startswith(_TRAILER):
             self.last_line = text
 
     def _event(self, kind: str, name: str) -> None:

@@ -1,8 +1,8 @@
 """The clone that a command runs in: its files as git sees them, its pictures, and the mirror."""
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import ConfigurationError
 from pipeline.project import git
@@ -26,14 +26,44 @@ def expect_clone() -> None:
         )
 
 
-def untracked(paths: Iterable[str] = CODE) -> list[str]:
-    """Files below `paths` that git neither tracks nor ignores. The folder of an experiment does not get them."""
-    return git.output("ls-files", "--others", "--exclude-standard", "--", *paths).splitlines()
+def paths(*arguments: str) -> list[str]:
+    """What a subcommand of git lists, one entry for each path: names may contain line breaks and any other character.
+
+    Args:
+        arguments: of git; `-z` follows the subcommand.
+    """
+    command = (arguments[0], "-z", *arguments[1:])
+    result = git.run(*command)
+    # `output` says why a call failed, and strips what may belong to a name.
+    listed = git.output(*command) if result.code else result.output
+    return [path for path in listed.split("\0") if path]
+
+
+def untracked(folders: Iterable[str] = CODE) -> list[str]:
+    """Files below `folders` that git neither tracks nor ignores. The folder of an experiment does not get them."""
+    return paths("ls-files", "--others", "--exclude-standard", "--", *folders)
+
+
+def ignored(folders: Iterable[str] = CODE) -> list[str]:
+    """Files below `folders` that git ignores though they could be code: no experiment gets them, and no clone.
+
+    Files that only tools write, such as `__pycache__` and copies of editors, are left out.
+    """
+    kinds = {PurePosixPath(path).suffix for path in paths("ls-files", "--", *folders)}
+    found = paths("ls-files", "--others", "--ignored", "--exclude-standard", "--", *folders)
+    pure = [PurePosixPath(path) for path in found]
+    return [str(path) for path in pure if path.suffix in kinds and not any(part.startswith(".") for part in path.parts)]
 
 
 def modified() -> list[str]:
-    """Tracked files that differ from the last commit, staged or not."""
-    return git.output("diff", "--name-only", "HEAD").splitlines()
+    """Tracked files of the project that differ from the last commit, staged or not."""
+    return paths("diff", "--name-only", "--relative", "HEAD")
+
+
+def are(names: Sequence[str]) -> str:
+    """The first two names and how many more there are, with the verb: `a.py is`, `a.py, b.py are`."""
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{', '.join(names[:2])}{more} {'is' if len(names) == 1 else 'are'}"
 
 
 def mirror() -> str:

@@ -39,21 +39,22 @@ help:  ## list the commands
 
 setup: $(VENV)/.ready  ## make .venv from the locks, unless it is there
 
-# The stamp holds the folder for which .venv was made: commands in a moved or copied .venv start an interpreter elsewhere.
+# The stamp holds the folder for which .venv was made: commands in a moved or copied .venv start an interpreter elsewhere,
+# and where that interpreter was removed, the link to it starts nothing.
 # A .venv without pip is of `uv sync`, and is made again too.
 ifneq ($(wildcard $(VENV)/.ready),)
-ifneq ($(shell cat $(VENV)/.ready),$(shell pwd -P))
+ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/.ready),$(shell pwd -P))
 override MOVED := moved
 endif
 endif
 .PHONY: moved
 moved:
-	@echo "setup: $(VENV) was made for another folder; making it again" >&2
+	@echo "setup: $(VENV) was made for another folder, or its Python is gone; making it again" >&2
 	@rm -rf $(VENV)
 
 $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml $(MOVED)
 	@"$$PYTHON" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: expected Python 3.11 to 3.13, found %d.%d; try make PYTHON=python3.12" % v)'
-	@test -x $(BIN)/pip || "$$PYTHON" -m venv --clear $(VENV)
+	@test -x $(BIN)/python && test -x $(BIN)/pip || "$$PYTHON" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .

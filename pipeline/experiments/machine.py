@@ -9,8 +9,9 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 
+from pipeline.core.errors import ConfigurationError
 from pipeline.experiments.staleness import abbreviated
 from pipeline.project import dvc
 from pipeline.project.checks import Check, Verdict
@@ -102,10 +103,19 @@ def shown(path: Path) -> str:
 
 
 def _pins(lock: Path) -> Iterator[tuple[str, str]]:
-    """Name and version of every pin that applies to this machine."""
-    for line in lock.read_text(encoding="utf-8").splitlines():
+    """Name and version of every pin that applies to this machine.
+
+    Raises:
+        ConfigurationError: a line is no pin.
+    """
+    for line in lock.read_text(encoding="utf-8", errors="replace").splitlines():
         if line[:1].isalnum():
-            pin = Requirement(line.rstrip("\\ "))
+            try:
+                pin = Requirement(line.partition(" --hash")[0].rstrip("\\ "))
+            except InvalidRequirement:
+                raise ConfigurationError(
+                    f"{lock}: {line[:80]!r}: not a pin of a package; `git checkout {lock}` restores it"
+                ) from None
             if pin.marker is None or pin.marker.evaluate():
                 yield pin.name, str(pin.specifier).removeprefix("==")
 

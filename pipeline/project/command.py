@@ -5,6 +5,7 @@ import contextlib
 import errno
 import inspect
 import os
+import re
 import signal
 import sys
 import traceback
@@ -25,6 +26,8 @@ RESULT_FILE_VARIABLE = "PIPELINE_RESULT_FILE"
 
 _READERS = ("load", "read", "read_arrays", "read_json")
 """The functions and methods that read a file; they call its path `path`."""
+_PLUGIN = re.compile(r"is supported, but requires .* to be installed")
+"""DVC's error where a remote's kind needs a package that is not installed."""
 _LONGEST_REASON = 200
 """Characters of a library's message."""
 
@@ -85,6 +88,8 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
+        if isinstance(error, ImportError) and _PLUGIN.search(str(error)):
+            _fail(ConfigurationError(f"the remote storage: {error}; pip install -e '.[s3]', or another remote"))
         if (path := _unreadable(error)) is None:
             raise
         reason = " ".join(str(error).split())[:_LONGEST_REASON]

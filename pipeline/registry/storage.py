@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -138,10 +139,31 @@ def push(root: Path, paths: Sequence[str]) -> str | None:
         try:
             # Whole outs: for a file inside a folder, DVC would push the file without the folder's list.
             outs = {out.fspath for path in paths for out in repo.find_outs_by_path(str(root / path), strict=False)}
-            repo.push(targets=sorted(outs))
+            with _collected() as reasons:
+                repo.push(targets=sorted(outs))
         except (DvcException, OSError) as error:
-            raise RegistryError(f"dvc push to {remote}: {_line(error)}; nothing was registered") from None
+            why = "; ".join([_line(error), *reasons[:1]])
+            raise RegistryError(f"dvc push to {remote}: {why}; nothing was registered") from None
         return remote
+
+
+@contextlib.contextmanager
+def _collected() -> Iterator[list[str]]:
+    """Collect the errors that DVC would print, one line for each file."""
+    found: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: found.append(  # type: ignore[method-assign]
+        " ".join(str(record.exc_info[1] if record.exc_info and record.exc_info[1] else record.getMessage()).split())
+    )
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+    try:
+        yield found
+    finally:
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 @contextlib.contextmanager

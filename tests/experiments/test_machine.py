@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import psutil
+from refusals import refuses
 
+from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import machine
 from pipeline.training import precision
 
@@ -54,3 +56,15 @@ def test_the_disk_has_room_for_the_last_run_twice(clone, monkeypatch):
     assert machine.disk()[0].verdict == "ok"
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     assert machine.disk()[0].verdict == "note"
+
+
+def test_a_lock_that_is_none_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/dev.lock").write_text("")
+    for line in ("numpy==1.0 --hash=sha256:0\n", "numpy==1.0\n"):
+        (tmp_path / "requirements/pipeline.lock").write_text(line)
+        assert "numpy" in machine.packages()[0].message
+    (tmp_path / "requirements/pipeline.lock").write_bytes(b"numpy\xff\xfe?\n")
+    with refuses(ConfigurationError, "requirements/pipeline.lock", "git checkout"):
+        machine.packages()

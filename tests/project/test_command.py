@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigurationError, DataError, RegistryError
+from pipeline.core.files import write_arrays
+from pipeline.core.images import ImageSet
 from pipeline.project import command
 
 ROOT = Path(__file__).parents[2]
@@ -114,3 +117,43 @@ def test_a_wrong_argument_is_one_line(monkeypatch, capsys, arguments):
     assert error.startswith("configuration: ")
     assert error.count("\n") == 1
     assert "\x1b" not in error
+
+
+def test_an_error_of_a_library_while_a_file_is_read_names_the_file(monkeypatch, capsys, tmp_path):
+    """A reader of the project calls what it reads `path`; an archive that is encrypted is a RuntimeError of zipfile."""
+    damaged = tmp_path / "damaged.npz"
+    write_arrays(damaged, {"images": np.zeros((3, 3), np.float32)})
+    content = bytearray(damaged.read_bytes())
+    content[content.rfind(b"PK\x01\x02") + 8] |= 1
+    damaged.write_bytes(content)
+
+    def main() -> None:
+        ImageSet.load(damaged)
+
+    assert call(monkeypatch, main) == 3
+    error = capsys.readouterr().err
+    assert error.startswith(f"data: {damaged}: ")
+    assert "encrypted" in error
+    assert error.count("\n") == 1
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pipeline.project import command\ndef main() -> str:\n    return 'a result'\ncommand.run(main)\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, script], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("data: ")
+    assert "the disk is full" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_full_disk_does_not_hide_the_error_that_make_repro_waits_for(monkeypatch, capsys):
+    def main() -> None:
+        raise DataError("x.npz: damaged")
+
+    monkeypatch.setenv(command.ERROR_FILE_VARIABLE, "/dev/full")
+    assert call(monkeypatch, main) == 3
+    assert capsys.readouterr().err == "data: x.npz: damaged\n"

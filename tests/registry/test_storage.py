@@ -1,11 +1,14 @@
 """The files of a revision: from the cache, from the remote storage, each held to its MD5."""
 
+import importlib.util
 import shutil
+import subprocess
+import sys
 
 import pytest
 import registry_project as made
 from dvc.repo import Repo
-from registry_project import ARTIFACT, BETTER, GOOD, MODEL, answer, cached, damage, done, lift, package, refused
+from registry_project import ARTIFACT, BETTER, GOOD, MODEL, answer, cached, damage, done, git, lift, package, refused
 
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.core.files import digest
@@ -84,3 +87,28 @@ def test_where_the_cache_is_linked_a_file_is_not_taken_for_the_one_before(projec
         for suite in ("plain", "blanks"):
             path = MODEL.pictures(suite, "gate")
             assert digest(storage.fetch(path, tmp_path / "one.npz"), "md5") == storage.md5(path)
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "named"),
+    [
+        ("s3://bucket/folder", 2, "requires 'dvc-s3' to be installed; pip install -e '.[s3]'"),
+        ("http://127.0.0.1:9/folder", 4, "Cannot connect to host 127.0.0.1:9"),
+    ],
+)
+def test_a_remote_without_its_plugin_or_out_of_reach_is_one_line(project, address, code, named):
+    if importlib.util.find_spec("dvc_s3") and code == 2:
+        pytest.skip("the plugin is installed")
+    package(project, 8.6)
+    with Repo(str(project)) as repo, repo.config.edit() as config:
+        config["remote"]["far"] = {"url": address}
+        config["core"]["remote"] = "far"
+    git(project, "commit", "-qam", "a remote")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pipeline.registry", "register", ARTIFACT],
+        cwd=project, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == code, ended.stderr
+    assert named in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert git(project, "tag", "--list", f"{ARTIFACT}@v0.4.0") == ""

@@ -1,5 +1,6 @@
 """The artifacts that dvc.yaml names, and the one place for the paths of everything that belongs to them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -7,6 +8,9 @@ from pathlib import Path, PurePosixPath
 from pipeline.config import params
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.records.manifest import MANIFEST
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_PATH = re.compile(r"(?:[A-Za-z0-9_-]+/)+[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def load(path: Path) -> Mapping[str, Artifact]:
     """The artifacts of a dvc.yaml, by name.
 
     Raises:
-        ConfigurationError: the file cannot be read, or has no artifacts.
+        ConfigurationError: the file cannot be read, has no artifacts, or one whose name or path may not become part of
+            tags and paths.
     """
     entries = params.read(path).get("artifacts")
     if not isinstance(entries, dict) or not entries:
@@ -85,6 +90,15 @@ def load(path: Path) -> Mapping[str, Artifact]:
         if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
             raise ConfigurationError(
                 f"{path}: artifacts.{name}.path: expected the path of a model file, found {entry!r}"
+            )
+        if not _NAME.fullmatch(str(name)):
+            raise ConfigurationError(
+                f"{path}: artifacts: {str(name)!r}: expected a name of letters, digits, _ and -; it is part of tags"
+            )
+        if not _PATH.fullmatch(entry["path"]):
+            raise ConfigurationError(
+                f"{path}: artifacts.{name}.path: expected folders of letters, digits, _ and -, and a file in the last "
+                f"one, below the project's top folder, found {entry['path']!r}"
             )
         found[str(name)] = Artifact(str(name), entry["path"])
     return found

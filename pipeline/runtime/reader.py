@@ -1,6 +1,7 @@
 """Packaged models, each held to the manifest beside it. Imports neither TensorFlow nor DVC."""
 
 import hashlib
+import re
 import threading
 from pathlib import Path
 from typing import Self
@@ -12,11 +13,15 @@ from pipeline.core.images import to_landscape
 from pipeline.core.readings import Readings
 from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.runtime.graph import expect_self_contained
+from pipeline.runtime.memory import bounded_memory
 from pipeline.runtime.model import IMAGES, OnnxModel
 from pipeline.runtime.session import ModelError, Run, Session
 
 LOAD_SECONDS = 60.0
 """For the readings that prove a model when it is loaded; a model of the pipeline takes less than one."""
+LOAD_BYTES = 2 * 2**30
+"""Address space that a model may take to be loaded and proved; the largest of the pipeline takes less than a tenth."""
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _TOLERANCE = 1e-3
 """Of the sum of a slot's probabilities, and of a probability beyond 0 or 1."""
 
@@ -50,13 +55,19 @@ class Reader:
                 says, it needs other files or operators, or it does not read the fixed pictures.
         """
         manifest = Manifest.read(folder / MANIFEST)
+        if not _NAME.fullmatch(manifest.model.file):
+            raise DataError(f"{folder / MANIFEST}: model.file: {manifest.model.file[:80]!r} found, expected model.onnx")
         path = folder / manifest.model.file
         try:
+            if path.exists() and not path.is_file():
+                raise DataError(f"{path}: not a file, expected the model that {MANIFEST} names")
             content = path.read_bytes()
         except FileNotFoundError:
             raise DataError(
                 f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote"
             ) from None
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}, expected the model that {MANIFEST} names") from None
         found = hashlib.sha256(content).hexdigest()
         if found != manifest.model.sha256:
             raise DataError(
@@ -64,8 +75,9 @@ class Reader:
                 "the model was changed or damaged: run `make repro` or `dvc checkout`"
             )
         expect_self_contained(content, str(path))
-        reader = cls(manifest, Session.load(content, str(path), threads=threads), str(path))
-        reader._prove()
+        with bounded_memory(LOAD_BYTES):
+            reader = cls(manifest, Session.load(content, str(path), threads=threads), str(path))
+            reader._prove()
         return reader
 
     def read(self, images: np.ndarray, *, batch: int | None = None, run: Run | None = None) -> Readings:

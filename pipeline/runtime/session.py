@@ -63,6 +63,8 @@ class Session:
         Raises:
             DataError: ONNX Runtime cannot load it, an input is not a tensor, or an output not one of numbers.
         """
+        # Its allocators write to the logger of the process.
+        onnxruntime.set_default_logger_severity(_FATAL)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -39,6 +39,8 @@ def packaged_readers() -> dict[str, Reader]:
         return load_readers(Path(os.environ.get(ARTIFACTS_VARIABLE) or default))
     except PipelineError as error:
         raise BentoMLException(str(error)) from None
+    except OSError as error:
+        raise BentoMLException(f"{error.filename}: {error.strerror}") from None
 
 
 def pinned_readers() -> dict[str, Reader]:

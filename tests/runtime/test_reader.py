@@ -1,6 +1,7 @@
 """Packaged models in ONNX Runtime: held to their manifests before they read."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -256,6 +257,52 @@ def test_a_model_that_cannot_be_relied_on_is_rejected_in_one_line(tmp_path, capf
     assert "\n" not in str(error.value)
     assert str(folder / "model.onnx") in str(error.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "\0", "a\nb", ".hidden", "a" * 300])
+def test_a_model_s_file_has_an_ordinary_name(tmp_path, name):
+    folder = onnx_models.package(tmp_path)
+    repackaged(folder, model={"file": name, "sha256": "0" * 64, "bytes": 3})
+    with pytest.raises(DataError, match=r"manifest\.json: model\.file: ") as error:
+        Reader.load(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_is_a_folder_or_a_pipe_is_rejected(tmp_path):
+    folder = onnx_models.package(tmp_path)
+    for make in (Path.mkdir, os.mkfifo):
+        path = folder / "model.onnx"
+        path.unlink()
+        make(path)
+        with pytest.raises(DataError, match="not a file, expected the model"):
+            Reader.load(folder)
+        path.rmdir() if path.is_dir() else path.unlink()
+        path.touch()
+
+
+def test_a_model_that_takes_more_memory_than_a_model_may_is_rejected(tmp_path):
+    folder = onnx_models.package(tmp_path)
+
+    def three_gigabytes(graph):
+        graph.initializer.append(numpy_helper.from_array(np.array([3 * 2**28], np.int64), "many"))
+        next(node for node in graph.node if "logits" in node.output).output[:] = ["small"]
+        at = next(index for index, node in enumerate(graph.node) if "small" in node.output) + 1
+        rest = list(graph.node)[at:]
+        del graph.node[at:]
+        graph.node.extend(
+            [
+                helper.make_node("ConstantOfShape", ["many"], ["zeros"]),
+                helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0),
+                helper.make_node("Add", ["small", "zero"], ["logits"]),
+                *rest,
+            ]
+        )
+
+    trap_models.repackage(folder, changed((folder / "model.onnx").read_bytes(), three_gigabytes))
+    if sys.platform == "linux":
+        with pytest.raises(DataError, match="ONNX Runtime") as error:
+            Reader.load(folder)
+        assert "\n" not in str(error.value)
 
 
 def test_boxes_that_the_manifest_promises_are_missed(tmp_path):

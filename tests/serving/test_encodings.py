@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 
 import apps
 import numpy as np
@@ -11,6 +12,7 @@ from picture_files import ENCODINGS, GREY, SIDE, chunk, png
 from PIL import Image
 
 from pipeline.commands import read
+from pipeline.core.decoding import FORMATS, Picture, PictureError, decode_any, decode_for
 from pipeline.core.errors import DataError
 from pipeline.data import folders
 from pipeline.runtime import text
@@ -171,3 +173,55 @@ def test_dark_on_light_gets_the_same_note_from_the_service_as_from_make_read(
     read.main(str(tmp_path / "picture"), artifacts, invert=True, json=True)
     inverted = json.loads(capsys.readouterr().out)
     assert (inverted["notes"], inverted["accepted"]) == (["inverted", "nothing_to_see"], False)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error")
+def test_mutated_pictures_are_read_or_refused_in_all_three_ways():
+    """10,000 files with up to four changes each: bytes changed, left out, put in, repeated, or made a marker."""
+    random = np.random.default_rng(7)
+    outcomes = Counter()
+    for _ in range(10_000):
+        data = bytearray(ENCODINGS[random.integers(len(ENCODINGS))].data)
+        for _ in range(random.integers(1, 5)):
+            mutate(data, random)
+        given = bytes(data)
+        ways = [outcome(decode_for, given, {"": (SIDE, SIDE, 1)})]
+        ways += [outcome(decode_any, given, 1, forms) for forms in (FORMATS, BMP)]
+        # A folder has its own size, and reads BMP too.
+        assert ways[0] == ways[1] or ways[0] in ("wrong_size", "not_a_picture"), ways[:2]
+        assert ways[1] == ways[2] or ways[1] == "unsupported_format" or data[:2] == b"BM", ways[1:]
+        outcomes["read" if isinstance(ways[0], tuple) else ways[0]] += 1
+    print(dict(outcomes))
+    assert outcomes["read"] > 1000
+    assert outcomes["damaged"] > 1000
+    assert "two lines" not in outcomes
+    assert sum(outcomes.values()) == 10_000
+
+
+BMP = (*FORMATS, "BMP")
+
+
+def mutate(data, random):
+    at, length = (int(random.integers(0, max(1, high))) for high in (len(data), 30))
+    kind = random.integers(5)
+    if kind == 0:
+        data[at : at + 1] = random.bytes(1)
+    elif kind == 1:
+        del data[at : at + length]
+    elif kind == 2:
+        data[at:at] = random.bytes(length)
+    elif kind == 3:
+        data[at:at] = data[at : at + 7 * length]
+    else:
+        data[at : at + 1] = random.choice(np.frombuffer(b"\0\xff\x7f\xd8\xd9\xda", np.uint8)).tobytes()
+
+
+def outcome(decode, *arguments):
+    """The pixels and notes, or the code of the error."""
+    try:
+        picture = decode(*arguments)
+    except PictureError as error:
+        return "two lines" if "\n" in str(error) else error.code
+    picture = picture if isinstance(picture, Picture) else picture[1]
+    return picture.pixels.tobytes(), picture.notes

@@ -50,9 +50,9 @@ KINDS: Mapping[ErrorCode, Kind] = {
     "wrong_array": Kind(422, "an array of another shape, or values that are not whole numbers from 0 to 255"),
     "bad_query": Kind(422, "a query parameter has another value than the documented ones"),
     "head_too_large": Kind(431, "more bytes of target and headers, or more headers, than one request may have"),
-    "internal": Kind(500, "a bug; the log has its traceback"),
+    "internal": Kind(500, "a bug, or the model failed on this picture; the log says which"),
     "overloaded": Kind(503, "more requests or pictures than may wait", retry=True),
-    "stopping": Kind(503, "the service is shutting down and finishes what it has begun", retry=True),
+    "stopping": Kind(503, "the worker is shutting down, or is replaced; the message says why", retry=True),
     "timed_out": Kind(503, "no answer in time", retry=True),
 }
 RETRY_SECONDS = 1

@@ -290,7 +290,7 @@ class EventSummary(Record):
     """One event of the registry, as `--json` prints it.
 
     Attributes:
-        kind, artifact, version, stage, who, revision, tag: as `pipeline.registry.history.Event` has them.
+        kind, artifact, version, stage, who, revision, tag: as `pipeline.events.history.Event` has them.
         time: UTC, ISO 8601.
     """
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events import numbering, trust
+from pipeline.events.history import Event, format_time
+from pipeline.events.seen import HistoryChanged
 from pipeline.packaging import bento
 from pipeline.project import command
 from pipeline.project.terminal import printable, printable_json
@@ -29,10 +32,8 @@ from pipeline.records.registry import (
     VerificationResult,
     VersionReport,
 )
-from pipeline.registry import deployment, evidence, numbering, operations, text, trust, verification
-from pipeline.registry.history import Event, format_time
+from pipeline.registry import deployment, evidence, operations, text, verification
 from pipeline.registry.operations import Registry
-from pipeline.registry.seen import HistoryChanged
 
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
 _DAY = 24 * 60 * 60

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events import trust
+from pipeline.events.history import Event
+from pipeline.events.signing import VERIFYING_KEY
 from pipeline.project import folders
 from pipeline.records.manifest import MANIFEST
-from pipeline.registry import trust
-from pipeline.registry.history import Event
 from pipeline.registry.operations import Registry, known_stage
-from pipeline.registry.signing import VERIFYING_KEY
 from pipeline.registry.version import RegisteredVersion
 
 SIGNATURE = "model.sig"

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from pipeline.config import params
 from pipeline.core.errors import DataError, PipelineError, RegistryError
 from pipeline.core.files import digest
+from pipeline.events.repository import Repository
 from pipeline.records.data import ValidationReport
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.manifest import MANIFEST, Manifest
@@ -31,7 +32,6 @@ from pipeline.records.registry import (
 )
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.repository import Repository
 from pipeline.registry.storage import Storage
 from pipeline.registry.version import parse_manifest
 from pipeline.runtime.reader import Reader

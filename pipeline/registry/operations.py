@@ -12,6 +12,11 @@ from typing import Any
 
 from pipeline.config import params
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events import numbering, seen, signing, trust
+from pipeline.events.history import Event, History, format_time, tag_patterns
+from pipeline.events.repository import HEADS, Head, HeadMoved, Repository, TagExists
+from pipeline.events.signing import Keys
+from pipeline.events.tags import Skipped
 from pipeline.records.registry import (
     STAGES,
     AcceptedRef,
@@ -25,12 +30,8 @@ from pipeline.records.registry import (
     Stage,
     Undone,
 )
-from pipeline.registry import artifacts, evidence, gates, numbering, seen, signing, storage, trust
+from pipeline.registry import artifacts, evidence, gates, storage
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.history import Event, History, format_time, tag_patterns
-from pipeline.registry.repository import HEADS, Head, HeadMoved, Repository, TagExists
-from pipeline.registry.signing import Keys
-from pipeline.registry.tags import Skipped
 from pipeline.registry.version import RegisteredVersion
 
 _TRACKED = ("dvc.yaml", "dvc.lock", "params.yaml", "artifacts", "metrics/evaluation")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from pipeline.events.history import Event, format_time
 from pipeline.records.registry import (
     STAGES,
     Decision,
@@ -16,7 +17,6 @@ from pipeline.records.registry import (
     VerificationResult,
     VersionDifference,
 )
-from pipeline.registry.history import Event, format_time
 
 WIDEST = 40
 """Characters of a value in a table of differences; longer values are cut."""

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pipeline.core.errors import PipelineError, RegistryError
 from pipeline.core.files import digest
 from pipeline.evaluation.scores import by_suite, pooled_coverage
+from pipeline.events import signing, trust
+from pipeline.events.history import Event
 from pipeline.records.registry import STAGES, Measures, VerificationResult
-from pipeline.registry import evidence, signing, trust
-from pipeline.registry.history import Event
+from pipeline.registry import evidence
 from pipeline.registry.operations import Registry
 from pipeline.registry.version import RegisteredVersion
 

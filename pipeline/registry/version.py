@@ -14,13 +14,13 @@ from pipeline.core.files import digest
 from pipeline.core.images import ImageSet
 from pipeline.core.readings import Readings, left_to_right
 from pipeline.evaluation.evaluated import Evaluated
+from pipeline.events import trust
+from pipeline.events.history import Event
+from pipeline.events.repository import Repository
+from pipeline.events.signing import Keys
 from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.records.registry import Evidence
-from pipeline.registry import trust
 from pipeline.registry.artifacts import Artifact
-from pipeline.registry.history import Event
-from pipeline.registry.repository import Repository
-from pipeline.registry.signing import Keys
 from pipeline.registry.storage import Storage
 from pipeline.runtime.reader import Reader
 

@@ -9,8 +9,8 @@ import pytest
 import registry_project as made
 from registry_project import ARTIFACT, BETTER, GOOD, WORSE, done, git, lift, package
 
+from pipeline.events import signing
 from pipeline.records.registry import Evidence
-from pipeline.registry import signing
 from pipeline.registry.operations import Registry
 
 

@@ -12,7 +12,7 @@ from registry_project import ARTIFACT, MODEL, answer, cached, damage, done, git,
 
 from pipeline.core.errors import RegistryError
 from pipeline.core.files import read_json
-from pipeline.registry import signing, trust
+from pipeline.events import signing, trust
 from pipeline.registry.operations import Registry
 
 PROD = f"{ARTIFACT}#prod#2"

@@ -9,11 +9,12 @@ import pytest
 from registry_project import ARTIFACT, answer, done, git, in_stage, refused, run, tag
 
 from pipeline.core.errors import RegistryError
+from pipeline.events import chain
+from pipeline.events.chain import Link
+from pipeline.events.tags import Tag
 from pipeline.records.registry import Previous
-from pipeline.registry import chain, operations
-from pipeline.registry.chain import Link
+from pipeline.registry import operations
 from pipeline.registry.operations import Registry
-from pipeline.registry.tags import Tag
 
 
 def links(text):

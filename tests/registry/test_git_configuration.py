@@ -10,8 +10,8 @@ import pytest
 from registry_project import git
 
 from pipeline.core.errors import ConfigurationError
+from pipeline.events.repository import REMOTE_KEY, Repository
 from pipeline.project import git as runner
-from pipeline.registry.repository import REMOTE_KEY, Repository
 
 HOOKS = (
     "pre-push", "reference-transaction", "post-checkout", "post-index-change", "pre-commit", "post-commit",

@@ -10,10 +10,10 @@ import pytest
 from registry_project import ARTIFACT, answer, done, git, in_stage, package, refused, sha256, tag
 
 from pipeline.core.errors import RegistryError
+from pipeline.events.history import History, format_time, tag_patterns
+from pipeline.events.tags import Tag
 from pipeline.records.registry import Evidence
-from pipeline.registry.history import History, format_time, tag_patterns
 from pipeline.registry.operations import Registry
-from pipeline.registry.tags import Tag
 
 REVISIONS = {version: digit * 40 for version, digit in (("v0.1.0", "a"), ("v0.2.0", "b"), ("v0.3.0", "c"))}
 

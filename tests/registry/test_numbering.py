@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from pipeline.registry.numbering import BUMPS, next_tag, next_version, precedence
+from pipeline.events.numbering import BUMPS, next_tag, next_version, precedence
 
 ORDER = [
     "v0.9.10", "v1.0.0-0", "v1.0.0-2", "v1.0.0-10", "v1.0.0-alpha", "v1.0.0-alpha.1", "v1.0.0-alpha.beta",

@@ -1,14 +1,15 @@
 """A clone and the repository that it shares: tags are created once, and fetched tags are the registry's alone."""
 
+import os
 import shutil
 
 import pytest
 from registry_project import ARTIFACT, answer, done, git, in_stage, refused, run, tag
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events.repository import Repository, TagExists
 from pipeline.registry import operations
 from pipeline.registry.operations import Registry
-from pipeline.registry.repository import Repository, TagExists
 
 
 def test_a_tag_is_created_once_and_later_than_the_last(project):
@@ -43,6 +44,21 @@ def test_only_the_top_folder_of_a_clone_is_one(project, tmp_path):
     for folder in (tmp_path, project / "artifacts"):
         with pytest.raises(ConfigurationError, match=str(folder)):
             Repository.at(folder)
+
+
+def test_why_git_cannot_read_a_clone_is_said(project, monkeypatch, tmp_path):
+    """Not "no git repository" where there is one."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "empty"))
+    with (project / ".git/config").open("a") as file:
+        file.write("[core\n")
+    with pytest.raises(ConfigurationError, match="bad config line"):
+        Repository.at(project)
+    if os.geteuid() == 0:
+        os.chown(project, 12345, 12345)
+        os.chown(project / ".git", 12345, 12345)
+        assert f"safe.directory {project}`" in refused(project, "list", code=2)
+    with pytest.raises(ConfigurationError, match="no git repository"):
+        Repository.at(tmp_path)
 
 
 def test_between_machines_the_shared_repository_decides(clones):

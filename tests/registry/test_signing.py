@@ -10,8 +10,8 @@ import registry_project as made
 from registry_project import ARTIFACT, MODEL, answer, done, git, lift, package, refused, sha256, tag
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events import signing, trust
 from pipeline.records.registry import Envelope
-from pipeline.registry import signing, trust
 from pipeline.registry.operations import Registry
 
 STATEMENT = {

@@ -23,10 +23,11 @@ from pipeline.core.files import digest, write_json
 from pipeline.core.images import BLANK, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.evaluation.evaluated import Evaluated
 from pipeline.evaluation.scores import by_suite, pooled_coverage
+from pipeline.events import repository
 from pipeline.records.data import Duplicates, ValidationReport
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.manifest import Manifest
-from pipeline.registry import artifacts, repository
+from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.cli import main
 from pipeline.registry.operations import Registry

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pipeline.core.errors import RegistryError
+from pipeline.events import signing
+from pipeline.events.history import Event, History
 from pipeline.records.registry import STAGES, Evidence, StageChange
-from pipeline.registry import signing
-from pipeline.registry.history import Event, History
 
 
 def check_signature(event: Event, key: Path | None) -> None:

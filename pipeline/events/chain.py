@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.events.tags import Tag
 from pipeline.records.registry import Previous
-from pipeline.registry.tags import Tag
 
 _ID = re.compile(r"[0-9a-f]{40,64}")
 

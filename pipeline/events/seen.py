@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, DataError, RegistryError
+from pipeline.events.repository import HEADS, Repository
 from pipeline.records.registry import SeenState
-from pipeline.registry.repository import HEADS, Repository
 
 FILE = "registry-seen.json"
 """In the git folder that all work trees of a clone share."""

@@ -14,7 +14,7 @@ LARGEST = 2**18
 LATEST = 2**32
 """Seconds since 1970, in the year 2106. Tags of the registry are made later than the last one, and need room."""
 _OWN = re.compile(r"(?:[A-Za-z0-9_-]+[@#]|refused/)[!-~]{1,180}")
-"""How the name of each of the registry's tags begins; `pipeline.registry.history` reads the rest."""
+"""How the name of each of the registry's tags begins; `pipeline.events.history` reads the rest."""
 _HEADER = re.compile(
     rb"object (?P<target>[0-9a-f]{40}|[0-9a-f]{64})\ntype (?P<kind>[a-z]+)\ntag (?P<name>[^\n]+)\n"
     rb"(?:tagger (?P<who>[^\n<>]*)<(?P<address>[^\n<>]*)> (?P<time>-?[0-9]{1,20})(?: [+-][0-9]{4})?\n)?"

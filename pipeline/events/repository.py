@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events import tags
+from pipeline.events.tags import Tag, Tags
 from pipeline.project import git
-from pipeline.registry import tags
-from pipeline.registry.tags import Tag, Tags
 
 HEADS = "refs/registry/"
 """The prefix of the refs that name the last event of each artifact."""

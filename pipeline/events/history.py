@@ -12,6 +12,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from pipeline.core.errors import RegistryError
+from pipeline.events import chain, numbering
+from pipeline.events.signing import document_digest
+from pipeline.events.tags import Tag
 from pipeline.records.registry import (
     SCHEMA,
     STAGES,
@@ -26,9 +29,6 @@ from pipeline.records.registry import (
     Rollback,
     StageChange,
 )
-from pipeline.registry import chain, numbering
-from pipeline.registry.signing import document_digest
-from pipeline.registry.tags import Tag
 
 REFUSED = "refused"
 """The first part of a refusal's tag, `refused/ARTIFACT/STAGE/N`. It has neither # nor @, so GTO ignores it."""

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import JsonValue
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.events.repository import Repository
 from pipeline.records.manifest import MANIFEST
 from pipeline.records.registry import Envelope, Evidence, StageChange
-from pipeline.registry.repository import Repository
 
 SIGNING_KEY = "registry.signingKey"
 """The key of git's configuration that names the file of a private key: PEM, curve P-256, P-384 or P-521."""

@@ -1,0 +1,1 @@
+"""The events of the registry, as git tags: read, chained by hash, signed, and shared between clones."""

@@ -11,7 +11,7 @@ from dvc.repo import Repo
 from dvc_data.hashfile.hash import hash_file
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
-from dvc_objects.fs import localfs
+from dvc_objects.fs.local import localfs
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError

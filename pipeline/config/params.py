@@ -216,8 +216,10 @@ def _values(value: Any, counted: dict[int, int | None], depth: int) -> int:
         depth: of `value` in the document.
 
     Raises:
-        ValueError: a value contains itself, or is nested too deeply.
+        ValueError: a value contains itself, is nested too deeply, or is a number of more than 64 bits.
     """
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError(f"the number {shown(value)}; expected 64 bits at most")
     if not isinstance(value, dict | list | tuple | set):
         return 1
     if depth > DEEPEST:

@@ -8,7 +8,7 @@ from dvc_objects.fs.generic import test_links as working_links
 
 from pipeline.config import params
 from pipeline.core.errors import PipelineError
-from pipeline.experiments import machine, pictures, preflight, staleness
+from pipeline.experiments import keeping, machine, pictures, preflight, staleness
 from pipeline.experiments.machine import GIB
 from pipeline.experiments.staleness import abbreviated
 from pipeline.project import dvc, git, integrity, workspace
@@ -27,6 +27,7 @@ def examine(fsck: bool = False) -> list[Check]:
         "params": _params,
         "git": _git,
         "cache": _cache,
+        "storage": lambda: keeping.checks(experiment=False),
         "mirror": pictures.mirror,
         "pictures": pictures.fetched,
         "processor": machine.processor,
@@ -55,7 +56,9 @@ def _git() -> list[Check]:
     commit = Check("git", "ok", f"at {revision}, branch {git.output('branch', '--show-current') or 'none'}")
     identity = preflight.identity()
     # `make repro` commits nothing; only experiments and the registry do.
-    return [commit, identity if identity.verdict == "ok" else Check("identity", "note", identity.message), *_code()]
+    known = identity if identity.verdict == "ok" else Check("identity", "note", identity.message)
+    unkept = [Check("experiments", "note", check.message) for check in keeping.repository()]
+    return [commit, known, *_code(), *preflight.line_ends(), *unkept]
 
 
 def _code() -> list[Check]:

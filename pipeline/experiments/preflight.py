@@ -29,7 +29,7 @@ def checks(changes: Sequence[str] = (), *, target: str = "", name: str = "", que
         name: of the experiment, or the beginning of the names of several; "" leaves it to DVC.
         queue: whether they are queued for workers that run in folders of their own.
     """
-    kept = [identity(), *keeping.checks(experiment=True)]
+    kept = [*keeping.checks(experiment=True), identity()]
     if any(check.verdict == "problem" for check in kept):
         # Without them, the other checks cannot look.
         return kept
@@ -49,7 +49,7 @@ def expect_study(study: Study, jobs: int = 0) -> None:
     Raises:
         ConfigurationError: there is a problem; the first one is named, and notes are printed.
     """
-    kept = [identity(), *keeping.checks(experiment=True)]
+    kept = [*keeping.checks(experiment=True), identity()]
     raise_on_problems([check for check in kept if check.verdict == "problem"])
     deciding = [path for path in workspace.modified() if path.startswith(keeping.DECIDING)]
     committed = Check("commit", "ok", "everything that a result depends on is committed")
@@ -72,7 +72,7 @@ def expect_rehearsal() -> None:
     Raises:
         ConfigurationError: there is a problem; the first one is named.
     """
-    raise_on_problems([identity(), *keeping.checks(experiment=True), _mirror()])
+    raise_on_problems([*keeping.checks(experiment=True), identity(), _mirror()])
 
 
 def expect_reproduction() -> None:
@@ -118,6 +118,23 @@ def code() -> list[Check]:
         )
         found.append(Check("code", "note", message))
     return found or [Check("code", "ok", "all of it is committed")]
+
+
+def line_ends() -> list[Check]:
+    """Whether what DVC hashes has the ends of lines that git keeps, LF: another end makes stages stale."""
+    changed = []
+    for line in workspace.paths("ls-files", "--eol", "--", *keeping.DECIDING):
+        ends, _, path = line.partition("\t")
+        kept, here, *_ = ends.split()
+        if kept == "i/lf" and here in ("w/crlf", "w/mixed"):
+            changed.append(path)
+    if changed:
+        message = (
+            f"{workspace.are(changed)} with CRLF at the ends of lines, which makes stages stale: git config --unset "
+            f"core.autocrlf; rm {shlex.quote(changed[0])}; git checkout -- {shlex.quote(changed[0])}"
+        )
+        return [Check("line ends", "note", message)]
+    return []
 
 
 def applicable() -> Check:

@@ -1,6 +1,7 @@
 """Studies: a grid of experiments in one file, and how its runs are started. docs/experiments.md has the format."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,23 +10,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
-from pipeline.config import params
-from pipeline.config.types import Section
+from pipeline.config import names, params
+from pipeline.config.names import shown
+from pipeline.config.types import Section, explain
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.experiments import changes, runs
 from pipeline.experiments.runs import Run
 from pipeline.project import dvc
 
+MOST_RUNS = 10_000
+"""Runs of a study at most."""
 Level = bool | int | float | str
 Changes = dict[str, Any]
 
 
 def _levels(value: Any) -> Any:
     plain = isinstance(value, list) and all(isinstance(level, Level) for level in value)
-    named = isinstance(value, dict) and all(isinstance(changes, dict) for changes in value.values())
+    named = isinstance(value, dict) and all(
+        isinstance(name, Level) and isinstance(changed, dict) and all(isinstance(key, str) for key in changed)
+        for name, changed in value.items()
+    )
     if value and (plain or named):
         return value
-    raise ValueError(f"expected a list of plain values, or names with {{key: value}} each, found {value!r}")
+    raise ValueError("a list of plain values, or names with {key: value} each")
 
 
 Levels = Annotated[list[Level] | dict[str, Changes], PlainValidator(_levels)]
@@ -74,39 +81,56 @@ class Study:
         Raises:
             ConfigurationError: the file cannot be read, or has a key or a value that cannot be run.
         """
+        _check_name(path)
         try:
             file = TypeAdapter(_File).validate_python(params.read(path))
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            keys = ", ".join(_File.model_fields)
-            reason = f"unknown key; expected {keys}" if first["type"] == "extra_forbidden" else first["msg"]
-            raise ConfigurationError(f"{path}: {where}: {reason.removeprefix('Value error, ')}") from None
+            raise ConfigurationError(f"{path}: {explain(error, _File)}") from None
         known = params.load(Path(changes.PARAMS)).strategies
         for target in file.targets:
             stage, _, strategy = target.partition("@")
             if stage != "evaluate" or strategy not in known:
                 raise ConfigurationError(
-                    f"{path}: targets: expected evaluate@STRATEGY with a strategy of params.yaml, found {target!r}"
+                    f"{path}: targets: expected evaluate@STRATEGY with a strategy of params.yaml, found {shown(target)}"
                 )
         grid: dict[str, dict[str, Changes]] = {}
         for axis, levels in file.grid.items():
-            named = levels if isinstance(levels, dict) else {format_value(level): {axis: level} for level in levels}
-            grid[axis] = dict(named)
+            pairs = levels.items() if isinstance(levels, dict) else [(level, {axis: level}) for level in levels]
+            grid[axis] = {format_value(level): dict(changed) for level, changed in pairs}
+            if len(grid[axis]) < len(pairs):
+                raise ConfigurationError(f"{path}: grid.{shown(axis)}: two of its levels are written alike")
         baseline = {axis: format_value(level) for axis, level in file.baseline.items()}
         if file.repeat is not None and file.repeat not in grid:
-            raise ConfigurationError(f"{path}: repeat: expected an axis of the grid, found {file.repeat!r}")
+            raise ConfigurationError(f"{path}: repeat: expected an axis of the grid, found {shown(file.repeat)}")
         study = cls(path.stem, tuple(file.targets), file.fixed, grid, baseline, file.repeat, file.split)
         if baseline and set(baseline) != set(study.axes):
             raise ConfigurationError(
-                f"{path}: baseline: expected a level for each of {', '.join(study.axes)}, found {', '.join(baseline)}"
+                f"{path}: baseline: expected a level for each of {', '.join(study.axes)}, found {shown([*baseline])}"
             )
         for axis, level in baseline.items():
             if level not in grid[axis]:
                 raise ConfigurationError(
-                    f"{path}: baseline.{axis}: expected one of {', '.join(grid[axis])}, found {level!r}"
+                    f"{path}: baseline.{axis}: expected one of {', '.join(grid[axis])}, found {shown(level)}"
                 )
+        study.check_names(path)
         return study
+
+    def check_names(self, path: Path) -> None:
+        """Check that every run has a name of its own that an experiment can have.
+
+        Raises:
+            ConfigurationError: two runs have one name, a name is too long, or there are too many runs.
+        """
+        number = len(self.targets) * math.prod(map(len, self.grid.values()))
+        if number > MOST_RUNS:
+            raise ConfigurationError(f"{path}: a grid of {shown(number)} runs; expected at most {MOST_RUNS:,}")
+        seen = set()
+        for _, run in self.points():
+            names.check_experiment(run.name, f"{path}: the name of a run")
+            # On some file systems, upper and lower case are one.
+            if run.name.lower() in seen:
+                raise ConfigurationError(f"{path}: two runs have the name {run.name}; give the levels names")
+            seen.add(run.name.lower())
 
     def points(self) -> Iterator[tuple[dict[str, str], Run]]:
         """Every run in order, with its level on each axis."""
@@ -119,6 +143,16 @@ class Study:
             name = "-".join([self.name, target.partition("@")[2], *parts])
             name = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
             yield point, Run(name, tuple(f"{key}={format_value(value)}" for key, value in changed.items()), target)
+
+
+def _check_name(path: Path) -> None:
+    """The results are written beside the file, and the names of the runs begin with its name."""
+    try:
+        names.checked(path.stem)
+    except ValueError as error:
+        raise ConfigurationError(f"STUDY: {shown(str(path))}: expected {error}") from None
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigurationError(f"STUDY: {shown(str(path))}: expected a file NAME.yaml")
 
 
 def run(study: Study, jobs: int = 0) -> None:

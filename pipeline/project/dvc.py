@@ -134,7 +134,9 @@ def _command(arguments: tuple[str, ...]) -> list[str]:
 
 def _environment(files: Mapping[str, str]) -> dict[str, str]:
     mirror = {workspace.MIRROR_VARIABLE: value} if (value := workspace.mirror()) else {}
-    return {**os.environ, **mirror, **files}
+    # DVC runs the commands of stages with the user's shell, which may be none (`nologin`) or read them otherwise.
+    shell = {"SHELL": "/bin/sh"} if os.name == "posix" else {}
+    return {**os.environ, **mirror, **shell, **files}
 
 
 def _stopped(command: str, code: int, error: Path, otherwise: str, log: Path | None = None) -> Stopped:

@@ -81,6 +81,13 @@ def test_a_stage_that_fails_gives_the_code_the_line_and_the_log(clone, capfd):
     assert log.rpartition("/")[2] in ("train@slice.log", "train@ctc.log")
 
 
+def test_the_shell_of_the_user_does_not_run_the_stages(clone, monkeypatch, capfd):
+    monkeypatch.setenv("SHELL", "/bin/false")
+    (clone / "code.txt").write_text("2")
+    repro.main()
+    assert len(lines(capfd.readouterr().out)) == 3
+
+
 def test_a_bug_in_a_stage_gives_the_last_line_of_its_output(clone, capfd):
     (clone / "train.sh").write_text("echo Traceback >&2; echo 'ValueError: a bug' >&2; exit 1\n")
     with pytest.raises(Stopped, match="ValueError: a bug; log: "):

@@ -12,6 +12,8 @@ from pipeline.project import git
 
 HEADS = "refs/registry/"
 """The prefix of the refs that name the last event of each artifact."""
+LARGEST_TEXT = 2**24
+"""Bytes of a file that is read from a revision. dvc.lock and the lock of the packages have some 300,000."""
 REMOTE_KEY = "registry.remote"
 """The key of git's configuration that names the remote repository in which tags are created first; unset: none."""
 
@@ -81,8 +83,16 @@ class Repository:
         """A file at a revision.
 
         Raises:
-            RegistryError: the revision has no such file, or is not in this clone.
+            RegistryError: the revision has no such file, or one of more than `LARGEST_TEXT` bytes, or is not in this
+                clone.
         """
+        # Whatever a tag points at: a file that is too large is not read.
+        size = self._run("cat-file", "-s", f"{revision}:{path}").output.strip()
+        if size.isdecimal() and int(size) > LARGEST_TEXT:
+            raise RegistryError(
+                f"{path}: {int(size):,} bytes at {revision[:12]}, expected at most {LARGEST_TEXT:,}; another commit "
+                "than one that `make repro` wrote"
+            )
         # Not `git show`, which runs the converters that the user's configuration names.
         result = self._run("cat-file", "blob", f"{revision}:{path}")
         if result.code:

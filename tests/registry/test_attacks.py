@@ -258,6 +258,13 @@ def test_endless_data_in_place_of_a_model_is_read_no_further_than_its_size(eithe
     assert f"{MODEL.model}: more than the" in refused(either, "deploy", "prod")
 
 
+def test_endless_data_in_place_of_a_manifest_is_not_read(project):
+    with (project / MODEL.manifest).open("r+b") as file:
+        file.truncate(2**24 + 1)
+    git(project, "commit", "-qam", "a large manifest")
+    assert f"{MODEL.manifest}: 16,777,217 bytes" in refused(project, "register", ARTIFACT)
+
+
 def test_fast_forward_does_not_stop_later_promotions(either):
     """Numbers and times that leave no room for later ones."""
     tag(either, f"{ARTIFACT}#prod#999999999", "by hand", f"{ARTIFACT}@v0.2.0", date="2099-12-31T00:00:00Z")

@@ -1,5 +1,6 @@
 """The one runner of git: its environment, its output, and how it fails."""
 
+import os
 import subprocess
 
 import pytest
@@ -66,3 +67,48 @@ def test_without_git_the_error_names_it(clone, monkeypatch):
         git.run("status", folder=clone)
     with pytest.raises(ConfigurationError, match="no such folder"):
         git.run("status", folder=clone / "gone")
+
+
+def test_a_folder_of_another_user_is_named_with_gits_remedy(clone, monkeypatch, tmp_path):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "empty"))
+    if os.geteuid() == 0:
+        for path in (clone, clone / ".git"):
+            os.chown(path, 12345, 12345)
+    else:
+        # Git's own test suite sets this.
+        monkeypatch.setattr(git, "_SET", git._SET | {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"})
+    remedy = f"`git config --global --add safe.directory {clone}`"
+    result = git.run("status", folder=clone)
+    assert result.untrusted == str(clone)
+    assert "dubious ownership" in result.reason
+    assert remedy in result.reason
+    with pytest.raises(ConfigurationError) as caught:
+        git.output("rev-parse", "HEAD", folder=clone)
+    assert remedy in str(caught.value)
+    assert "at least one commit" not in str(caught.value)
+    (tmp_path / "empty").write_text(f"[safe]\n\tdirectory = {clone}\n")
+    assert git.run("status", folder=clone).code == 0
+
+
+def test_a_reason_is_one_line_without_control_characters(clone):
+    assert git.Result(1, "", "remote: \x1b[31mno\nerror: \x1b[2Jfailed\nhint: x").reason == r"\x1b[2Jfailed"
+    assert git.Result(1, "!\tx\t[remote rejected] (hook declined)\n", "error: failed to push").reason.endswith(
+        "declined)"
+    )
+    assert git.Result(3, "", "").reason == "exit 3"
+
+
+def test_objects_are_read_in_order_whatever_one_of_them_is(clone):
+    names = [
+        git.run("hash-object", "-w", "--stdin", folder=clone, stdin=text).output.strip()
+        for text in ("a\n", "", "x" * 99)
+    ]
+    damaged = git.run("hash-object", "-w", "--stdin", folder=clone, stdin="damaged").output.strip()
+    path = clone / ".git/objects" / damaged[:2] / damaged[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"no zlib")
+    wanted = [names[0], damaged, "0" * 40, names[1], names[2], names[0]]
+    found = list(git.objects(wanted, 50, clone))
+    assert [each and each.content for each in found] == [b"a\n", None, None, b"", None, b"a\n"]
+    assert (found[4].kind, found[4].size) == ("blob", 99)
+    assert [each and each.size for each in git.sizes(names, clone)] == [2, 0, 99]

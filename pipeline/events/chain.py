@@ -108,7 +108,9 @@ def problems(
 
 
 def _absent(tag: str, tag_id: str, ids: Mapping[str, str], evidence: str) -> str:
-    if (other := ids.get(tag)) is not None:
+    if (other := ids.get(tag)) == tag_id:
+        return f"{tag}: its document cannot be read, and {evidence}; {_remedy(tag_id)}"
+    if other is not None:
         return f"{tag}: rewritten: it is {other[:12]}, and {evidence} as {tag_id[:12]}; {_remedy(tag_id)}"
     return f"{tag}: vanished: {evidence} as {tag_id[:12]}, and there is no such tag; {_remedy(tag_id)}"
 

@@ -135,7 +135,7 @@ def document(commit: str, path: str) -> dict[str, Any]:
 
 def text(commit: str, path: str) -> str:
     """The content of a text file at a commit."""
-    return git.output("show", f"{commit}:./{path}")
+    return git.output("cat-file", "blob", f"{commit}:./{path}")
 
 
 @functools.cache

@@ -20,6 +20,11 @@ NPY = {"Content-Type": "application/x-npy"}
 JSON = {"Content-Type": "application/json"}
 
 
+def headed(header):
+    """A .npy with this header."""
+    return b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + STRIPS.tobytes()
+
+
 def npy(array):
     file = io.BytesIO()
     np.save(file, array)
@@ -152,6 +157,11 @@ def test_json_that_is_not_an_array_of_pictures_is_rejected(client, body, status,
         (npy(STRIPS).replace(b"(70, 28, 140, 1)", b"(7000000000000,)"), 422, "wrong_array"),
         (npy(STRIPS).replace(b"(70, 28, 140, 1)", b"((((((((((((((("), 400, "damaged"),
         (npy(STRIPS).replace(b"(70, 28, 140, 1)", b"(-70, 28, -140,)"), 422, "wrong_array"),
+        # NumPy would print a warning for the first. With a naive expression the others would take for ever.
+        (headed(b"{'descr': '\\d', 'fortran_order': False, 'shape': (70, 28, 140, 1)}"), 400, "damaged"),
+        (headed(b"{'descr': '|u1', 'fortran_order': False, 'shape': (" + 900 * b"1"), 400, "damaged"),
+        (headed(b"{'descr': '|u1', 'fortran_order': False, 'shape': (" + 400 * b"1 " + b"x"), 400, "damaged"),
+        (headed(b"{'descr': '|u1', 'fortran_order': False}"), 400, "damaged"),
     ],
 )
 def test_a_npy_without_pictures_is_rejected(client, body, status, code):

@@ -299,6 +299,10 @@ class History:
             if event.kind in ("promotion", "rollback") and event.stage == stage and event.version == version
         ]
 
+    def removals(self, artifact: str, stage: str) -> list[Event]:
+        """The events by which GTO took a version out of a stage, oldest first."""
+        return [event for event in self._of(artifact) if event.kind == "removal" and event.stage == stage]
+
     def placement(self, artifact: str, stage: str, version: str | None = None) -> Event | None:
         """The event that put a version into a stage last.
 

@@ -67,6 +67,23 @@ def distrust(history: History, event: Event, key: Path | None) -> str | None:
     return None
 
 
+def placed(history: History, artifact: str, stage: str, key: Path | None) -> tuple[Event | None, str | None]:
+    """The event that put the version of a stage there, and why that does not count; None and None for an empty stage.
+
+    With a key, a version that is there again since another one was taken out by hand does not count either: nobody
+    signed that.
+    """
+    event = history.placement(artifact, stage)
+    if event is None:
+        return None, None
+    reason = distrust(history, event, key)
+    if reason is None and key is not None:
+        later = [each for each in history.removals(artifact, stage) if each.time >= event.time]
+        if later:
+            return event, f"{later[-1].tag}, which nobody signed, took another version out after it"
+    return event, reason
+
+
 def champion(history: History, artifact: str, stage: str, key: Path | None) -> str | None:
     """The version in a stage that a challenger is compared with: the last one there that a gate allowed.
 

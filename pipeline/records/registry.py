@@ -320,7 +320,7 @@ class EventReport(EventSummary):
 
 
 class VersionReport(EventReport):
-    """A version and the stages that point at it (`registry show`)."""
+    """A version and the stages that point at it (`registry show`); `unchecked` names those without a decision."""
 
     stages: tuple[str, ...]
 

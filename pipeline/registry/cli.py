@@ -146,12 +146,10 @@ def _listed(registry: Registry, event: Event) -> ListedVersion:
     history = registry.history
     recorded = event.document if isinstance(event.document, Evidence) else None
     stages = tuple(history.stages_of(event.artifact, event.version))
-    placed = {stage: history.placement(event.artifact, stage) for stage in stages}
-    reasons = {stage: by and trust.distrust(history, by, registry.verifying_key) for stage, by in placed.items()}
     return ListedVersion(
         **event.summary(),
         stages=stages,
-        unchecked={stage: reason for stage, reason in reasons.items() if isinstance(reason, str)},
+        unchecked=_unchecked_stages(registry, event, stages),
         withdrawn=history.withdrawal(event.artifact, event.version) is not None,
         strategy=None if recorded is None else recorded.strategy,
         sha256=None if recorded is None else recorded.sha256,
@@ -160,19 +158,33 @@ def _listed(registry: Registry, event: Event) -> ListedVersion:
     )
 
 
+def _unchecked_stages(registry: Registry, event: Event, stages: Sequence[str]) -> dict[str, str]:
+    """By stage that a version entered without a decision that holds, why."""
+    key = registry.verifying_key
+    reasons = {stage: trust.placed(registry.history, event.artifact, stage, key)[1] for stage in stages}
+    return {stage: reason for stage, reason in reasons.items() if reason is not None}
+
+
 def _show(registry: Registry, chosen: argparse.Namespace) -> Output:
     event = registry.find(chosen.version)
     stages = registry.history.stages_of(event.artifact, event.version)
+    unchecked = _unchecked_stages(registry, event, stages)
     report = VersionReport(
-        **event.summary(), evidence=event.document, problem=event.problem, unchecked=None, stages=tuple(stages)
+        **event.summary(),
+        evidence=event.document,
+        problem=event.problem,
+        unchecked="; ".join(f"{stage}: {reason}" for stage, reason in unchecked.items()) or None,
+        stages=tuple(stages),
     )
-    return Output(text.render_version(event, stages), report)
+    shown = [f"{stage} (unchecked: {unchecked[stage]})" if stage in unchecked else stage for stage in stages]
+    return Output(text.render_version(event, shown), report)
 
 
 def _gate(registry: Registry, chosen: argparse.Namespace) -> Output:
     event, stage = registry.find(chosen.version), operations.known_stage(chosen.stage)
     if stage == STAGES[0]:
         raise RegistryError(f"{stage} has no gate; expected one of {', '.join(STAGES[1:])}")
+    registry.expect_sound(event.artifact)
     with registry.opened(event) as version:
         decision = operations.judge(registry, version, stage)
     return Output(text.render_decision(decision), decision, 0 if decision.passed else RegistryError.exit_code)

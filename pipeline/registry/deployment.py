@@ -67,7 +67,7 @@ def deploy(registry: Registry, stage: str, out: Path, *, unchecked: bool = False
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name, artifact in registry.artifacts.items():
-            placed = history.placement(name, stage)
+            placed, reason = trust.placed(history, name, stage, key)
             if placed is None or history.deprecation(name) is not None:
                 continue
             version = placed.version
@@ -77,7 +77,7 @@ def deploy(registry: Registry, stage: str, out: Path, *, unchecked: bool = False
                     f"`registry rollback {name} {stage}` or a promotion puts another version there"
                 )
             registry.expect_sound(name)
-            if (reason := trust.distrust(history, placed, key)) is not None and not unchecked:
+            if reason is not None and not unchecked:
                 remedy = "" if key is not None else ", or `--unchecked` deploys it"
                 raise RegistryError(
                     f"{name}#{stage}: {version} is there without a decision that holds ({placed.tag}: {reason}); "

@@ -412,10 +412,9 @@ def _expect_promotable(registry: Registry, version: Event, stage: Stage) -> None
     registry.expect_sound(name)
     _expect_in_use(history, name)
     history.version(name, version.version)
-    there = history.placement(name, stage)
-    in_it = there is not None and there.version == version.version
+    there, reason = trust.placed(history, name, stage, registry.verifying_key)
     # What was assigned by hand may pass the gate where it is.
-    if in_it and there is not None and trust.distrust(history, there, registry.verifying_key) is None:
+    if there is not None and there.version == version.version and reason is None:
         raise RegistryError(f"{version.name} is in {stage} already; nothing was changed")
     for before in STAGES[: STAGES.index(stage)]:
         _expect_passed(registry, version, before)

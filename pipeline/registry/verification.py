@@ -96,10 +96,9 @@ def _stages(registry: Registry, event: Event) -> Iterator[VerificationResult]:
     """For each stage that points at a version, whether a decision allowed that, and a signature where a key is set."""
     history = registry.history
     for stage in history.stages_of(event.artifact, event.version):
-        placed = history.placement(event.artifact, stage)
+        placed, reason = trust.placed(history, event.artifact, stage, registry.verifying_key)
         if placed is None:
             continue
-        reason = trust.distrust(history, placed, registry.verifying_key)
         allowed = "its files were there" if stage == STAGES[0] else "its decision passed"
         detail = f"{placed.tag}: {reason or allowed}"
         yield VerificationResult(subject=f"in {stage}", holds=reason is None, detail=detail)

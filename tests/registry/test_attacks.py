@@ -227,6 +227,19 @@ def test_rollback_by_a_decision_that_is_played_again(either):
         assert "tag 'strip-reader#prod#1', found 'strip-reader#prod#3'" in refused(either, "deploy", "prod")
 
 
+def test_rollback_by_a_removal_that_nobody_signed(either):
+    """`gto deprecate NAME VERSION STAGE` takes a version out: the one before is back, with a decision of its own."""
+    tag(either, f"{ARTIFACT}#prod!#3", "by hand", f"{ARTIFACT}@v0.3.0", date="2040-01-01T00:00:00Z")
+    assert in_stage(either) == "v0.1.0"
+    if not has_key(either):
+        assert answer(either, "deploy", "prod")["versions"] == {ARTIFACT: "v0.1.0"}
+        return
+    assert f"{ARTIFACT}#prod!#3, which nobody signed" in refused(either, "deploy", "prod")
+    assert f"{ARTIFACT}#prod!#3" in answer(either, "show", f"{ARTIFACT}@v0.1.0")["unchecked"]
+    done(either, "promote", f"{ARTIFACT}@v0.3.0", "prod")
+    assert answer(either, "deploy", "prod")["versions"] == {ARTIFACT: "v0.3.0"}
+
+
 def test_freeze_is_named_where_newer_events_were_seen_and_not_elsewhere(shared):
     """A repository that goes on serving an old state. Nothing in the registry expires: `deploy` says since when."""
     project, other, repository = shared

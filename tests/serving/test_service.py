@@ -11,7 +11,7 @@ from contextlib import suppress
 import httpx
 import onnx_models
 import pytest
-from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, started, wait_for
+from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, recording_lookups, started, wait_for
 
 STRIP = onnx_models.draw(CLASSES)
 PNG = encoded(STRIP)
@@ -44,13 +44,17 @@ def test_the_server_answers_what_the_application_does(server, client):
     assert b"reader_requests_total" in server.client.get("/metrics").content
 
 
-def test_no_host_but_this_one_is_looked_up_although_nobody_told_bentoml_not_to(server):
-    server.client.post("/read", content=PNG)
-    lines = (server.log.parent / "lookups/lookups.txt").read_text().splitlines()
+def expect_no_other_host(recorded):
+    lines = (recorded / "lookups.txt").read_text().splitlines()
     looked_up = {line.split()[1] for line in lines}
     assert "127.0.0.1" in looked_up, "nothing was recorded"
     # ZeroMQ, below BentoML's supervisor, asks for the name of this machine.
     assert looked_up <= {"127.0.0.1", "localhost", "0.0.0.0", socket.gethostname(), socket.getfqdn()}
+
+
+def test_no_host_but_this_one_is_looked_up_although_nobody_told_bentoml_not_to(server):
+    server.client.post("/read", content=PNG)
+    expect_no_other_host(server.log.parent / "lookups")
 
 
 @bentoml_imports
@@ -216,10 +220,13 @@ def test_the_built_bento_served_anywhere_answers_the_same(server, project, built
     env = environment(tmp_path / "home")
     advised = re.search(r"`bentoml (import [^`]+)`", made.stdout)[1].split()
     subprocess.run(bentoml(*advised), cwd=project, env=env, capture_output=True, check=True)
+    env |= recording_lookups(tmp_path / "lookups")
+    del env["BENTOML_DO_NOT_TRACK"]
     with started("reader:latest", cwd=tmp_path, env=env, log=tmp_path / "log.txt") as other:
         assert other.client.post("/read", content=PNG).json() == server.client.post("/read", content=PNG).json()
         expect_error(other.client.post("/classify", content=PNG), 404, "not_packaged")
         assert "SwaggerUIBundle" in other.client.get("/docs/swagger-ui-bundle.js").text
+    expect_no_other_host(tmp_path / "lookups")
 
 
 def test_a_bento_holds_what_serving_imports(project, built):

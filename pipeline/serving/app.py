@@ -94,6 +94,8 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # It logs a line for every malformed form; clients are told, and metrics count.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         shutdown.listen()
         watchdog.start()
         yield

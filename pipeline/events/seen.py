@@ -28,7 +28,7 @@ def load(repository: Repository) -> SeenState:
     try:
         return SeenState.read(path)
     except DataError as error:
-        reason = str(error).split("; run `make repro`")[0]
+        reason = str(error).split("; ")[0]
         raise ConfigurationError(
             f"{reason}; expected what the registry wrote: remove the file to trust the shared repository as it is now"
         ) from None

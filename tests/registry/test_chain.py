@@ -67,6 +67,12 @@ def test_a_previous_event_that_is_none_is_no_link(previous):
     assert chain.link_of({"previous": previous}, Tag("x@v0.1.0", "a" * 40, "Ada", 1, "", "1" * 40)) is None
 
 
+def test_a_document_of_a_later_schema_keeps_its_place_in_the_chain():
+    content = {"schema": 4, "previous": {"tag": "x@v0.1.0", "id": "0" * 40, "more": 1}}
+    link = chain.link_of(content, Tag("x@v0.2.0", "a" * 40, "Ada", 1, "", "1" * 40))
+    assert link == Link("x@v0.2.0", "1" * 40, 1, Previous(tag="x@v0.1.0", id="0" * 40))
+
+
 def test_every_event_follows_the_one_before(lifted):
     refused(lifted, "promote", f"{ARTIFACT}@v0.2.0", "staging")
     done(lifted, "rollback", ARTIFACT, "prod")
@@ -205,5 +211,6 @@ def test_what_a_clone_has_seen_is_kept_by_address_and_a_damaged_file_is_named(cl
     shutil.copytree(shared, shared.with_name("new.git"))
     git(ours, "remote", "set-url", "origin", "../new.git")
     done(ours, "deploy", "prod")
-    (ours / ".git/registry-seen.json").write_text("{")
-    assert "registry-seen.json" in refused(ours, "list", code=2)
+    for content in (b"{", b"\xff", b'{"remotes": []}', b'{"remotes": {"x": {"y": "../z"}}}'):
+        (ours / ".git/registry-seen.json").write_bytes(content)
+        assert "registry-seen.json" in refused(ours, "list", code=2)

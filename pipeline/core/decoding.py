@@ -62,8 +62,10 @@ _TURNS = {
 """By EXIF orientation; 1 and anything else is upright."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
 """Colour types of a PNG that can have a tRNS chunk."""
-_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
-_END_OF_DATA = re.compile(rb"\xff+([^\0\xff])", re.DOTALL)
+# Of the bytes FF that fill up before a marker only the last one is matched: `\xff+` would be tried from each of them, and
+# a megabyte of them takes hours, in which no other thread runs.
+_MARKER = re.compile(rb"\xff([^\xff])", re.DOTALL)
+_END_OF_DATA = re.compile(rb"\xff([^\0\xff])", re.DOTALL)
 """In entropy-coded data FF is followed by 0, unless a marker begins."""
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC = range(0xC9, 0xD0)
@@ -363,9 +365,10 @@ def _data_of_scan(data: bytes, start: int) -> tuple[list[bytes], int]:
     pieces: list[bytes] = []
     at = start
     while found := _END_OF_DATA.search(data, at):
+        piece = data[start : found.start()].rstrip(b"\xff")
         if found[1][0] not in _RESTARTS:
-            return [*pieces, data[start : found.start()]], found.start()
-        pieces.append(data[start : found.start()])
+            return [*pieces, piece], found.start()
+        pieces.append(piece)
         start, at = found.end() - 2, found.end()
     raise _damaged()
 

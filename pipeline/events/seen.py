@@ -1,6 +1,7 @@
 """What a clone has seen of the shared repository's registry: what vanishes or moves there later is noticed here."""
 
-from collections.abc import Iterable, Mapping
+import fnmatch
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, DataError, RegistryError
@@ -34,12 +35,13 @@ def load(repository: Repository) -> SeenState:
         ) from None
 
 
-def compare(repository: Repository, shared: Mapping[str, str]) -> None:
+def compare(repository: Repository, shared: Mapping[str, str], patterns: Collection[str]) -> None:
     """Compare the shared repository with what this clone has seen in it.
 
     Args:
         repository: the clone.
-        shared: the shared repository's tags and heads, by whole name.
+        shared: the shared repository's tags of these patterns and its heads, by whole name.
+        patterns: the tags that count; those of an artifact that dvc.yaml does not list any more do not.
 
     Raises:
         HistoryChanged: a tag that was seen there is gone or another one; or its head is none of its tags.
@@ -48,9 +50,10 @@ def compare(repository: Repository, shared: Mapping[str, str]) -> None:
     seen = load(repository).remotes.get(repository.remote_address(), {})
     found = []
     for ref, tag_id in seen.items():
-        if ref.startswith(HEADS) or shared.get(ref) == tag_id:
-            continue
         name = ref.removeprefix(_TAGS)
+        asked = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        if not asked or shared.get(ref) == tag_id:
+            continue
         if ref in shared:
             moved = f"moved in {remote} from {tag_id[:12]} to {shared[ref][:12]}"
             found.append(f"{name}: [rejected] {name} -> {name}: {moved}")

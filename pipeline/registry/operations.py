@@ -76,7 +76,7 @@ class Registry:
         if fetched:
             # The heads are read before the tags: what a head names is then among the tags.
             shared = repository.shared_refs(listed, tag_patterns(listed))
-            seen.compare(repository, shared)
+            seen.compare(repository, shared, tag_patterns(listed))
             repository.fetch_tags(tag_patterns(listed))
         # Here, too, in this order.
         heads = repository.heads()

@@ -9,6 +9,7 @@ import pytest
 from registry_project import ARTIFACT, answer, done, git, in_stage, refused, run, tag
 
 from pipeline.core.errors import RegistryError
+from pipeline.core.files import read_json, write_json
 from pipeline.events import chain
 from pipeline.events.chain import Link
 from pipeline.events.tags import Tag
@@ -201,6 +202,15 @@ def test_clones_that_change_different_stages_at_once_do_not_fork(clones):
         end = registry.history.last(ARTIFACT)
         assert git(clone, "rev-parse", f"refs/registry/{ARTIFACT}") == end.id
         assert git(shared, "rev-parse", f"refs/registry/{ARTIFACT}") == end.id
+
+
+def test_what_was_seen_of_an_artifact_that_is_not_listed_any_more_has_not_vanished(clones):
+    ours, _, _ = clones
+    done(ours, "list")
+    entries = {"other-reader": {"path": "artifacts/other/model.onnx"}}
+    write_json(ours / "dvc.yaml", read_json(ours / "dvc.yaml") | {"artifacts": entries})
+    code, _, err = run(ours, "list")
+    assert (code, err) == (0, "")
 
 
 def test_what_a_clone_has_seen_is_kept_by_address_and_a_damaged_file_is_named(clones):

@@ -14,6 +14,7 @@ from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
 from pipeline.core.errors import ConfigurationError, RegistryError
+from pipeline.project import git
 
 LARGEST = 2**30
 """Bytes of a file in a folder that DVC tracks. The largest one, the scenes of a split, has some 70 million."""
@@ -38,8 +39,9 @@ class Storage:
 
         Raises:
             ConfigurationError: the folder is not a DVC project.
-            RegistryError: this clone has no such revision.
+            RegistryError: this clone has no such revision, or a branch or a tag that is named like it.
         """
+        _expect_unambiguous(root, revision)
         # All processes of a machine share DVC's index of files, and one that reads it while another fills it misses
         # some. With a folder of its own, each process fills its own index.
         with tempfile.TemporaryDirectory() as index, _opened(root, site_cache_dir=index) as repo:
@@ -113,6 +115,17 @@ class Storage:
                 md5.update(block)
                 copy.write(block)
         return md5.hexdigest()
+
+
+def _expect_unambiguous(root: Path, revision: str) -> None:
+    """Raise a RegistryError where a ref has the commit's id as its name: DVC would open what that ref names."""
+    places = ("refs", "refs/tags", "refs/heads", "refs/remotes", "refs/remotes/*")
+    found = git.output("for-each-ref", "--format=%(refname)", *(f"{place}/{revision}" for place in places), folder=root)
+    if found:
+        ref = found.splitlines()[0]
+        raise RegistryError(
+            f"{ref}: named like a commit, and DVC would take one for the other; `git update-ref -d {ref}` removes it"
+        )
 
 
 class _TooLarge(Exception):

@@ -32,6 +32,19 @@ def test_a_file_of_an_earlier_revision_is_that_of_the_revision(base, tmp_path):
         assert digest(storage.fetch(MODEL.model, tmp_path / "model.onnx")) == first.evidence.sha256
 
 
+@pytest.mark.parametrize("place", ["tags", "heads", "remotes/origin"])
+def test_a_ref_that_is_named_like_a_commit_is_not_opened_for_it(project, place):
+    """DVC takes a name first: it would read the pictures and readings of another commit."""
+    first, other = (git(project, "rev-parse", f"{ARTIFACT}@{name}^{{commit}}") for name in ("v0.1.0", "v0.3.0"))
+    ref = f"refs/{place}/{first}"
+    git(project, "update-ref", ref, other)
+    with pytest.raises(RegistryError, match=ref), Storage.at(project, first):
+        pass
+    assert ref in refused(project, "deploy", "prod")
+    git(project, "update-ref", "-d", ref)
+    done(project, "deploy", "prod")
+
+
 def test_nothing_is_left_of_a_file_that_was_changed(project, tmp_path):
     path = cached(project, MODEL.model)
     damage(path)

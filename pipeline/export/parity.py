@@ -107,6 +107,7 @@ def _compare(
     if read_ties is not None and boxes is not None and len(unexplained):
         tied = _differences(read_ties(unexplained), theirs.take(unexplained))
         won = _distance(*tied) <= 1
+        assert tied[2] is not None, "both have boxes"
         boxes[unexplained[won]] = tied[2][won]
         distance = _distance(equal, probabilities, boxes)
         unsteady = _unsteady(distance, theirs, read_variants)
@@ -153,8 +154,10 @@ def _with_ties_as(theirs: Readings, model: keras.Model, *given: np.ndarray) -> R
     candidates = keras.ops.softmax(logits, axis=-1).numpy()
     lead = np.zeros(logits.shape[:2], np.float32)
     slots = theirs.classes.shape[1]
-    for picture, slot in np.argwhere((theirs.boxes != 0).any(axis=-1)):
-        moved = np.abs(boxes[picture] - theirs.boxes[picture, slot]).max(axis=-1) / BOX_TOLERANCE
+    others = theirs.boxes
+    assert others is not None, "compared only where both have boxes"
+    for picture, slot in np.argwhere((others != 0).any(axis=-1)):
+        moved = np.abs(boxes[picture] - others[picture, slot]).max(axis=-1) / BOX_TOLERANCE
         other = np.abs(candidates[picture] - theirs.probabilities[picture, slot]).max(axis=-1) / TOLERANCE
         nearest = np.maximum(moved, other).argmin()
         if max(moved[nearest], other[nearest]) <= 1:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipeline.serving.protocol import install, use_gate
 from pipeline.serving.supervisor import expect_pinned, pin, stop_service, watch_supervisor
 
 SERVICE = "reader"
+_SWITCH_SECONDS = 0.0005
 ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
 """Names another folder of packaged models than `artifacts` beside this package."""
 
@@ -150,6 +152,8 @@ class ReaderService:
     """
 
     def __init__(self) -> None:
+        # The event loop waits no longer than this for a thread that decodes.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         watch_supervisor(remove_folder)
         self.application = create_app(pinned_readers(), limits(), hosts())
         # What it rejects would lack the headers of CORS.

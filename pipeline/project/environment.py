@@ -83,7 +83,9 @@ def _keras(weights: Path) -> Path:
     """A folder where Keras finds the pretrained weights that the user has, but not the user's keras.json."""
     folder = _made("keras")
     link = folder / "models"
-    # Whoever cannot write here keeps nothing here: Keras goes on without, with its own defaults.
+    if not folder.is_dir():
+        # Keras goes on without, with its own defaults.
+        return folder
     with contextlib.suppress(OSError):
         (folder / "keras.json").unlink(missing_ok=True)
         if not link.is_symlink() or link.readlink() != weights:
@@ -94,8 +96,9 @@ def _keras(weights: Path) -> Path:
 
 
 def _made(name: str) -> Path:
-    """A folder below `CACHE`, absolute; it is not there where the project is read-only."""
+    """A folder below `CACHE`, absolute; it is not made outside of a project, nor where the project is read-only."""
     folder = CACHE.absolute() / name
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+    if Path("params.yaml").is_file():
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
     return folder

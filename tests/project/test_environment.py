@@ -102,6 +102,7 @@ def test_keras_finds_the_weights_of_the_user_but_not_the_settings(tmp_path, monk
     (tmp_path / "home/.keras/models").mkdir(parents=True)
     (tmp_path / "home/.keras/models/weights.h5").write_text("weights")
     (tmp_path / "home/.keras/keras.json").write_text(json.dumps(KERAS_JSON))
+    (tmp_path / "params.yaml").touch()
     monkeypatch.chdir(tmp_path)
     found = environment.settled({"HOME": str(tmp_path / "home")})
     code = (
@@ -127,8 +128,15 @@ def test_the_folders_may_be_missing_or_read_only(tmp_path, monkeypatch):
     assert not Path("/no").exists()
 
 
+def test_nothing_is_made_outside_of_a_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert environment.settled({"HOME": "/no/such/home"})["MPLCONFIGDIR"] == str(tmp_path / ".cache/matplotlib")
+    assert not list(tmp_path.iterdir())
+
+
 def test_matplotlib_takes_its_own_defaults(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").touch()
     (tmp_path / "home/.config/matplotlib").mkdir(parents=True)
     (tmp_path / "home/.config/matplotlib/matplotlibrc").write_text("font.size: 40\n")
     found = environment.settled({"HOME": str(tmp_path / "home"), "MATPLOTLIBRC": str(tmp_path / "home")})

@@ -83,12 +83,12 @@ def _keras(weights: Path) -> Path:
     """A folder where Keras finds the pretrained weights that the user has, but not the user's keras.json."""
     folder = _made("keras")
     link = folder / "models"
-    if not folder.is_dir():
-        # Keras goes on without, with its own defaults.
+    if not folder.is_dir() or weights == link:
+        # Keras goes on without it, with its own defaults; or the environment was settled before.
         return folder
     with contextlib.suppress(OSError):
         (folder / "keras.json").unlink(missing_ok=True)
-        if not link.is_symlink() or link.readlink() != weights:
+        if not link.is_symlink() or str(link.readlink()) != str(weights):
             weights.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(weights)

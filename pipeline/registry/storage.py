@@ -41,10 +41,10 @@ class Storage:
             ConfigurationError: the folder is not a DVC project.
             RegistryError: this clone has no such revision, or a branch or a tag that is named like it.
         """
-        _expect_unambiguous(root, revision)
         # All processes of a machine share DVC's index of files, and one that reads it while another fills it misses
         # some. With a folder of its own, each process fills its own index.
         with tempfile.TemporaryDirectory() as index, _opened(root, site_cache_dir=index) as repo:
+            _expect_unambiguous(root, revision)
             try:
                 configured = repo.config
                 with repo.switch(revision):

@@ -91,7 +91,7 @@ def serve(tmp_path) -> Iterator[Callable[..., Service]]:
             assert process.poll() is None, log.read_text()
             return len(service.lines("Completed async startup hook")) == workers and service.status() == 200
 
-        wait_for(ready, "the service did not get ready")
+        wait_for(ready, "the service did not get ready", 300)
         return service
 
     yield start

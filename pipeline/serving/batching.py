@@ -265,6 +265,7 @@ class DynamicBatcher:
             self._read(task, ready, arrays)
 
     def _read(self, task: str, pieces: list[_Piece], arrays: list[np.ndarray]) -> None:
+        count = sum(piece.count for piece in pieces)
         try:
             readings = self._readers[task].read(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
         except Exception as error:
@@ -275,10 +276,12 @@ class DynamicBatcher:
                 return
             if not isinstance(error, ApiError):
                 _log.exception("a run of %s failed", task)
+            self._observe(task, count)
             self._fail(pieces, error)
         else:
+            # Whoever has an answer finds its run counted.
+            self._observe(task, count)
             self._deliver(pieces, readings)
-        self._observe(task, sum(piece.count for piece in pieces))
 
     def _next(self, number: int) -> list[_Piece]:
         """What a thread reads next; nothing once the batcher is closed and nothing waits."""

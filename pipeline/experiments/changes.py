@@ -13,6 +13,8 @@ from pipeline.config import params
 from pipeline.core.errors import ConfigurationError
 
 PARAMS = "params.yaml"
+_MOST_SHOWN = 300
+"""Characters of a change or a reason in a message."""
 
 
 def combinations(changes: Sequence[str], path: Path = Path(PARAMS)) -> list[tuple[str, ...]]:
@@ -32,22 +34,22 @@ def combinations(changes: Sequence[str], path: Path = Path(PARAMS)) -> list[tupl
     for change in changes:
         key, equals, _ = change.partition("=")
         if not equals:
-            raise ConfigurationError(f"--set-param {change}: expected key=value, for instance seed=1,2")
+            raise ConfigurationError(f"--set-param {_short(change)}: expected key=value, for instance seed=1,2")
         if key.startswith("~"):
-            raise ConfigurationError(f"--set-param {change}: a key cannot be removed; expected key=value")
+            raise ConfigurationError(f"--set-param {_short(change)}: a key cannot be removed; expected key=value")
     if not changes:
         params.load(path)
         return [()]
     try:
         runs = [tuple(sweep[PARAMS]) for sweep in get_hydra_sweeps({PARAMS: list(changes)})]
     except (DvcException, ValueError) as error:
-        raise ConfigurationError(f"--set-param {' '.join(changes)}: {error}") from None
+        raise ConfigurationError(f"--set-param {_short(' '.join(changes))}: {_short(error)}") from None
     except Exception as error:
         # Hydra's grammar errors share no base class but Exception.
         if not type(error).__module__.startswith("hydra"):
             raise
         reason = str(error).splitlines()[0]
-        raise ConfigurationError(f"--set-param {' '.join(changes)}: {reason}") from None
+        raise ConfigurationError(f"--set-param {_short(' '.join(changes))}: {_short(reason)}") from None
     document = params.read(path)
     for run in runs:
         apply(document, run, path)
@@ -76,7 +78,7 @@ def apply(document: Mapping[str, Any], changes: Sequence[str], path: Path = Path
     Raises:
         ConfigurationError: DVC cannot apply the changes, or the result is not valid.
     """
-    where = f"--set-param {' '.join(changes)}: " if changes else ""
+    where = f"--set-param {_short(' '.join(changes))}: " if changes else ""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / PARAMS
         with copy.open("w", encoding="utf-8") as file:
@@ -88,7 +90,7 @@ def apply(document: Mapping[str, Any], changes: Sequence[str], path: Path = Path
             params.load(copy)
             return params.read(copy)
         except DvcException as error:
-            raise ConfigurationError(f"{where}{error.__cause__ or error}") from None
+            raise ConfigurationError(f"{where}{_short(error.__cause__ or error)}") from None
         except ConfigurationError as error:
             raise ConfigurationError(where + str(error).replace(str(copy), str(path))) from None
 
@@ -98,3 +100,8 @@ def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
         yield f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from _keys(value, f"{prefix}{key}.")
+
+
+def _short(text: object) -> str:
+    """A text for a message, cut where it is long."""
+    return str(text) if len(str(text)) <= _MOST_SHOWN else f"{str(text)[:_MOST_SHOWN]}…"

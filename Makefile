@@ -3,7 +3,7 @@ PYTHON ?= python3
 
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
-override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE INVERT STAGE OFFLINE FSCK ARGS
+override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE INVERT STAGE OFFLINE FSCK KILLS ARGS
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -99,7 +99,7 @@ test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines,
 	@$(PYTEST) -m "slow and not full"
 
 test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), an hour more
-	@FULL_KILLS="$(KILLS)" python -m pytest -m full tests/full
+	@FULL_KILLS="$$KILLS" python -m pytest -m full tests/full
 
 lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG
 	@ruff check . && ruff format --check .

@@ -7,7 +7,6 @@ import numpy as np
 import onnx_models
 import pytest
 from apps import HeldReader, until
-from servers import CLASSES, ROOT, encoded, environment, started, wait_for
 
 from pipeline.runtime.reader import Reader
 from pipeline.serving.admission import SHORT, Gate
@@ -17,7 +16,6 @@ from pipeline.serving.limits import Limits
 from pipeline.serving.shutdown import Shutdown
 
 STRIP = onnx_models.draw([1, 2, 3, 4, 5])[None]
-PNG = encoded(onnx_models.draw(CLASSES))
 
 
 @pytest.fixture(scope="module")
@@ -151,29 +149,3 @@ def test_the_gate_rejects_single_pictures_alone_and_only_where_they_would_wait(r
 
     asyncio.run(ask())
     batcher.close()
-
-
-def test_a_rejected_picture_keeps_its_connection_and_is_counted(artifacts, tmp_path):
-    env = environment(tmp_path / "bentoml", READER_ARTIFACTS=str(artifacts), READER_REQUESTS="1")
-    with started(cwd=ROOT, env=env, log=tmp_path / "log.txt") as server:
-        with server.connect() as holding:
-            holding.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
-            wait_for(
-                lambda: "reader_requests_in_progress 2.0" in server.client.get("/metrics").text,
-                "the request never began",
-            )
-            with server.connect() as connection:
-                head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(PNG)
-                connection.sendall(head + PNG)
-                found = connection.recv(65536)
-                assert found.startswith(b"HTTP/1.1 503")
-                assert b'"overloaded"' in found
-                assert b"connection: close" not in found
-                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-
-        def counted():
-            text = server.client.get("/metrics").text
-            return 'reader_requests_total{path="/read",status="503"} 1.0' in text
-
-        wait_for(counted, "the rejected request was not counted")

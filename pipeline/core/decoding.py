@@ -62,8 +62,8 @@ _TURNS = {
 """By EXIF orientation; 1 and anything else is upright."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
 """Colour types of a PNG that can have a tRNS chunk."""
-# Of the bytes FF that fill up before a marker only the last one is matched: `\xff+` would be tried from each of them, and
-# a megabyte of them takes hours, in which no other thread runs.
+# Only the last of the bytes FF that fill up before a marker is matched. `\xff+` would be tried from each of them: a
+# megabyte takes hours, in which no other thread runs.
 _MARKER = re.compile(rb"\xff([^\xff])", re.DOTALL)
 _END_OF_DATA = re.compile(rb"\xff([^\0\xff])", re.DOTALL)
 """In entropy-coded data FF is followed by 0, unless a marker begins."""

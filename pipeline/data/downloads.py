@@ -1,5 +1,6 @@
 """Files from the network or from a mirror: resumed, retried, bounded, and never left half-written under their name."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def find_in_mirror(remote: RemoteFile, mirror: str, cache: Path) -> Path:
                 f"DATASETS_MIRROR: {_without_credentials(mirror)}: cannot download {remote.name} ({error}); "
                 "fix the mirror or unset the variable"
             ) from None
-    folder = Path(mirror).expanduser()
+    folder = Path(os.path.expanduser(mirror))  # noqa: PTH111  # Path raises where there is no such user.
     if not folder.is_dir():
         raise ConfigurationError(f"DATASETS_MIRROR: {mirror}: no such folder; expected one that holds {remote.name}")
     if not (folder / remote.name).is_file():

@@ -1,6 +1,7 @@
 """A source's pictures: the public data set, a folder of the user's own, or the offline stand-in."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ def fetch(source: str, origin: str, *, fallback: str, mirror: str, cache: Path) 
         DataError: a file is damaged or is another file, or no file can be reached and `fallback` is `none`.
     """
     if origin != PUBLIC:
-        return folders.read(Path(origin).expanduser(), digits=source == "mnist")
+        return folders.read(Path(os.path.expanduser(origin)), digits=source == "mnist")  # noqa: PTH111
     try:
         return READERS[source](mirror, cache)
     except Unreachable as error:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +215,7 @@ def _line(error: Exception) -> str:
 def _key(repository: Repository, setting: str) -> Path | None:
     if (value := repository.setting(setting)) is None:
         return None
-    path = repository.root / Path(value).expanduser()
+    path = repository.root / os.path.expanduser(value)  # noqa: PTH111
     if not path.is_file():
         raise ConfigurationError(f"{setting}: {path}: no such file; git's configuration names it as a key")
     return path

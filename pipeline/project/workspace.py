@@ -74,7 +74,7 @@ def mirror() -> str:
     value = os.environ.get(MIRROR_VARIABLE, "")
     if not value or "://" in value:
         return value
-    return str(Path(value).expanduser().resolve())
+    return str(Path(os.path.expanduser(value)).resolve())  # noqa: PTH111
 
 
 def origin(source: str) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from pipeline.events.history import Event, format_time
+from pipeline.project.terminal import printable
 from pipeline.records.registry import (
     STAGES,
     Decision,
@@ -23,8 +24,8 @@ WIDEST = 40
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart, below a header."""
-    lines = [list(header), *(list(row) for row in rows)]
+    """Columns as wide as their widest cell, two spaces apart, below a header; a line break in a cell is escaped."""
+    lines = [[printable(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -8,7 +8,7 @@ import pytest
 from file_trees import contents
 from refusals import refuses
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.data import sources
 from pipeline.records.data import SourceRecord
 
@@ -100,3 +100,10 @@ def test_the_real_data_from_the_mirror(tmp_path, source, sizes):
     if source == "cifar10":
         means = sets["pool"].images.mean(axis=(0, 1, 2)) / 255
         np.testing.assert_allclose(means, [0.49139968, 0.48215841, 0.44653091], atol=1e-6)
+
+
+def test_the_home_of_a_user_that_does_not_exist_is_no_traceback(tmp_path):
+    with refuses(ConfigurationError, "~nobody-here/digits: no such folder"):
+        fetch("", tmp_path, origin="~nobody-here/digits")
+    with refuses(ConfigurationError, "~nobody-here"):
+        fetch("~nobody-here", tmp_path)

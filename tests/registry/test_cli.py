@@ -48,6 +48,7 @@ def test_tables_have_a_line_for_each_row(base):
         assert version in done(base, "diff", f"{ARTIFACT}@v0.1.0", f"{ARTIFACT}@v0.2.0")
     assert "uint8 (n, 28, 140, 1)" in done(base, "show", ARTIFACT)
     assert text.table(("a", "b"), [("ccc", "d")]) == "a    b\nccc  d"
+    assert text.table(("a",), [("b\nc",)]) == "a\nb\\nc"
 
 
 def test_what_was_in_prod_on_a_day(project):

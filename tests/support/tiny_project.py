@@ -77,6 +77,14 @@ def make(folder: Path) -> Path:
     return folder
 
 
+def damaged(folder: Path) -> list[str]:
+    """What `make doctor FSCK=1` says of the files, where they are not all intact; other problems do not count."""
+    ended = run(folder, sys.executable, "-m", "pipeline.commands.doctor", "--json", "--fsck")
+    found = [check for check in json.loads(ended.stdout) if check["subject"] == "files"]
+    assert found, ended.stderr
+    return [check["message"] for check in found if check["verdict"] != "ok"]
+
+
 def stages(folder: Path) -> list[str]:
     """The stages of dvc.yaml, all of which ran."""
     return list(yaml.safe_load((folder / "dvc.lock").read_text())["stages"])

@@ -260,7 +260,14 @@ def test_a_bento_packs_what_the_service_imports():
     }
     service = bento["service"].partition(":")[0].replace(".", "/") + ".py"
     assert closure(service) - packed == set(), "the service of a bento would fail to import these"
-    assert {file.split("/")[1] for file in packed} == {"__init__.py", "core", "records", "runtime", "serving"}
+    assert {file.split("/")[1] for file in packed} == {
+        "__init__.py",
+        "core",
+        "records",
+        "runtime",
+        "scheduling",
+        "serving",
+    }
 
 
 def test_locks_pin_every_package_by_hash_and_agree():

@@ -37,7 +37,7 @@ ErrorCode = Literal[
     "stopping",
     "timed_out",
 ]
-"""Codes of errors; pipeline/serving/errors.py has the status and the meaning of each."""
+"""Codes of errors; pipeline/scheduling/errors.py has the status and the meaning of each."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the picture that was read."""

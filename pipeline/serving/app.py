@@ -15,19 +15,19 @@ from starlette.routing import Route
 
 from pipeline.core.decoding import PictureError
 from pipeline.runtime.reader import Reader
+from pipeline.scheduling.admission import Gate
+from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.errors import ApiError
+from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.shutdown import Shutdown
+from pipeline.scheduling.watchdog import Watchdog, watched_readers
 from pipeline.serving import openapi, swagger
-from pipeline.serving.admission import Gate
-from pipeline.serving.batching import DynamicBatcher
 from pipeline.serving.codings import Decompression
 from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints
-from pipeline.serving.errors import ApiError
-from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
-from pipeline.serving.shutdown import Shutdown
 from pipeline.serving.supervisor import leave
 from pipeline.serving.uploads import JSON
-from pipeline.serving.watchdog import Watchdog, watched_readers
 
 _log = logging.getLogger("bentoml.reader")
 READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many")
@@ -38,7 +38,7 @@ BENTOML_SCHEMA = "/schema.json"
 def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = ()) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
-    A run of a model that does not end although it was told to ends the process (`pipeline.serving.watchdog`).
+    A run of a model that does not end although it was told to ends the process (`pipeline.scheduling.watchdog`).
 
     Args:
         readers: of the models to serve, by task.

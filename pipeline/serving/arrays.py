@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.decoding import Shape
-from pipeline.serving.errors import ApiError
+from pipeline.scheduling.errors import ApiError
 
 SHAPE_HEADER = "X-Shape"
 """Gives the shape of a body of raw pixels, as in `64,28,140`."""

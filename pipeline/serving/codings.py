@@ -5,8 +5,8 @@ import zlib
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.serving.errors import CLOSE, ApiError
-from pipeline.serving.limits import Limits
+from pipeline.scheduling.errors import CLOSE, ApiError
+from pipeline.scheduling.limits import Limits
 
 CODINGS = {b"gzip": 31, b"x-gzip": 31, b"deflate": zlib.MAX_WBITS}
 """Codings that are decoded, and what zlib calls them."""

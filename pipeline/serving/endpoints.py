@@ -16,13 +16,13 @@ from pipeline.core.readings import Readings
 from pipeline.records.answer import Info, ModelDescription, ModelIdentity
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import readings_as_json, select
+from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.errors import CLOSE, ApiError
+from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.pools import Pool
+from pipeline.scheduling.shutdown import Shutdown
 from pipeline.serving import uploads
-from pipeline.serving.batching import DynamicBatcher
-from pipeline.serving.errors import CLOSE, ApiError
-from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import CONTENT_TYPE, Metrics
-from pipeline.serving.pools import Pool
-from pipeline.serving.shutdown import Shutdown
 from pipeline.serving.uploads import JSON, Buffer, Share, Upload
 
 PROBABILITIES = "probabilities"

@@ -5,7 +5,7 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from pipeline.serving.errors import ApiError
+from pipeline.scheduling.errors import ApiError
 
 _FIELDS = 8
 """Parts that are not files; they are ignored."""

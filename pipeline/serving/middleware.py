@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.serving.errors import CLOSE, ApiError
-from pipeline.serving.limits import Limits
+from pipeline.scheduling.errors import CLOSE, ApiError
+from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.shutdown import Shutdown
 from pipeline.serving.metrics import OTHER, Metrics
 from pipeline.serving.protocol import ERROR_KEY
-from pipeline.serving.shutdown import Shutdown
 
 _log = logging.getLogger("bentoml.reader")
 HEALTH_PATHS = ("/livez", "/healthz", "/readyz")

@@ -12,8 +12,8 @@ from pipeline.records import answer
 from pipeline.records.answer import ErrorCode
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import select
-from pipeline.serving.errors import KINDS
-from pipeline.serving.limits import Limits
+from pipeline.scheduling.errors import KINDS
+from pipeline.scheduling.limits import Limits
 
 Document = dict[str, Any]
 _JSON = "application/json"

@@ -23,9 +23,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
-from pipeline.serving.admission import Gate
-from pipeline.serving.errors import CLOSE, ApiError
-from pipeline.serving.limits import Limits
+from pipeline.scheduling.admission import Gate
+from pipeline.scheduling.errors import CLOSE, ApiError
+from pipeline.scheduling.limits import Limits
 
 _log = logging.getLogger("bentoml.reader")
 ERROR_KEY = "reader.error"

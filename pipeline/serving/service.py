@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
 from pipeline.runtime.reader import Reader, load_readers
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
-from pipeline.serving.limits import Limits
 from pipeline.serving.metrics import make_folder, remove_folder
 from pipeline.serving.middleware import hosts_of
 from pipeline.serving.protocol import install, use_gate

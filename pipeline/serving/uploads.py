@@ -12,10 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from pipeline.core.decoding import Picture, PictureError, Shape, decode_for, judge
 from pipeline.core.images import to_landscape
+from pipeline.scheduling.errors import CLOSE, ApiError
+from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.pools import Pool
 from pipeline.serving import arrays, forms
-from pipeline.serving.errors import CLOSE, ApiError
-from pipeline.serving.limits import Limits
-from pipeline.serving.pools import Pool
 
 JSON = "application/json"
 FORM = "multipart/form-data"

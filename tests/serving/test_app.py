@@ -13,9 +13,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from pipeline.records.answer import Answer, ErrorCode, Info
 from pipeline.runtime.reader import load_readers
+from pipeline.scheduling.errors import KINDS
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
-from pipeline.serving.errors import KINDS
-from pipeline.serving.limits import Limits
 
 LIMIT = Limits().body_bytes
 STRIP = onnx_models.draw(CLASSES)

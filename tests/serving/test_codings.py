@@ -11,8 +11,8 @@ from apps import Exchange, body
 from servers import CLASSES, encoded, expect_error
 
 from pipeline.runtime.reader import load_readers
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
-from pipeline.serving.limits import Limits
 
 PNG = encoded(onnx_models.draw(CLASSES))
 PACKED = gzip.compress(PNG)

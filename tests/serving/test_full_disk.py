@@ -18,9 +18,9 @@ from servers import CLASSES, ROOT, encoded, environment, expect_error, started, 
 
 from pipeline.core.errors import DataError
 from pipeline.runtime.reader import load_readers
+from pipeline.scheduling.limits import Limits
 from pipeline.serving import metrics
 from pipeline.serving.app import create_app
-from pipeline.serving.limits import Limits
 
 PNG = encoded(onnx_models.draw(CLASSES))
 

@@ -10,9 +10,9 @@ import pytest
 from servers import CLASSES, ROOT, encoded, expect_error
 
 from pipeline.core.decoding import PictureError, decode
+from pipeline.scheduling.errors import ApiError
+from pipeline.scheduling.limits import Limits
 from pipeline.serving import arrays
-from pipeline.serving.errors import ApiError
-from pipeline.serving.limits import Limits
 
 STRIP = onnx_models.draw(CLASSES)
 PNG = encoded(STRIP)

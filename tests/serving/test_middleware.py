@@ -11,8 +11,8 @@ from servers import CLASSES, encoded
 
 from pipeline.core.errors import ConfigurationError
 from pipeline.runtime.reader import load_readers
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
-from pipeline.serving.limits import Limits
 from pipeline.serving.middleware import hosts_of
 
 PNG = encoded(onnx_models.draw(CLASSES))

@@ -9,7 +9,7 @@ from packaging.version import Version
 from servers import ROOT
 
 from benchmarks import contract, fuzz
-from pipeline.serving.errors import KINDS
+from pipeline.scheduling.errors import KINDS
 
 DOCUMENTED = re.compile(r"^\| (\d{3}) \| `(\w+)` \|", re.MULTILINE)
 ADVISORIES = re.compile(r"^\| \[?[^|]+\| ([\w-]+) \| ≥ ([\d.]+) \|", re.MULTILINE)

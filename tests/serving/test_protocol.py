@@ -13,8 +13,8 @@ from servers import CLASSES, ROOT, encoded, wait_for
 from sockets import received, served
 
 from pipeline.runtime.reader import load_readers
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
-from pipeline.serving.limits import Limits
 from pipeline.serving.protocol import HttpProtocol
 
 STRIP = onnx_models.draw(CLASSES)

@@ -16,8 +16,8 @@ from pipeline.core.readings import Readings
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.reader import Reader, load_readers
 from pipeline.runtime.session import Run
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
-from pipeline.serving.limits import Limits
 
 with warnings.catch_warnings():
     # It prefers httpx2, which the locks do not have.

@@ -17,7 +17,7 @@ from PIL import Image
 from servers import CLASSES, encoded
 
 from pipeline.records.answer import Answer, Answers, ErrorCode
-from pipeline.serving.errors import KINDS
+from pipeline.scheduling.errors import KINDS
 
 STRIP = onnx_models.draw(CLASSES)
 PNG = encoded(STRIP)

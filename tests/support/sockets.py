@@ -11,7 +11,7 @@ import uvicorn
 from servers import wait_for
 from starlette.types import ASGIApp
 
-from pipeline.serving.limits import Limits
+from pipeline.scheduling.limits import Limits
 from pipeline.serving.protocol import Connections, HttpProtocol
 
 

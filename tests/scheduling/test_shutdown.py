@@ -7,7 +7,7 @@ import signal
 import pytest
 from apps import until
 
-from pipeline.serving.shutdown import SIGNALS, Shutdown
+from pipeline.scheduling.shutdown import SIGNALS, Shutdown
 
 
 @pytest.fixture

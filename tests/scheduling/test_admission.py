@@ -9,11 +9,11 @@ import pytest
 from apps import HeldReader, until
 
 from pipeline.runtime.reader import Reader
-from pipeline.serving.admission import SHORT, Gate
-from pipeline.serving.batching import DynamicBatcher
-from pipeline.serving.errors import ApiError
-from pipeline.serving.limits import Limits
-from pipeline.serving.shutdown import Shutdown
+from pipeline.scheduling.admission import SHORT, Gate
+from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.errors import ApiError
+from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.shutdown import Shutdown
 
 STRIP = onnx_models.draw([1, 2, 3, 4, 5])[None]
 

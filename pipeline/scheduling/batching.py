@@ -22,8 +22,8 @@ import numpy as np
 from pipeline.core.decoding import PictureError
 from pipeline.core.readings import Readings
 from pipeline.runtime.reader import Reader
-from pipeline.serving.errors import ApiError
-from pipeline.serving.watchdog import WatchedReader
+from pipeline.scheduling.errors import ApiError
+from pipeline.scheduling.watchdog import WatchedReader
 
 _log = logging.getLogger("bentoml.reader")
 _TRIALS = 5

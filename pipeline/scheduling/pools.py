@@ -5,8 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.serving.batching import give_way
-from pipeline.serving.errors import ApiError
+from pipeline.scheduling.batching import give_way
+from pipeline.scheduling.errors import ApiError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

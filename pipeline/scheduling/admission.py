@@ -3,10 +3,10 @@
 import functools
 from collections.abc import Callable, Collection
 
-from pipeline.serving.batching import DynamicBatcher
-from pipeline.serving.errors import RETRY_SECONDS, ApiError
-from pipeline.serving.limits import Limits
-from pipeline.serving.shutdown import Shutdown
+from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.errors import RETRY_SECONDS, ApiError
+from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.shutdown import Shutdown
 
 SHORT = 65536
 """A body of at most so many bytes is received and dropped, so that its connection can stay; a longer one is not."""

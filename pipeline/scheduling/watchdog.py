@@ -16,8 +16,8 @@ from pipeline.core.readings import Readings
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.reader import Reader
 from pipeline.runtime.session import ModelError, Run
-from pipeline.serving.errors import ApiError
-from pipeline.serving.shutdown import Shutdown
+from pipeline.scheduling.errors import ApiError
+from pipeline.scheduling.shutdown import Shutdown
 
 _log = logging.getLogger("bentoml.reader")
 INLINE_SECONDS = 0.5

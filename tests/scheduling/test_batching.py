@@ -9,8 +9,8 @@ import pytest
 from apps import HeldReader, until
 
 from pipeline.runtime.reader import Reader
-from pipeline.serving.batching import DynamicBatcher
-from pipeline.serving.errors import ApiError
+from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.errors import ApiError
 
 STRIP = onnx_models.draw([1, 2, 3, 4, 5])[None]
 

@@ -12,10 +12,10 @@ from apps import until
 from servers import CLASSES, encoded, expect_error, wait_for
 
 from pipeline.runtime.reader import Reader
-from pipeline.serving.batching import DynamicBatcher
-from pipeline.serving.errors import ApiError
-from pipeline.serving.shutdown import Shutdown
-from pipeline.serving.watchdog import EXIT_CODE, Watchdog, watched_readers
+from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.errors import ApiError
+from pipeline.scheduling.shutdown import Shutdown
+from pipeline.scheduling.watchdog import EXIT_CODE, Watchdog, watched_readers
 
 STRIP = onnx_models.draw(CLASSES)
 TRAP = trap_models.trapped(STRIP)

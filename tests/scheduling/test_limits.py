@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.serving.limits import Limits
+from pipeline.scheduling.limits import Limits
 
 
 def test_limits_come_from_the_environment():

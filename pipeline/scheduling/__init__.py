@@ -1,0 +1,1 @@
+"""What the service does when: limits, admission, dynamic batches, pools of threads, hanging runs, and the way down."""

@@ -1,5 +1,6 @@
 """Rejections that cost next to nothing: decided by a request's head alone, before any task, route or body."""
 
+import asyncio
 import functools
 from collections.abc import Callable, Collection
 
@@ -43,27 +44,46 @@ class Gate:
         self._paths = frozenset(paths)
         self._count = count
 
-    def refusal(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> bytes | None:
-        """What follows the status line of a 503: headers, an empty line and the body; None to let the request go on.
+    def covers(self, method: str, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Whether the head of a request is enough to reject it, should there be no room.
 
         Args:
             method: of the request.
             path: of its target.
             headers: names in lower case, and values.
         """
-        if path not in self._paths or method != "POST" or self._shutdown.requested:
-            return None
+        if path not in self._paths or method != "POST":
+            return False
         length = next((value for name, value in headers if name == b"content-length"), b"")
-        if not length.isdigit() or len(length) > 9 or int(length) > SHORT:
-            return None
-        try:
-            if self._shutdown.in_progress >= self._requests:
-                raise ApiError("overloaded", f"{self._requests} requests are in progress; try again")
-            self._batcher.expect_room()
-        except ApiError as error:
-            self._count(path, error.code)
-            return _rendered(error.message)
-        return None
+        return length.isdigit() and len(length) <= 9 and int(length) <= SHORT
+
+    def why_closed(self) -> str:
+        """Why a request that this gate covers is rejected now; empty where it is not."""
+        if self._shutdown.requested:
+            return ""
+        if self._shutdown.in_progress >= self._requests:
+            return f"{self._requests} requests are in progress; try again"
+        return self._batcher.why_no_room(coming=True)
+
+    def refusal(self, path: str, reason: str) -> bytes:
+        """What follows the status line of a 503: headers, an empty line and the body. It is counted."""
+        self._count(path, "overloaded")
+        return _rendered(reason)
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Count a request that was let in and is complete, until its task has had its first turn.
+
+        An event loop hands over all that arrived before it runs any task. Without this, all of it would be let in at
+        once, and rejected later, when that costs as much as a reading.
+
+        Args:
+            loop: on which its task was made.
+        """
+        self._batcher.coming += 1
+        loop.call_soon(self._has_begun)
+
+    def _has_begun(self) -> None:
+        self._batcher.coming -= 1
 
 
 @functools.lru_cache(maxsize=256)

@@ -37,6 +37,8 @@ _TURNS = 8
 oldest of these, so that every request ends."""
 _WEIGHT = 0.2
 """Of the latest run in the average time of a picture."""
+_SHARE = 0.8
+"""Of the limits, for pictures that are still to come."""
 _NICENESS = 5
 """By how much a thread that computes gives way to the event loop of its process."""
 
@@ -100,6 +102,9 @@ class DynamicBatcher:
 
     A quick model reads a lone picture on the event loop itself: the way to a thread and back takes about as long as
     such a model, and blocks nothing that the run would not.
+
+    Attributes:
+        coming: single pictures of requests that were let in and have not called `read` yet; the event loop counts.
     """
 
     def __init__(
@@ -137,6 +142,8 @@ class DynamicBatcher:
         self._slice_limits = {task: self._pictures_in(alone.get(task), _SLICE_SECONDS) for task in readers}
         # Seconds of a thread for one picture, as lately measured: with whatever else the machine does.
         self._seconds = {task: alone.get(task, 0.0) for task in readers}
+        self._pace = max(self._seconds.values(), default=0.0)
+        self.coming = 0
         # Of the event loop alone: reads that were begun and are not finished.
         self._active = 0
         self._singles: deque[_Job] = deque()
@@ -194,25 +201,37 @@ class DynamicBatcher:
         Raises:
             ApiError: `overloaded`.
         """
-        waiting = sum(self._waiting.values())
-        if waiting >= self._limit:
-            raise ApiError(
-                "overloaded",
-                f"{waiting} single pictures are waiting, expected at most {self._limit}; try again",
-                headers,
-            )
-        if (seconds := self.expected_seconds()) > self._limit_seconds:
-            raise ApiError(
-                "overloaded",
-                f"a picture would wait {seconds:.2f} seconds, expected at most {self._limit_seconds:g}; try again",
-                headers,
-            )
+        if message := self.why_no_room():
+            raise ApiError("overloaded", message, headers)
 
-    def expected_seconds(self) -> float:
-        """How long a single picture would wait for a thread: the work that waits, by the pace lately measured."""
+    def why_no_room(self, *, coming: bool = False) -> str:
+        """Why a single picture would be rejected; empty where it would not.
+
+        Args:
+            coming: count the pictures that are still to come as well, and keep a reserve: a request that is let in then
+                is not rejected a moment later.
+        """
+        ahead = self.coming if coming else 0
+        share = _SHARE if coming else 1.0
+        waiting = sum(self._waiting.values()) + ahead
+        if waiting >= self._limit * share:
+            return f"{waiting} single pictures are waiting, expected at most {self._limit}; try again"
+        seconds = self.expected_seconds(ahead)
+        if seconds > self._limit_seconds * share:
+            return f"a picture would wait {seconds:.2f} seconds, expected at most {self._limit_seconds:g}; try again"
+        return ""
+
+    def expected_seconds(self, ahead: int = 0) -> float:
+        """How long a single picture would wait for a thread: the work that waits, by the pace lately measured.
+
+        Args:
+            ahead: pictures of any task that are still to come before it.
+        """
         now = time.perf_counter()
         running = [max(0.0, until - now) for until in self._busy_until]
-        queued = sum(count * self._seconds[task] for task, count in self._waiting.items())
+        queued = ahead * self._pace
+        for task, count in self._waiting.items():
+            queued += count * self._seconds[task]
         return min(running) if not queued else (sum(running) + queued) / self._threads
 
     def close(self) -> None:
@@ -247,6 +266,8 @@ class DynamicBatcher:
             latest = (time.perf_counter() - started) / count
             before = self._seconds[task]
             self._seconds[task] = latest if not before else before + _WEIGHT * (latest - before)
+            if not pieces[0].job.many:
+                self._pace += _WEIGHT * (latest - self._pace)
             self._busy_until[number] = 0.0
 
     def _run(self, pieces: list[_Piece]) -> None:

@@ -11,8 +11,10 @@ import logging
 import os
 import re
 import resource
+import time
 import urllib.parse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httptools
@@ -41,6 +43,9 @@ _LINGER_SECONDS = 2.0
 than was read resets the connection, and the client may lose its answer."""
 _RESERVED_FILES = 128
 """File descriptors that a process needs beside its connections."""
+_GATHER_SECONDS = 0.003
+"""While requests are rejected, what arrives in so long is handled at once. To wake up for each of them takes more time
+than the rejections, and takes it from the models."""
 _LOG_SECONDS = 10.0
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE = re.compile(rb"(?i)https?://([^/?#]*)([^#]*)")
@@ -88,6 +93,11 @@ class Connections:
 
     At the limit the connection that has waited longest is closed in favour of a new one, as nginx does: silent clients
     then take no place from others.
+
+    Attributes:
+        limit: of open connections.
+        gate: what rejects requests before they begin; None where nothing does.
+        accepted: whether there are new connections since `gather` last waited.
     """
 
     def __init__(self, limit: int) -> None:
@@ -98,9 +108,13 @@ class Connections:
         """
         self.limit = limit
         self.gate: Gate | None = None
+        self.accepted = False
         self._waiting: dict[HttpProtocol, None] = {}
         self._closed = 0
         self._logged: float | None = None
+        self._gathering = False
+        self._gathered = 0.0
+        self._beginning: tuple[int, list[tuple[bytes, bytes]], bytes] = (0, [], b"")
 
     def wait(self, protocol: "HttpProtocol") -> None:
         """Note that a connection waits for a request from now on."""
@@ -110,6 +124,32 @@ class Connections:
     def work(self, protocol: "HttpProtocol") -> None:
         """Note that it does not."""
         self._waiting.pop(protocol, None)
+
+    def gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the event loop wait for more to arrive before it looks again, as network cards do under load.
+
+        It does not wait where it has been busy for as long anyway, nor after it has accepted a connection: of these it
+        takes one at a time.
+        """
+        if not self._gathering:
+            self._gathering = True
+            loop.call_soon(self._gather)
+
+    def _gather(self) -> None:
+        self._gathering = False
+        accepted, self.accepted = self.accepted, False
+        left = self._gathered + _GATHER_SECONDS - time.monotonic()
+        if left > 0 and not accepted:
+            time.sleep(left)
+        self._gathered = time.monotonic()
+
+    def beginning(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The beginning of an answer: the status line, and headers that change once a second."""
+        of_status, of_headers, text = self._beginning
+        if of_status != status or of_headers is not headers:
+            text = STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._beginning = (status, headers, text)
+        return text
 
     def admit(self, protocol: "HttpProtocol", count: int, now: float) -> bool:
         """Make room for a new connection.
@@ -183,6 +223,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._held = False
         self._eof = False
+        # When this connection last had an answer that left the timer of an idle one as it was.
+        self._answered = 0.0
+        # The gate that let a request in which arrived just now.
+        self._let_in: Gate | None = None
 
     # Of the connection.
 
@@ -190,6 +234,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Take a new connection, or another's place."""
         # As Uvicorn's does, but without a socket object for each address, which takes longer than all the rest.
         self.connections.add(self)
+        self._waiting.accepted = True
         self.server = _address(transport.get_extra_info("sockname"))
         self.client = _address(transport.get_extra_info("peername"))
         self.scheme = "https" if is_ssl(transport) else "http"  # type: ignore[arg-type]
@@ -221,12 +266,57 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived."""
-        self._unset_keepalive_if_required()
         if self.transport.lingers:
             self.transport.drop(len(data))
-        elif not self._refused:
+        elif not (self._refused or self._reject_whole(data)):
+            self._unset_keepalive_if_required()
             self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
             self.parse()
+            if self._let_in is not None and not self._in_body:
+                self._let_in.begin(self.loop)
+            self._let_in = None
+
+    def _reject_whole(self, data: bytes) -> bool:
+        """Answer what arrived at once, if it is a whole request that its head alone rejects.
+
+        The parser is not asked again about a head that it has seen: clients repeat theirs.
+
+        Returns:
+            Whether it was answered; otherwise nothing has happened.
+        """
+        gate = self._gate
+        if gate is None or self._unparsed or self._in_head or self._in_body or data[:5] != b"POST ":
+            return False
+        reason = gate.why_closed()
+        end = data.find(b"\r\n\r\n", 0, _HEAD_SLICE) + 4
+        if not reason or end < 4:
+            return False
+        head = _plain_head(data[:end])
+        if head is None or len(data) != end + head.length:
+            return False
+        path = self.root_path + head.path
+        if not gate.covers("POST", path, head.headers):
+            return False
+        state = self.server_state
+        state.total_requests += 1
+        self.transport.write(self._waiting.beginning(503, state.default_headers) + gate.refusal(path, reason))
+        self._waiting.wait(self)
+        self._waiting.gather(self.loop)
+        self._stop_timer()
+        self._answered = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        return True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has not been used for a while; a rejection at once leaves the timer as it is."""
+        left = self._answered + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     def parse(self) -> None:
         """Parse what arrived and was not parsed yet, until that has to wait or others have their turn."""
@@ -266,6 +356,11 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _gate(self) -> Gate | None:
+        """What may reject the next request at once; what clients do not receive must not pile up here."""
+        return None if self._busy or self.pipeline or self.flow.write_paused else self._waiting.gate
 
     def _feed(self, part: memoryview) -> None:
         self._unnamed += len(part)
@@ -365,13 +460,14 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body = True
         self._chunks = self._body_bytes = self._dropped = 0
         self._stop_timer()
-        gate = self._waiting.gate
-        if gate is not None and not self._busy and not self.pipeline:
-            refusal = gate.refusal(method, self.scope["path"], headers)
-            if refusal is not None:
-                self._answer_at_once(503, refusal, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        gate = self._gate
+        if gate is not None and gate.covers(method, self.scope["path"], headers):
+            if reason := gate.why_closed():
+                self._answer_at_once(503, gate.refusal(self.scope["path"], reason), keep_alive=keep_alive)
                 return
-        self._begin(self.scope, keep_alive=version != "1.0" and self.parser.should_keep_alive())
+            self._let_in = gate
+        self._begin(self.scope, keep_alive=keep_alive)
 
     def on_chunk_header(self) -> None:
         """Count a chunk of a body. After the last one come trailers, which have the limits of a head."""
@@ -417,12 +513,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer a request without the application; its body is dropped as it arrives."""
         self.cycle = self._cycle(self.scope, keep_alive=keep_alive)
         self.cycle.response_started = self.cycle.response_complete = True
-        head = [STATUS_LINE[status]]
-        for name, value in self.server_state.default_headers:
-            head += [name, b": ", value, b"\r\n"]
-        if not keep_alive:
-            head.append(b"connection: close\r\n")
-        self.transport.write(b"".join([*head, rest]))
+        self._waiting.gather(self.loop)
+        beginning = self._waiting.beginning(status, self.server_state.default_headers)
+        self.transport.write(b"".join([beginning, b"" if keep_alive else b"connection: close\r\n", rest]))
         if not keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -496,6 +589,56 @@ class HttpProtocol(HttpToolsProtocol):
             )
         else:
             self.transport.close()
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The head of a request that is complete with so many bytes more, and after which the connection goes on."""
+
+    path: str
+    headers: list[tuple[bytes, bytes]]
+    length: int
+
+
+class _HeadParser:
+    """What the parser says of a head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+@functools.lru_cache(maxsize=512)
+def _plain_head(content: bytes) -> _Head | None:
+    """A head, read as every other; None where there is anything about it but a path, headers and a length."""
+    found = _HeadParser()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(content)
+        version, upgrade = parser.get_http_version(), parser.should_upgrade()
+        method = parser.get_method().decode("ascii")
+        expect_valid(version, method, found.headers, upgrade=upgrade)
+        path, _ = split_target(method, found.url, found.headers)
+    except (ApiError, httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    headers = dict(found.headers)
+    length = headers.get(b"content-length", b"")
+    odd = upgrade or version != "1.1" or b"transfer-encoding" in headers or b"expect" in headers
+    if not length.isdigit() or len(length) > 9:
+        return None
+    if odd or not found.complete or not parser.should_keep_alive() or not found.url.startswith(b"/") or b"%" in path:
+        return None
+    return _Head(path.decode("ascii"), found.headers, int(length))
 
 
 def expect_valid(version: str, method: str, headers: list[tuple[bytes, bytes]], *, upgrade: bool) -> None:

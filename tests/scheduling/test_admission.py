@@ -121,31 +121,54 @@ def test_the_gate_rejects_single_pictures_alone_and_only_where_they_would_wait(r
     gate, batcher, shutdown, counted = gate_of(held, requests=5)
     short = [(b"host", b"x"), (b"content-length", b"1000")]
 
+    assert gate.covers("POST", "/read", short)
+    # These are the application's.
+    assert not gate.covers("GET", "/read", short)
+    assert not gate.covers("POST", "/read_many", short)
+    assert not gate.covers("POST", "/read", [(b"transfer-encoding", b"chunked")])
+    assert not gate.covers("POST", "/read", [(b"content-length", b"%d" % (SHORT + 1))])
+
     async def ask():
-        assert gate.refusal("POST", "/read", short) is None
+        assert not gate.why_closed()
         reads = [asyncio.create_task(batcher.read("strips", STRIP))]
         await until(lambda: held.runs == [1])
         reads += [asyncio.create_task(batcher.read("strips", STRIP)) for _ in range(2)]
         await asyncio.sleep(0)
-        refusal = gate.refusal("POST", "/read", short)
-        head, _, content = refusal.partition(b"\r\n\r\n")
+        reason = gate.why_closed()
+        assert reason
+        head, _, content = gate.refusal("/read", reason).partition(b"\r\n\r\n")
         assert b"retry-after: 1" in head
         assert f"content-length: {len(content)}".encode() in head
         assert b'"overloaded"' in content
         assert counted == [("/read", "overloaded")]
-        # These are the application's.
-        assert gate.refusal("GET", "/read", short) is None
-        assert gate.refusal("POST", "/read_many", short) is None
-        assert gate.refusal("POST", "/read", [(b"transfer-encoding", b"chunked")]) is None
-        assert gate.refusal("POST", "/read", [(b"content-length", b"%d" % (SHORT + 1))]) is None
         shutdown.requested = True
-        assert gate.refusal("POST", "/read", short) is None
+        assert not gate.why_closed()
         held.go_on.set()
         await asyncio.gather(*reads)
         shutdown.requested = False
-        assert gate.refusal("POST", "/read", short) is None
+        assert not gate.why_closed()
         shutdown.in_progress = 5
-        assert b"5 requests are in progress" in gate.refusal("POST", "/read", short)
+        assert "5 requests are in progress" in gate.why_closed()
 
     asyncio.run(ask())
+    batcher.close()
+
+
+def test_what_arrives_together_is_not_all_let_in_before_the_first_of_it_begins(reader):
+    batcher = DynamicBatcher({"strips": reader}, threads=1, batch=4, waiting=10)
+    gate = Gate(batcher, Limits(), Shutdown(1, 1), ["/read"], lambda path, code: None)
+
+    async def arrive():
+        let_in = 0
+        loop = asyncio.get_running_loop()
+        while not gate.why_closed():
+            gate.begin(loop)
+            let_in += 1
+        # What was let in is not rejected when it begins.
+        batcher.expect_room()
+        await asyncio.sleep(0)
+        assert not gate.why_closed(), "the others have begun, and wait for nothing here"
+        return let_in
+
+    assert asyncio.run(arrive()) == 8
     batcher.close()

@@ -13,7 +13,10 @@ from servers import CLASSES, ROOT, encoded, wait_for
 from sockets import received, served
 
 from pipeline.runtime.reader import load_readers
+from pipeline.scheduling.admission import Gate
+from pipeline.scheduling.batching import DynamicBatcher
 from pipeline.scheduling.limits import Limits
+from pipeline.scheduling.shutdown import Shutdown
 from pipeline.serving.app import create_app
 from pipeline.serving.protocol import HttpProtocol
 
@@ -31,6 +34,21 @@ CHUNKED = READ + b"Transfer-Encoding: chunked\r\n\r\n"
 @pytest.fixture
 def app(artifacts):
     return create_app(load_readers(artifacts), Limits())
+
+
+@pytest.fixture(scope="module")
+def overloaded(artifacts):
+    """The service behind a gate that lets no picture in, and the rejections that it counts."""
+    readers = load_readers(artifacts)
+    shutdown = Shutdown(1, 1)
+    shutdown.in_progress = 1
+    batcher = DynamicBatcher(readers, threads=1, batch=1, waiting=1)
+    counted: list[tuple[str, str]] = []
+    limits = Limits(requests=1)
+    gate = Gate(batcher, limits, shutdown, ["/read"], lambda path, code: counted.append((path, code)))
+    with served(create_app(readers, Limits()), gate=gate, idle_seconds=1) as service:
+        yield service, counted
+    batcher.close()
 
 
 @pytest.fixture(scope="module")
@@ -304,3 +322,62 @@ def test_the_soft_limit_of_files_is_raised_and_bounds_the_connections():
     shell = f"ulimit -Sn 300; ulimit -Hn 1024; exec {sys.executable} -c '{code}'"
     ran = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["896", "1024", "1024"]
+
+
+def test_a_request_is_rejected_alike_whether_it_arrives_at_once_or_in_parts(overloaded):
+    service, counted = overloaded
+    counted.clear()
+    with service.connect() as connection:
+        found = []
+        for parts in (
+            [WITH_LENGTH],
+            [WITH_LENGTH],
+            [WITH_LENGTH[:-9], WITH_LENGTH[-9:]],
+            [WITH_LENGTH[:9], WITH_LENGTH[9:]],
+        ):
+            for part in parts:
+                connection.sendall(part)
+                wait_for(lambda: not any(one.unparsed for one in service.protocols), "nothing was parsed")
+            found += answers(connection.recv(65536))
+        connection.sendall(LAST)
+        last = answers(received(connection))
+    assert [status for status, _, _ in [*found, *last]] == [503] * 4 + [200]
+    bodies = {(body, tuple(sorted(set(headers) - {b"date"}))) for _, body, headers in found}
+    assert len(bodies) == 1
+    assert json.loads(found[0][1])["error"]["code"] == "overloaded"
+    assert counted == [("/read", "overloaded")] * 4
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (WITH_LENGTH.replace(HOST, b""), 400),
+        (WITH_LENGTH.replace(HOST, HOST + HOST), 400),
+        (WITH_LENGTH.replace(HOST, HOST + b"Content-Length: 5\r\n"), 400),
+        (WITH_LENGTH.replace(HOST, HOST + b"Transfer-Encoding: chunked\r\n"), 400),
+        (WITH_LENGTH.replace(b"/read", b"/nothing"), 404),
+        (WITH_LENGTH.replace(b"/read", b"/r%65ad"), 503),
+        (WITH_LENGTH.replace(b"HTTP/1.1", b"HTTP/1.0"), 503),
+        (WITH_LENGTH.replace(HOST, HOST + CLOSE), 503),
+        (WITH_LENGTH.replace(HOST, HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), 400),
+        (WITH_LENGTH, 503),
+    ],
+)
+def test_behind_a_closed_gate_odd_requests_get_the_answers_that_they_always_get(overloaded, sent, status):
+    # An idle connection is closed, whether or not it has had its answer without the parser.
+    service, _ = overloaded
+    assert [found for found, _, _ in answers(service.ask(sent))] == [status]
+
+
+def test_rejections_that_a_client_does_not_receive_do_not_pile_up(overloaded):
+    service, _ = overloaded
+    with service.connect() as connection:
+        connection.settimeout(1)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 100_000:
+                connection.sendall(WITH_LENGTH)
+                sent += 1
+        kept = max(one.transport.get_write_buffer_size() for one in service.protocols)
+    assert kept < 1_000_000
+    assert sent < 100_000

@@ -11,6 +11,7 @@ import uvicorn
 from servers import wait_for
 from starlette.types import ASGIApp
 
+from pipeline.scheduling.admission import Gate
 from pipeline.scheduling.limits import Limits
 from pipeline.serving.protocol import Connections, HttpProtocol
 
@@ -56,10 +57,12 @@ def received(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def served(app: ASGIApp, *, idle_seconds: int = 5, **limits: float) -> Iterator[Served]:
+def served(app: ASGIApp, *, idle_seconds: int = 5, gate: Gate | None = None, **limits: float) -> Iterator[Served]:
     """Serve an application with these limits; idle connections are closed after so many seconds."""
     of_process = Limits(**limits)
-    protocol = functools.partial(HttpProtocol, limits=of_process, connections=Connections(of_process.connections))
+    connections = Connections(of_process.connections)
+    connections.gate = gate
+    protocol = functools.partial(HttpProtocol, limits=of_process, connections=connections)
     config = uvicorn.Config(app, http=protocol, log_config=None, timeout_keep_alive=idle_seconds, lifespan="on")
     server = uvicorn.Server(config)
     with socket.socket() as listening:

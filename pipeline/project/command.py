@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import signal
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,6 +29,14 @@ _READERS = ("load", "read", "read_arrays", "read_json")
 """The functions and methods that read a file; they call its path `path`."""
 _PLUGIN = re.compile(r"is supported, but requires .* to be installed")
 """DVC's error where a remote's kind needs a package that is not installed."""
+_DATABASE = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space and run again",
+    sqlite3.SQLITE_IOERR: "cannot be read or written; expected some free space and a sound disk",
+    sqlite3.SQLITE_READONLY: "read-only; make it writable and run again",
+    sqlite3.SQLITE_PERM: "no permission; make it writable and run again",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; make its folder writable and run again",
+}
+"""The errors of SQLite that the machine causes; SQLite names no file. All others are bugs, or a damaged file."""
 _LONGEST_REASON = 200
 """Characters of a library's message."""
 
@@ -85,6 +94,10 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
         _fail(error)
     except OSError as error:
         _fail(_explained(error, out))
+    except sqlite3.Error as error:
+        if (reason := _DATABASE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)) is None:
+            raise
+        _fail(DataError(f"a database of DVC or Optuna, in the temporary folder, .dvc or /var/tmp/dvc: {reason}"))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:

@@ -1,6 +1,8 @@
 """Commands: typed arguments, one line and the right code for an error, a result for `make repro`."""
 
+import contextlib
 import errno
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +59,46 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
     with pytest.raises(RuntimeError, match="a bug"):
         call(monkeypatch, main)
+
+
+def full_database(folder):
+    with contextlib.closing(sqlite3.connect(folder / "full.db")) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        database.execute("CREATE TABLE more (number)")
+
+
+def read_only_database(folder):
+    (folder / "closed.db").touch()
+    with contextlib.closing(sqlite3.connect(f"file:{folder}/closed.db?mode=ro", uri=True)) as database:
+        database.execute("CREATE TABLE more (number)")
+
+
+def database_without_a_folder(folder):
+    sqlite3.connect(folder / "absent/a.db")
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        (full_database, "the disk is full"),
+        (read_only_database, "read-only"),
+        (database_without_a_folder, "cannot be opened"),
+    ],
+)
+def test_a_database_that_the_machine_refuses_is_one_line(capsys, tmp_path, use, reason):
+    with pytest.raises(SystemExit) as ended, command.one_line_errors():
+        use(tmp_path)
+    assert ended.value.code == 3
+    error = capsys.readouterr().err
+    assert error.startswith("data: a database of DVC")
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+def test_a_wrong_statement_for_a_database_keeps_its_traceback():
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        with pytest.raises(sqlite3.OperationalError), command.one_line_errors():
+            database.execute("SELECT * FROM absent")
 
 
 def test_control_c_ends_with_130(monkeypatch):

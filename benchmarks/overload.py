@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from benchmarks import PAGE
@@ -44,6 +45,9 @@ PROBES = 20.0
 JPEG_CALLERS, JSON_CALLERS = 40, 4
 HOSTILE_BYTES = 4 * 1024 * 1024
 _KIB = 1024
+_START_SECONDS = 1.5
+"""From the start of a client's process to its load, about."""
+_WORKER = "_bentoml_impl.worker.service"
 _ROWS = ("peak", "overload", "bulk", "jpeg", "json", "quiet")
 
 
@@ -114,7 +118,7 @@ class Measurement:
         self._cores = cores
         self._pictures = pictures
         self._reads = [request("/read", _png(picture), Content_Type="image/png") for picture in pictures]
-        self._peak = 0.0
+        self._peak = self._peak_beside_probes = 0.0
 
     def peak(self) -> dict[str, Any]:
         """The most answers per second that callers in a closed loop get."""
@@ -123,7 +127,9 @@ class Measurement:
             found[callers] = self._load(closed, self._reads, callers).result()
         best = max(found, key=lambda callers: found[callers].goodput)
         self._peak = found[best].goodput
-        return {"callers": best, **found[best].summary()}
+        beside = self._probed(self._load(closed, self._reads, best), reads=False)
+        self._peak_beside_probes = beside["load"]["goodput"]
+        return {"callers": best, **found[best].summary(), "beside probes": beside}
 
     def quiet(self) -> dict[str, Any]:
         """Single reads, health checks and metrics while nothing else happens."""
@@ -134,8 +140,13 @@ class Measurement:
         rate = TIMES * self._peak
         load = self._load(at_rate, self._reads, rate)
         found = self._probed(load, reads=False)
-        share = found["load"]["goodput"] / self._peak
-        return {"offered": round(rate), "share of the peak": round(share, 3), **found}
+        goodput = found["load"]["goodput"]
+        return {
+            "offered": round(rate),
+            "share of the peak": round(goodput / self._peak, 3),
+            "share of the peak beside probes": round(goodput / self._peak_beside_probes, 3),
+            **found,
+        }
 
     def bulk(self) -> dict[str, Any]:
         """Sixteen callers of /read_many."""
@@ -155,6 +166,14 @@ class Measurement:
         hostile = request("/read_many", body, Content_Type="application/json")
         return self._probed(self._load(closed, [hostile], JSON_CALLERS))
 
+    def _cores_used(self) -> float:
+        """Processor time that all workers together take per second, in the middle of a load that begins now."""
+        time.sleep(_START_SECONDS + 0.2 * self._seconds)
+        workers = [child for child in psutil.Process().children(recursive=True) if _WORKER in " ".join(child.cmdline())]
+        took, begin = -_processor_seconds(workers), time.perf_counter()
+        time.sleep(0.6 * self._seconds)
+        return (took + _processor_seconds(workers)) / (time.perf_counter() - begin)
+
     def _load(self, kind: Callable[..., Outcome], requests: list[bytes], amount: float, **named: Any) -> Any:
         return apart(kind, self._port, requests, amount, self._seconds, cores=self._cores, **named)
 
@@ -172,7 +191,12 @@ class Measurement:
         }
         if reads:
             running["read"] = self._load(at_rate, self._reads, PROBES, connections=64)
-        found = {} if load is None else {"load": load.result().summary()}
+        found: dict[str, Any] = {}
+        if load is not None:
+            cores = self._cores_used()
+            found["load"] = load.result().summary()
+            found["cores used"] = round(cores, 3)
+            found["per core second"] = round(found["load"]["goodput"] / cores, 1)
         for name, probe in running.items():
             outcome = probe.result()
             found[name] = {**outcome.summary(), "p50_ms": _rounded(outcome, 0.5), "p99_ms": _rounded(outcome, 0.99)}
@@ -252,6 +276,15 @@ _CELLS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("peak, 200s per second", lambda found: _get(found, "peak", "goodput")),
     ("offered, requests per second", lambda found: _get(found, "overload", "offered")),
     ("goodput, share of the peak", lambda found: _get(found, "overload", "share of the peak", form="{:.0%}")),
+    (
+        "share of the peak beside the same health checks",
+        lambda found: _get(found, "overload", "share of the peak beside probes", form="{:.0%}"),
+    ),
+    (
+        "200s per second of processor time, at the peak",
+        lambda found: _get(found, "peak", "beside probes", "per core second"),
+    ),
+    ("the same in overload", lambda found: _get(found, "overload", "per core second")),
     ("p50 of accepted answers", lambda found: _get(found, *_OF_LOAD, "200", "p50_ms", form="{:,.0f} ms")),
     ("p99 of accepted answers", _p99("overload", "load", "statuses", "200")),
     ("p99 of 503", _p99("overload", "load", "statuses", "503")),
@@ -272,6 +305,11 @@ _CELLS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("beside 4 bodies of [[0],[0],…: p99 of /metrics", _p99("json", "metrics")),
     ("alone: p50 of a read", lambda found: _get(found, "quiet", "read", "p50_ms", form="{:,.1f} ms")),
 ]
+
+
+def _processor_seconds(workers: list[psutil.Process]) -> float:
+    times = [worker.cpu_times() for worker in workers]
+    return sum(each.user + each.system for each in times)
 
 
 def _rounded(outcome: Outcome, share: float) -> float:

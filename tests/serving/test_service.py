@@ -235,7 +235,7 @@ def test_a_bento_holds_what_serving_imports(project, built):
         description = archive.extractfile("./bento.yaml").read().decode()
     assert {"artifacts/strips/model.onnx", "artifacts/strips/manifest.json", "pipeline/serving/service.py"} <= names
     packages = {name.split("/")[1] for name in names if name.startswith("pipeline/") and name.count("/") > 1}
-    assert packages == {"core", "records", "runtime", "serving"}
+    assert packages == {"core", "records", "runtime", "scheduling", "serving"}
     assert not any(name.startswith(("stages", "tests")) for name in names)
     digest = onnx_models.sha256(project / "artifacts" / "strips" / "model.onnx")
     assert f"strips.sha256: {digest}" in description

@@ -1,6 +1,7 @@
 """The files of a revision as DVC keeps them: in git, in its cache, or in its remote storage."""
 
 import contextlib
+import errno
 import hashlib
 import logging
 import tempfile
@@ -19,6 +20,8 @@ from pipeline.project import git
 LARGEST = 2**30
 """Bytes of a file in a folder that DVC tracks. The largest one, the scenes of a split, has some 70 million."""
 _BLOCK = 2**20
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""Errors of writing a copy; no reading fails with them."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Storage:
         record: a storage that never stops sending fills no disk.
 
         Raises:
+            OSError: the copy cannot be written; then nothing is left at `target`.
             RegistryError: neither has it, or it was changed; then nothing is left at `target`.
         """
         expected = self.md5(path)
@@ -92,6 +96,8 @@ class Storage:
             ) from None
         except (OSError, DvcException, DataIndexDirError) as error:
             target.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+                raise OSError(error.errno, error.strerror, str(target)) from None
             raise RegistryError(
                 f"{path}: gone: neither the cache nor the remote storage has it as of {self.revision[:12]} "
                 f"(MD5 {expected}, {type(error).__name__}); `dvc pull`, or `make repro` at that revision, restores it"

@@ -1,6 +1,8 @@
 """The files of a revision: from the cache, from the remote storage, each held to its MD5."""
 
+import errno
 import importlib.util
+import resource
 import shutil
 import subprocess
 import sys
@@ -54,6 +56,21 @@ def test_nothing_is_left_of_a_file_that_was_changed(project, tmp_path):
                 storage.fetch(MODEL.model, tmp_path / "model.onnx")
             assert not (tmp_path / "model.onnx").exists()
             path.unlink(missing_ok=True)
+
+
+def test_a_disk_without_room_is_not_taken_for_a_file_that_is_gone(base, tmp_path):
+    target = tmp_path / "model.onnx"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with at_head(base) as storage:
+        size = storage.fetch(MODEL.model, target).stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, before[1]))
+        try:
+            with pytest.raises(OSError, match=str(target)) as refusal:
+                storage.fetch(MODEL.model, target)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refusal.value.errno == errno.EFBIG
+    assert not target.exists()
 
 
 def test_a_file_that_dvc_does_not_track_is_named(base, tmp_path):

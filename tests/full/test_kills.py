@@ -3,7 +3,6 @@
 FULL_KILLS is the number of kills, 200 unless set: half of stages, half of the registry. FULL_SEED chooses the moments.
 """
 
-import collections
 import os
 import random
 import shutil
@@ -15,7 +14,7 @@ import time
 import pytest
 import registry_project as made
 import tiny_project
-from full_outcomes import files, report
+from full_outcomes import files
 from registry_project import ARTIFACT, BETTER, GOOD, WORSE, git, package
 
 from pipeline.registry.operations import Registry
@@ -41,13 +40,13 @@ def kill(folder, command, after, **variables):
             return True
 
 
-def test_a_killed_stage_leaves_nothing_half_written_and_runs_again_to_the_same_bytes(tiny, tmp_path, capsys):
+def test_a_killed_stage_leaves_nothing_half_written_and_runs_again_to_the_same_bytes(tiny, tmp_path, seen):
     project = shutil.copytree(tiny, tmp_path / "project", symlinks=True)
     stages = tiny_project.stages(project)
     expected = {stage: tiny_project.outs(project, stage) for stage in stages}
     contents = {path: files(project / path) for outs in expected.values() for path in outs}
     taken = {}
-    rng, seen = random.Random(SEED), collections.Counter()
+    rng = random.Random(SEED)
     for number in range(KILLS - KILLS // 2):
         stage = stages[number % len(stages)] if number < len(stages) else rng.choice(stages)
         command = ("dvc", "repro", "--force", "--single-item", stage)
@@ -64,7 +63,6 @@ def test_a_killed_stage_leaves_nothing_half_written_and_runs_again_to_the_same_b
         assert tiny_project.outs(project, stage) == expected[stage], f"{stage}: other bytes after kill {number}"
         for path in expected[stage]:
             assert files(project / path) == contents[path], f"{stage}: {path} has other bytes after kill {number}"
-    report(capsys, f"{sum(seen.values())} kills of stages: {dict(sorted(seen.items()))}")
     tiny_project.done(project, sys.executable, "-m", "pipeline.commands.repro")
     assert {stage: tiny_project.outs(project, stage) for stage in stages} == expected
     assert not tiny_project.damaged(project)
@@ -142,8 +140,8 @@ def state(clone):
     return sorted(git(clone, "tag", "--list").split()), stages, deployed
 
 
-def test_a_killed_command_of_the_registry_did_all_of_it_or_nothing(shared, tmp_path, capsys):
-    rng, seen = random.Random(SEED), collections.Counter()
+def test_a_killed_command_of_the_registry_did_all_of_it_or_nothing(shared, tmp_path, seen):
+    rng = random.Random(SEED)
     undisturbed = {}
     for number in range(KILLS // 2):
         verb = list(VERBS)[number % len(VERBS)]
@@ -176,4 +174,3 @@ def test_a_killed_command_of_the_registry_did_all_of_it_or_nothing(shared, tmp_p
         assert sorted(theirs) == sorted(ours), f"{where}: the shared repository has other tags"
         assert not [path for path in (clone / "deploy").glob("[!.]*") if path.name != "prod"], where
         shutil.rmtree(folder)
-    report(capsys, f"{KILLS // 2} kills of the registry: {dict(sorted(seen.items()))}")

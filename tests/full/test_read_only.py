@@ -1,6 +1,5 @@
 """The project, the cache, the home folder or the temporary folder is read-only: it works, or says so in one line."""
 
-import collections
 import shlex
 import shutil
 import sys
@@ -40,23 +39,22 @@ def surroundings(folder, project, place):
     return named[place], {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
 
 
-def test_stages(tiny, tmp_path, place, capsys):
+def test_stages(tiny, tmp_path, place, seen, subtests):
     project = shutil.copytree(tiny, tmp_path / "project", symlinks=True)
     closed, environment = surroundings(tmp_path, project, place)
-    seen = collections.Counter()
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     for name, stage in lock.items():
         outs = [out["path"] for out in stage["outs"] if not tiny_project.is_measured(out["path"])]
         sound = {path: files(project / path) for path in outs}
         ended = tiny_project.run(project, *read_only(shlex.split(stage["cmd"]), closed), **environment)
         where = f"{name}, {place} read-only"
-        seen["works" if ended.returncode == 0 else "one line"] += 1
-        if ended.returncode:
-            assert place not in HARMLESS, f"{where}: {ended.stderr[-2000:]}"
-            expect_one_line(ended, where, codes=(2, 3))
-        assert {path: files(project / path) for path in outs} == sound, where
+        seen["works" if ended.returncode == 0 else "stops"] += 1
+        with subtests.test(stage=name):
+            if ended.returncode:
+                assert place not in HARMLESS, f"{where}: {ended.stderr[-2000:]}"
+                expect_one_line(ended, where, codes=(2, 3))
+            assert {path: files(project / path) for path in outs} == sound, where
     assert not list((tmp_path / "home").iterdir()) or place != "home"
-    report(capsys, f"{sum(seen.values())} stages, {place} read-only: {dict(seen)}")
 
 
 def test_make_repro_doctor_and_read(tiny, tmp_path, place, capsys):
@@ -80,7 +78,7 @@ def test_make_repro_doctor_and_read(tiny, tmp_path, place, capsys):
     report(capsys, f"commands, {place} read-only: {codes}")
 
 
-def test_the_registry(tmp_path, place, capsys):
+def test_the_registry(tmp_path, place, seen):
     project = made.create(tmp_path / "project")
     package(project, GOOD)
     closed, environment = surroundings(tmp_path, project, place)
@@ -89,7 +87,6 @@ def test_the_registry(tmp_path, place, capsys):
         command = (sys.executable, "-m", "pipeline.registry", *arguments)
         return tiny_project.run(project, *(read_only(command, closed) if shut else command), **environment)
 
-    seen = collections.Counter()
     reference = f"{ARTIFACT}@v0.1.0"
     for arguments in (
         ("register", ARTIFACT),
@@ -105,11 +102,10 @@ def test_the_registry(tmp_path, place, capsys):
     ):
         where = f"registry {' '.join(arguments)}, {place} read-only"
         ended = registry(*arguments)
-        seen["works" if ended.returncode == 0 else "one line"] += 1
+        seen["works" if ended.returncode == 0 else "stops"] += 1
         if ended.returncode:
             expect_one_line(ended, where, codes=(2, 3, 4))
             if arguments[0] in ("register", "promote", "deploy"):
                 again = registry(*arguments, shut=False)
                 assert again.returncode == 0, f"{where}, then writable: {again.stderr}"
     assert registry("verify", shut=False).returncode == 0
-    report(capsys, f"{sum(seen.values())} commands of the registry, {place} read-only: {dict(seen)}")

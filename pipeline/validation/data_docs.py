@@ -1,7 +1,11 @@
 """Great Expectations without a project folder, and its pages (Data Docs) readable without a network."""
 
+import contextlib
+import logging
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import great_expectations as gx
@@ -51,9 +55,30 @@ def write_pages(context: EphemeralDataContext, folder: Path) -> None:
     Args:
         context: from `create_context(folder)`.
         folder: of the pages.
+
+    Raises:
+        OSError: a page cannot be written.
     """
-    context.build_data_docs(site_names=[SITE])
+    with _raised():
+        context.build_data_docs(site_names=[SITE])
     _make_readable_offline(folder)
+
+
+@contextlib.contextmanager
+def _raised() -> Iterator[None]:
+    """Raise the first error of building a page; Great Expectations logs it, with a traceback, and goes on without."""
+    errors: list[BaseException] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda _: errors.extend(filter(None, sys.exc_info()[1:2]))  # type: ignore[method-assign]
+    logger = logging.getLogger("great_expectations.render.renderer.site_builder")
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before
+    if errors:
+        raise errors[0]
 
 
 def _make_readable_offline(folder: Path) -> None:

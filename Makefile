@@ -98,7 +98,7 @@ test: setup  ## run the tests, less than 5 minutes with the set-up
 test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines, servers under load
 	@$(PYTEST) -m "slow and not full"
 
-test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), an hour more
+test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), two hours more
 	@FULL_KILLS="$$KILLS" python -m pytest -m full tests/full
 
 lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG

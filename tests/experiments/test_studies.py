@@ -204,7 +204,9 @@ def test_readings_that_do_not_give_the_recorded_accuracy_are_a_data_error(projec
         results.collect(studies.Study.load(Path(PATH)))
 
 
-@pytest.mark.parametrize(("path", "named"), [("", "STUDY"), ("studies", "a file NAME.yaml"), ("none.yaml", "no such file")])
+@pytest.mark.parametrize(
+    ("path", "named"), [("", "STUDY"), ("studies", "a file NAME.yaml"), ("none.yaml", "no such file")]
+)
 def test_a_study_needs_a_file(project, path, named):
     with pytest.raises(ConfigurationError, match=named):
         command.main(path)

@@ -64,21 +64,31 @@ def write_pages(context: EphemeralDataContext, folder: Path) -> None:
     _make_readable_offline(folder)
 
 
+class _Errors(logging.Handler):
+    """Keeps the exceptions that are being handled when something is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (error := sys.exc_info()[1]) is not None:
+            self.found.append(error)
+
+
 @contextlib.contextmanager
 def _raised() -> Iterator[None]:
     """Raise the first error of building a page; Great Expectations logs it, with a traceback, and goes on without."""
-    errors: list[BaseException] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda _: errors.extend(filter(None, sys.exc_info()[1:2]))  # type: ignore[method-assign]
+    errors = _Errors()
     logger = logging.getLogger("great_expectations.render.renderer.site_builder")
     before = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [handler], False
+    logger.handlers, logger.propagate = [errors], False
     try:
         yield
     finally:
         logger.handlers, logger.propagate = before
-    if errors:
-        raise errors[0]
+    if errors.found:
+        raise errors.found[0]
 
 
 def _make_readable_offline(folder: Path) -> None:

@@ -99,9 +99,28 @@ def test_the_document_that_is_changed_is_sound(project):
     assert len(list(Study.load(Path("studies/s.yaml")).points())) == 8
 
 
-def test_hostile_params(project, tmp_path, capsys):
+def try_documents(path, documents, load, watched_folder, capsys):
+    """Write one document after the other to `path` and load it, within the bounds; returns the count of each outcome."""
     before, found = memory(), collections.Counter()
-    text = (project / "params.yaml").read_text()
+    project = Path.cwd()
+    with watch.only(project, roots=[watched(watched_folder)]):
+        for number, document in enumerate(documents):
+            path.write_bytes(document)
+            try:
+                found[outcome(load, capsys)] += 1
+            except BaseException:
+                shutil.copy(path, project / "failed.yaml")
+                print(f"document {number}: {document[:20_000]!r}")
+                raise
+    assert memory() - before < MEGABYTES
+    assert not list(project.rglob("ran*"))
+    with capsys.disabled():
+        print(f"\n{found.total()} documents as {path.name}: {found['valid']} valid, {len(found) - 1} kinds of refusal")
+    assert 0 < found["valid"] < found.total() / 2
+    return found
+
+
+def test_hostile_params(project, tmp_path, capsys):
     path = project / "params.yaml"
 
     def load():
@@ -110,43 +129,17 @@ def test_hostile_params(project, tmp_path, capsys):
             names.checked(each)
         assert 0 <= loaded.seed < 2**32
 
-    with watch.only(project, roots=[watched(tmp_path)]):
-        for number, document in enumerate(yaml_documents.documents(text, PARAMS, seed=15)):
-            path.write_bytes(document)
-            try:
-                found[outcome(load, capsys)] += 1
-            except BaseException:
-                shutil.copy(path, tmp_path / "project/failed.yaml")
-                print(f"document {number}: {document[:20_000]!r}")
-                raise
-    assert memory() - before < MEGABYTES
-    assert not list(project.rglob("ran*"))
-    with capsys.disabled():
-        print(f"\n{PARAMS} documents as params.yaml: {found['valid']} valid, {len(found) - 1} kinds of refusal")
-    assert 0 < found["valid"] < PARAMS / 2
+    documents = yaml_documents.documents(path.read_text(), PARAMS, seed=15)
+    assert try_documents(path, documents, load, tmp_path, capsys).total() == PARAMS
 
 
 def test_hostile_studies(project, tmp_path, capsys):
-    before, found = memory(), collections.Counter()
-    path = project / "studies/s.yaml"
-
     def load():
         for _, run in Study.load(Path("studies/s.yaml")).points():
             names.check_experiment(run.name, "a run")
 
-    with watch.only(project, roots=[watched(tmp_path)]):
-        for number, document in enumerate(yaml_documents.documents(STUDY, STUDIES, seed=16)):
-            path.write_bytes(document)
-            try:
-                found[outcome(load, capsys)] += 1
-            except BaseException:
-                print(f"document {number}: {document[:20_000]!r}")
-                raise
-    assert memory() - before < MEGABYTES
-    assert not list(project.rglob("ran*"))
-    with capsys.disabled():
-        print(f"\n{STUDIES} documents as a study: {found['valid']} valid, {len(found) - 1} kinds of refusal")
-    assert 0 < found["valid"] < STUDIES / 2
+    documents = yaml_documents.documents(STUDY, STUDIES, seed=16)
+    assert try_documents(project / "studies/s.yaml", documents, load, tmp_path, capsys).total() == STUDIES
 
 
 def test_hostile_changes(project, tmp_path, capsys):

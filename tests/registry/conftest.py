@@ -1,11 +1,8 @@
 """What all tests of the registry share. The fixtures are in tests/support/registry_fixtures.py."""
 
-from collections.abc import Iterator
-
-import pytest
-import registry_project as made
 from registry_fixtures import (  # noqa: F401  # pytest finds fixtures by their names here
     base,
+    clock,
     clones,
     evidence,
     keys,
@@ -16,10 +13,3 @@ from registry_fixtures import (  # noqa: F401  # pytest finds fixtures by their 
     signed,
     signed_base,
 )
-
-
-@pytest.fixture(autouse=True)
-def clock() -> Iterator[None]:
-    """The registry's clock is an hour slow."""
-    with made.slow_clock():
-        yield

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ from registry_project import ARTIFACT, BETTER, GOOD, WORSE, done, git, lift, pac
 from pipeline.events import signing
 from pipeline.records.registry import Evidence
 from pipeline.registry.operations import Registry
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    """The registry's clock is an hour slow."""
+    with made.slow_clock():
+        yield
 
 
 @pytest.fixture(scope="session")

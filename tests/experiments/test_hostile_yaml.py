@@ -100,7 +100,7 @@ def test_the_document_that_is_changed_is_sound(project):
 
 
 def try_documents(path, documents, load, watched_folder, capsys):
-    """Write one document after the other to `path` and load it, within the bounds; returns the count of each outcome."""
+    """Write one document after the other to `path` and load it, within bounds; returns the count of each outcome."""
     before, found = memory(), collections.Counter()
     project = Path.cwd()
     with watch.only(project, roots=[watched(watched_folder)]):

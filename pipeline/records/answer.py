@@ -40,7 +40,7 @@ ErrorCode = Literal[
 """Codes of errors; pipeline/scheduling/errors.py has the status and the meaning of each."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the picture that was read."""
+"""x0, y0, x1, y1 in pixels of the picture that was read, as it is displayed."""
 
 
 def _without_default(schema: dict[str, Any]) -> None:
@@ -54,6 +54,11 @@ class _Body(Record):
     def as_json(self) -> dict[str, JsonValue]:
         """The record as plain JSON values, without what it was made without."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _expect_either(digits: str | None, name: str | None) -> None:
+    if (digits is None) == (name is None):
+        raise ValueError("expected either digits or class")
 
 
 class Slot(_Body):
@@ -98,8 +103,7 @@ class Reading(_Body):
 
     @model_validator(mode="after")
     def _expect_one(self) -> Self:
-        if (self.digits is None) == (self.class_ is None):
-            raise ValueError("expected either digits or class")
+        _expect_either(self.digits, self.class_)
         return self
 
 
@@ -128,6 +132,54 @@ class Answer(Reading):
     """The answer to one picture: its reading, and the model that read it."""
 
     model: ModelIdentity
+
+
+class LineReading(Reading):
+    """The reading of one line of writing. Its slots are those with a digit, without `probabilities`.
+
+    Its notes are `squeezed` (longer than the model's picture of a line), `squeezed_much` and `no_digits`; with one of
+    the last two it is never accepted.
+
+    Attributes:
+        box: of the line; for a picture of a model's size the whole picture.
+    """
+
+    box: Box
+
+
+class PictureAnswer(_Body):
+    """The answer to one picture of any size: its lines of writing, and the model that read them.
+
+    Attributes:
+        task: whose model read it.
+        digits: those of the lines from top to bottom, with a newline between two; absent where the classes are not
+            digits.
+        class_: the name of the class, as `class`; absent where the classes are digits.
+        lines: from top to bottom, those side by side from left to right; empty where no writing was found.
+        slots: all positions of the reading, with `probabilities`; absent unless the picture has the size of a model.
+        confidence: the least of the lines'; None without lines.
+        accepted: whether every line is accepted; False without lines, or if there were too many; else None where no
+            threshold gave 99.5 % accuracy.
+        notes: how the picture was decoded and prepared, in order. Without lines the last one says why there are none.
+        model: what read it.
+    """
+
+    task: str
+    digits: Annotated[str, Field(pattern="^[0-9\\n]*$")] | SkipJsonSchema[None] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    class_: str | SkipJsonSchema[None] = Field(default=None, alias="class", json_schema_extra=_without_default)
+    lines: tuple[LineReading, ...]
+    slots: tuple[Slot, ...] | SkipJsonSchema[None] = Field(default=None, json_schema_extra=_without_default)
+    confidence: Probability | None
+    accepted: bool | None
+    notes: tuple[str, ...]
+    model: ModelIdentity
+
+    @model_validator(mode="after")
+    def _expect_one(self) -> Self:
+        _expect_either(self.digits, self.class_)
+        return self
 
 
 class TaskReading(Reading):

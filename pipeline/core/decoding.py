@@ -5,6 +5,7 @@ pixels are read whatever a file says beside them: of the ancillary chunks of a P
 JPEG, only those that decide how a picture looks are kept, and a damaged one counts as absent.
 
 Nothing here changes the size or the polarity of a picture: models trained on MNIST read light ink on a dark background.
+`decode_grey` reads pictures of any kind for ingestion (`pipeline.core.ingestion`), which decides the polarity itself.
 """
 
 import io
@@ -25,6 +26,8 @@ from pipeline.core.images import INK, to_landscape
 Shape = tuple[int, int, int]
 """Height, width and channels."""
 FORMATS = ("PNG", "JPEG")
+GREY_FORMATS = (*FORMATS, "WEBP")
+"""What `decode_grey` reads. libwebp, like the other two, gives a size before anything is decoded."""
 MAX_PIXELS = 4096 * 4096
 """A picture that declares more is rejected before anything is decoded."""
 MAX_BYTES = 1 << 28
@@ -60,6 +63,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """By EXIF orientation; 1 and anything else is upright."""
+_WITHOUT_COLOUR = ("1", "L", "LA", "I", "I;16", "I;16B")
+_PAPER_AND_INK = 96
+"""Grey levels between the lightest and the darkest that is opaque, from which these are paper and ink."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
 """Colour types of a PNG that can have a tRNS chunk."""
 # Only the last of the bytes FF that fill up before a marker is matched. `\xff+` would be tried from each of them: a
@@ -96,10 +102,11 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        pixels: uint8 (height, width, channels).
+        pixels: uint8 (height, width, channels), or (height, width) of `decode_grey`.
         notes: how it was converted, in order: `exif_orientation` (turned as its EXIF entry says), `alpha_on_black`,
-            `sixteen_bit` (the high byte of each value kept), `grey` (to luma, ITU-R 601), `rgb` (from grey, palette or
-            CMYK), `turned` (an upright strip turned to landscape). Then what `judge` says of the pixels.
+            `alpha_on_white`, `sixteen_bit` (the high byte of each value kept), `sixteen_bit_range` (16 bits scaled by
+            the range that is used), `grey` (to luma, ITU-R 601), `rgb` (from grey, palette or CMYK), `turned` (an
+            upright strip turned to landscape). Then what `judge` says of the pixels, except of `decode_grey`.
     """
 
     pixels: np.ndarray
@@ -151,6 +158,36 @@ def decode_any(data: bytes, channels: int, formats: Collection[str] = FORMATS) -
         _expect_few_pixels(image.size)
         pixels, notes = _pixels(image, content, channels)
     return Picture(pixels, (*notes, *judge(pixels[None])[0]))
+
+
+def decode_grey(data: bytes) -> Picture:
+    """Decode a picture of any size, depth and colour as grey pixels in which the ink stays visible.
+
+    Transparent parts become white behind dark ink and black behind light ink (`_ground`). Values of 16 bits are divided
+    by the smallest power of two that brings the largest into 8 bits, so 12 bits in 16 stay visible, and noise is not
+    amplified to ink.
+
+    Args:
+        data: the file's bytes: PNG, JPEG, or WebP of one frame.
+
+    Returns:
+        The pixels, uint8 (height, width), as the picture is displayed, and the notes on its conversion.
+
+    Raises:
+        PictureError: the bytes are not a picture, damaged, of another format, or have too many pixels.
+    """
+    content = _content_of(data, GREY_FORMATS)
+    with _opened(content, GREY_FORMATS) as image:
+        _expect_few_pixels(image.size)
+        # Of a JPEG in colour, libjpeg leaves out all but the luma.
+        coloured = image.mode not in _WITHOUT_COLOUR
+        try:
+            _load(image, content, mode="L")
+            return _as_grey(image, content, coloured)
+        except PictureError:
+            raise
+        except Exception:  # As in `_pixels`.
+            raise _damaged(content.kind) from None
 
 
 def judge(images: np.ndarray) -> list[tuple[str, ...]]:
@@ -218,6 +255,7 @@ class _Content:
         transparent: content of its tRNS chunk, b"" without a valid one.
         orientation: EXIF's, 1 to 8.
         lengthened: a JPEG with more bytes at the end of its data; b"" of another file.
+        kind: the name of its format for an error.
     """
 
     found: bytes
@@ -228,15 +266,18 @@ class _Content:
     transparent: bytes = b""
     orientation: int = 1
     lengthened: bytes = b""
+    kind: str = "PNG or JPEG"
 
 
-def _content_of(data: bytes) -> _Content:
+def _content_of(data: bytes, formats: Collection[str] = FORMATS) -> _Content:
     if not data:
         raise PictureError("empty", "no bytes found, expected a PNG or JPEG picture")
     if data.startswith(_PNG):
         return _png(data)
     if data.startswith(_JPEG):
         return _jpeg(data)
+    if "WEBP" in formats and _is_webp(data):
+        return _webp(data)
     if data.startswith(b"BM") and len(data) >= 26:
         bits = 2 if data[14] == 12 else 4
         width, height = (
@@ -352,6 +393,46 @@ def _jpeg(data: bytes) -> _Content:
     raise _damaged()
 
 
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+
+
+def _webp(data: bytes) -> _Content:
+    """A WebP with the chunks of its picture alone, its size as the header says (RFC 9649), and EXIF's orientation.
+
+    Pillow would allocate the canvas of whatever size before it says how large it is.
+    """
+    kept: list[bytes] = []
+    size, exif, at = None, b"", 12
+    end = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
+    for _ in range(_MAX_PARTS):
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        start, at = at + 8, at + 8 + length + length % 2
+        if start + length > end or len(kind) < 4:
+            break
+        content = data[start : start + length]
+        if kind in (b"ANIM", b"ANMF") or (kind == b"VP8X" and content[:1] and content[0] & 2):
+            raise PictureError("unsupported_format", "an animated WebP found, expected one frame")
+        if kind == b"VP8X" and not kept and length >= 10:
+            size = tuple(1 + int.from_bytes(content[index : index + 3], "little") for index in (4, 7))
+            # Of EXIF, XMP and profiles nothing is left that its flags could announce.
+            content = bytes([content[0] & 0x10]) + content[1:]
+        elif kind == b"VP8L" and length >= 5:
+            bits = int.from_bytes(content[1:5], "little")
+            size = size or (1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF))
+        elif kind == b"VP8 " and length >= 10:
+            size = size or tuple(int.from_bytes(content[index : index + 2], "little") & 0x3FFF for index in (6, 8))
+        elif kind == b"EXIF":
+            exif = exif or content
+        if kind in (b"VP8X", b"VP8L", b"VP8 ", b"ALPH"):
+            kept.append(kind + length.to_bytes(4, "little") + content + bytes(length % 2))
+    if size is None:
+        raise _damaged("WebP")
+    body = b"WEBP" + b"".join(kept)
+    whole = b"RIFF" + len(body).to_bytes(4, "little") + body
+    return _Content(data, whole, (size[0], size[1]), orientation=_orientation(exif), kind="WebP")
+
+
 def _decides(marker: int, content: bytes) -> bool:
     """Whether a segment of a JPEG decides its pixels."""
     # As long as libjpeg expects them to be; it ignores shorter ones.
@@ -429,7 +510,7 @@ def _opened(content: _Content, formats: Collection[str]) -> Image.Image:
             "too_many_pixels", f"more than {MAX_PIXELS:,} pixels declared, expected at most that"
         ) from None
     except Exception:
-        raise _damaged() from None
+        raise _damaged(content.kind) from None
 
 
 def _expect_few_pixels(size: tuple[int, int]) -> None:
@@ -462,22 +543,90 @@ def _named(shape: Shape) -> str:
 
 def _pixels(image: Image.Image, content: _Content, channels: int) -> tuple[np.ndarray, list[str]]:
     """uint8 (height, width, channels), and a note for each conversion."""
-    if content.depth == 16 and content.colour == _RGB and content.transparent:
-        # Pillow keeps the high bytes alone, by which other colours would become transparent as well.
-        raise PictureError(
-            "unsupported_format", "a transparent colour of 16 bits found, expected an alpha channel or 8 bits"
-        )
     try:
-        image.load()
-        if content.lengthened:
-            with Image.open(io.BytesIO(content.lengthened), formats=("JPEG",)) as longer:
-                if image.tobytes() != longer.tobytes():
-                    raise _damaged()
+        _load(image, content)
         return _convert(image, content, channels)
     except PictureError:
         raise
     except Exception:  # Pillow's decoders raise OSError, SyntaxError, struct.error and others.
         raise _damaged() from None
+
+
+def _load(image: Image.Image, content: _Content, mode: str | None = None) -> None:
+    """Decode all pixels, of a JPEG in colour as `mode`.
+
+    Raises:
+        PictureError: some are missing, or what Pillow keeps of them is not enough.
+        Exception: of many kinds, by Pillow.
+    """
+    if content.depth == 16 and content.colour == _RGB and content.transparent:
+        # Pillow keeps the high bytes alone, by which other colours would become transparent as well.
+        raise PictureError(
+            "unsupported_format", "a transparent colour of 16 bits found, expected an alpha channel or 8 bits"
+        )
+    image.draft(mode, None)
+    image.load()
+    if content.lengthened:
+        with Image.open(io.BytesIO(content.lengthened), formats=("JPEG",)) as longer:
+            longer.draft(mode, None)
+            if image.tobytes() != longer.tobytes():
+                raise _damaged()
+
+
+def _as_grey(image: Image.Image, content: _Content, coloured: bool) -> Picture:
+    notes = []
+    if content.orientation in _TURNS:
+        image = image.transpose(_TURNS[content.orientation])
+        notes.append("exif_orientation")
+    if content.transparent:
+        opaque = _opaque(image, content)
+    elif image.mode in ("RGBA", "LA"):
+        opaque = np.asarray(image.getchannel("A"))
+    else:
+        opaque = None
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+    else:
+        # By way of RGB, as in `_convert`.
+        values = np.asarray(image if image.mode == "L" else image.convert("RGB").convert("L"))
+    if content.depth == 16:
+        # Grey has both bytes, anything else the high byte.
+        bits = int(values.max()).bit_length()
+        full = (1 << max(bits, 8 if values.dtype != np.uint8 else 1)) - 1
+        values = (values.astype(np.uint32) * 255 // full).astype(np.uint8)
+        notes.append("sixteen_bit_range")
+    if opaque is not None and opaque.min() < 255:
+        ground = _ground(values, opaque)
+        notes.append("alpha_on_white" if ground else "alpha_on_black")
+        values = _composited(values, opaque, ground)
+    if coloured:
+        notes.append("grey")
+    return Picture(np.array(values, np.uint8), tuple(notes))
+
+
+def _ground(values: np.ndarray, opaque: np.ndarray) -> int:
+    """The grey level, 0 or 255, that keeps the ink of a transparent picture visible.
+
+    Args:
+        values: uint8 (height, width).
+        opaque: uint8 (height, width), 255 for opaque.
+
+    Returns:
+        Where less than half is opaque and has about one value, that is ink, and the ground is its contrary. Else the
+        paper is opaque as well, and the ground is like most of what is visible.
+    """
+    visible = opaque >= 128
+    seen = values[visible]
+    if not len(seen):
+        return 255
+    low, middle, high = np.percentile(seen, (2, 50, 98))
+    is_paper = 2 * len(seen) > visible.size or high - low >= _PAPER_AND_INK
+    return 255 if (middle >= 128) == is_paper else 0
+
+
+def _composited(values: np.ndarray, opaque: np.ndarray, ground: int) -> np.ndarray:
+    share = opaque.astype(np.uint16)
+    return ((values * share + np.uint16(ground) * (255 - share) + 127) // 255).astype(np.uint8)
 
 
 def _convert(image: Image.Image, content: _Content, channels: int) -> tuple[np.ndarray, list[str]]:
@@ -530,7 +679,7 @@ def _unidentified(data: bytes, formats: Collection[str]) -> PictureError:
     for magic, name in _OTHERS.items():
         if name not in formats and start.startswith(magic):
             return PictureError("unsupported_format", f"{name} found, expected {expected}")
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if _is_webp(data) and "WEBP" not in formats:
         return PictureError("unsupported_format", f"WebP found, expected {expected}")
     if data[4:8] == b"ftyp":
         return PictureError("unsupported_format", f"AVIF, HEIC or a video found, expected {expected}")
@@ -539,5 +688,5 @@ def _unidentified(data: bytes, formats: Collection[str]) -> PictureError:
     return PictureError("not_a_picture", f"not a picture, expected {expected}")
 
 
-def _damaged() -> PictureError:
-    return PictureError("damaged", "the picture is truncated or damaged, expected a whole PNG or JPEG")
+def _damaged(kind: str = "PNG or JPEG") -> PictureError:
+    return PictureError("damaged", f"the picture is truncated or damaged, expected a whole {kind}")

@@ -1,8 +1,9 @@
 """Rejections that cost next to nothing: decided by a request's head alone, before any task, route or body."""
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from pipeline.scheduling.batching import DynamicBatcher
 from pipeline.scheduling.errors import RETRY_SECONDS, ApiError
@@ -11,6 +12,47 @@ from pipeline.scheduling.shutdown import Shutdown
 
 SHORT = 65536
 """A body of at most so many bytes is received and dropped, so that its connection can stay; a longer one is not."""
+
+
+class Places:
+    """A bounded number of requests of one kind that are worked on at a time."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        """Define.
+
+        Args:
+            limit: requests at a time, at most.
+            what: they are doing, for messages: "requests for many pictures are being read".
+        """
+        self._limit = limit
+        self._what = what
+        self._taken = 0
+
+    def expect_free(self, headers: Mapping[str, str] | None = None) -> None:
+        """Reject a request for which there is no place now. It costs next to nothing.
+
+        Args:
+            headers: of the answer.
+
+        Raises:
+            ApiError: `overloaded`.
+        """
+        if self._taken >= self._limit:
+            raise ApiError("overloaded", f"{self._taken} {self._what}; try again", headers)
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Hold a place until the block is left.
+
+        Raises:
+            ApiError: `overloaded`, there is none.
+        """
+        self.expect_free()
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 class Gate:

@@ -15,8 +15,11 @@ class Limits:
     """Limits of one worker process. `READER_BODY_BYTES=1000000` sets `body_bytes`, and so on.
 
     Attributes:
-        body_bytes: of a request for one picture. A picture of the largest model has 100 KB uncompressed; the rest is
-            for what programs write beside the pixels.
+        body_bytes: of a request for one picture of a model's size. A picture of the largest model has 100 KB
+            uncompressed; the rest is for what programs write beside the pixels.
+        picture_bytes: of a request for one picture of any size, such as a photo or a scan.
+        pages: pictures of any size that are being decoded and searched for lines, or wait for it; more are rejected.
+            `threads` of them are decoded at one time: one of 16 megapixels takes up to 300 MB meanwhile.
         many_body_bytes: of a request for many pictures that is not JSON.
         json_bytes: of a JSON body.
         pictures: in one request.
@@ -43,6 +46,8 @@ class Limits:
     """
 
     body_bytes: int = _MIB
+    picture_bytes: int = 16 * _MIB
+    pages: int = 8
     many_body_bytes: int = 16 * _MIB
     json_bytes: int = 4 * _MIB
     pictures: int = 1024

@@ -1,7 +1,8 @@
 """The endpoints: from a request to its answer."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -16,6 +17,8 @@ from pipeline.core.readings import Readings
 from pipeline.records.answer import Info, ModelDescription, ModelIdentity
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import readings_as_json, select
+from pipeline.runtime.pages import LINES, answer_page, answer_picture, known_shapes
+from pipeline.scheduling.admission import Places
 from pipeline.scheduling.batching import DynamicBatcher
 from pipeline.scheduling.errors import CLOSE, ApiError
 from pipeline.scheduling.limits import Limits
@@ -27,10 +30,15 @@ from pipeline.serving.uploads import JSON, Buffer, Share, Upload
 
 PROBABILITIES = "probabilities"
 """The query parameter that asks for the probabilities of all classes of many pictures."""
+TASK = "task"
+"""The query parameter that says which model reads a picture."""
 _QUERY_BYTES = 2048
 """A query of a few bytes is expected; to parse 60 KB of parameters takes longer than to read a picture."""
 _DECODING = 64
 """Bodies that wait for a thread that decodes them, or are being decoded; more are rejected."""
+
+_FEW_LINES = 4
+"""Lines of a picture that are read like single pictures; more are read in slices, behind single pictures."""
 
 
 class ReadEndpoints:
@@ -52,21 +60,46 @@ class ReadEndpoints:
         self._limits = limits
         self._metrics = metrics
         self._identities = {task: ModelIdentity.of(manifest).as_json() for task, manifest in manifests.items()}
+        self._shapes = known_shapes(manifests)
         self._digits = _shapes(select(manifests.values(), digits=True))
         self._cifar10 = _shapes(select(manifests.values(), digits=False))
         self._buffer = Buffer(limits.buffered_bytes)
-        self._many_in_progress = 0
+        self._many_requests = Places(limits.many_requests, "requests for many pictures are being read")
+        self._pages = Places(limits.pages, "pictures of any size are being read")
         # Apart, so that a picture does not wait until a thousand are decoded.
         self._pool = Pool("decode", limits.threads, _DECODING)
         self._pool_of_many = Pool("decode-many", limits.threads, _DECODING)
+        self._pool_of_pages = Pool("decode-page", limits.threads, _DECODING)
 
     async def read(self, request: Request) -> Response:
-        """One picture of digits; its size says which model reads it."""
-        return await self._one(request, self._expect_packaged(self._digits, "pictures of digits"))
+        """One picture of any size. A model reads a picture of its own size; the lines of any other are found first."""
+        shapes, lines = self._wanted(request)
+        kind = uploads.content_type(request, many=False)
+        limits = self._limits
+        self._batcher.expect_room(CLOSE)
+        if lines and uploads.declared_length(request) > limits.body_bytes:
+            self._pages.expect_free(CLOSE)
+        async with self._body(request, limits.picture_bytes if lines else limits.body_bytes) as content:
+            if lines:
+                found = await uploads.picture_of(request, kind, content, self._pool_of_pages)
+                upload = await uploads.decode_known(found, shapes, self._pool)
+                if upload is None:
+                    return await self._read_page(found, shapes)
+            else:
+                upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
+            return await self._read_known(upload)
 
     async def classify(self, request: Request) -> Response:
         """One CIFAR-10 picture."""
-        return await self._one(request, self._expect_packaged(self._cifar10, "cifar10"))
+        shapes = self._expect_packaged(self._cifar10, "cifar10")
+        kind = uploads.content_type(request, many=False)
+        self._batcher.expect_room(CLOSE)
+        async with self._body(request, self._limits.body_bytes) as content:
+            upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
+            readings = await self._batcher.read(upload.task, upload.images)
+        notes = upload.decoded().notes
+        reading = readings_as_json(self._manifests[upload.task], readings, [notes], every_class=True)[0]
+        return Response(orjson.dumps({**reading, "model": self._identities[upload.task]}), media_type=JSON)
 
     async def read_many(self, request: Request) -> Response:
         """Many pictures of digits; one that cannot be read is an error in its place."""
@@ -80,56 +113,76 @@ class ReadEndpoints:
         """Let the threads end."""
         self._pool.close()
         self._pool_of_many.close()
+        self._pool_of_pages.close()
+
+    def _wanted(self, request: Request) -> tuple[Mapping[str, Shape], bool]:
+        """Shapes of the pictures that models read as they are, by task, and whether others are searched for lines."""
+        task = _task(request)
+        if task is None:
+            lines = LINES in self._manifests
+            if not lines:
+                self._expect_packaged(self._digits, "pictures of digits")
+            return self._shapes, lines
+        if task not in self._manifests:
+            raise self._not_packaged(repr(task[:40]))
+        return ({}, True) if task == LINES else ({task: self._shapes[task]}, False)
 
     def _expect_packaged(self, shapes: Mapping[str, Shape], wanted: str) -> Mapping[str, Shape]:
         if not shapes:
-            packaged = ", ".join(self._manifests)
-            raise ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
+            raise self._not_packaged(wanted)
         return shapes
 
-    async def _one(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
-        kind = uploads.content_type(request, many=False)
-        limits = self._limits
-        self._batcher.expect_room(CLOSE)
+    def _not_packaged(self, wanted: str) -> ApiError:
+        packaged = ", ".join(self._manifests)
+        return ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """Receive and hold a body of at most so many bytes; time is bounded for it, and then for its answer."""
         with self._buffer.hold() as share:
-            async with _TimeLimits(limits, share) as time:
-                content = await uploads.receive_body(request, share, limits.body_bytes)
+            async with _TimeLimits(self._limits, share) as time:
+                content = await uploads.receive_body(request, share, most)
                 time.body_received()
-                upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
-                readings = await self._batcher.read(upload.task, upload.images)
-        notes = upload.decoded().notes
-        reading = readings_as_json(self._manifests[upload.task], readings, [notes], every_class=True)[0]
-        return Response(orjson.dumps({**reading, "model": self._identities[upload.task]}), media_type=JSON)
+                yield content
+
+    async def _read_known(self, upload: Upload) -> Response:
+        readings = await self._batcher.read(upload.task, upload.images)
+        task = upload.task
+        answer = answer_picture(self._manifests[task], upload.decoded(), readings, self._identities[task])
+        return Response(orjson.dumps(answer), media_type=JSON)
+
+    async def _read_page(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape]) -> Response:
+        """Find a picture's lines and read them at once; many are read in slices, so that they delay no single picture.
+
+        A place is held until they are read: decoding must not run ahead of reading.
+        """
+        with self._pages.take():
+            page = await uploads.open_picture(found, shapes, self._pool_of_pages)
+            if isinstance(page, Upload):
+                return await self._read_known(page)
+            count = len(page.lines)
+            self._metrics.count_lines(count)
+            many = count > _FEW_LINES
+            readings = await self._batcher.read(LINES, page.images(), many=many) if count else None
+            given = self._manifests[LINES], page, readings, self._identities[LINES]
+            answer = await self._pool_of_pages.run(answer_page, *given) if many else answer_page(*given)
+        return Response(orjson.dumps(answer), media_type=JSON)
 
     async def _many(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
         kind = uploads.content_type(request, many=True)
         every_class = _every_class(request)
         limits = self._limits
-        self._expect_place(CLOSE)
-        with self._buffer.hold() as share:
-            most = limits.json_bytes if kind == JSON else limits.many_body_bytes
-            async with _TimeLimits(limits, share) as time:
-                content = await uploads.receive_body(request, share, most)
-                time.body_received()
-                # Counted after the body has arrived: a slow client must not take the place of a quick one.
-                self._expect_place()
-                self._many_in_progress += 1
-                try:
-                    found = await uploads.decode_many(request, kind, content, shapes, limits, self._pool_of_many)
-                    readings = await self._read_each(found)
-                    document = await self._pool_of_many.run(self._document, found, readings, every_class)
-                finally:
-                    self._many_in_progress -= 1
+        self._many_requests.expect_free(CLOSE)
+        async with self._body(request, limits.json_bytes if kind == JSON else limits.many_body_bytes) as content:
+            # Counted after the body has arrived: a slow client must not take the place of a quick one.
+            with self._many_requests.take():
+                found = await uploads.decode_many(request, kind, content, shapes, limits, self._pool_of_many)
+                readings = await self._read_each(found)
+                document = await self._pool_of_many.run(self._document, found, readings, every_class)
         for each in found:
             if isinstance(each, ApiError):
                 self._metrics.count_error(each.code)
         return Response(document, media_type=JSON)
-
-    def _expect_place(self, headers: Mapping[str, str] | None = None) -> None:
-        if self._many_in_progress >= self._limits.many_requests:
-            raise ApiError(
-                "overloaded", f"{self._many_in_progress} requests for many pictures are being read; try again", headers
-            )
 
     async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Readings]]:
         """By task, where its pictures are, and their readings."""
@@ -244,16 +297,28 @@ class _TimeLimits:
 
 
 def _shapes(manifests: Iterable[Manifest]) -> dict[str, Shape]:
-    return {manifest.task: manifest.shape for manifest in manifests}
+    return known_shapes({manifest.task: manifest for manifest in manifests})
 
 
 def _every_class(request: Request) -> bool:
-    size = len(request.scope["query_string"])
-    if size > _QUERY_BYTES:
-        raise ApiError("bad_query", f"{size:,} bytes of query found, expected at most {_QUERY_BYTES:,}")
-    values = request.query_params.getlist(PROBABILITIES)
+    values = _values(request, PROBABILITIES)
     if not values:
         return False
     if values not in (["true"], ["false"]):
         raise ApiError("bad_query", f"{PROBABILITIES}={','.join(values)[:40]} found, expected true or false")
     return values == ["true"]
+
+
+def _task(request: Request) -> str | None:
+    values = _values(request, TASK)
+    if len(values) > 1 or values == [""]:
+        raise ApiError("bad_query", f"{TASK}={','.join(values)[:40]} found, expected one task, as in {TASK}={LINES}")
+    return values[0] if values else None
+
+
+def _values(request: Request, name: str) -> list[str]:
+    """The values of a query parameter; of a query that is too long nothing is parsed."""
+    size = len(request.scope["query_string"])
+    if size > _QUERY_BYTES:
+        raise ApiError("bad_query", f"{size:,} bytes of query found, expected at most {_QUERY_BYTES:,}")
+    return request.query_params.getlist(name) if size else []

@@ -26,6 +26,8 @@ SECONDS = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05,
 """Buckets of a request's time: models take about a millisecond, a request for many pictures may take seconds."""
 PICTURES = (1, 2, 4, 8, 16, 32, 64)
 """Buckets of a run's pictures."""
+LINES = (0, 1, 2, 4, 8, 16, 32, 64, 128)
+"""Buckets of a picture's lines; those without any are pictures in which no writing was found."""
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _FOLDER = "READER_METRICS_FOLDER"
 """Tells the workers where they count together. The process that starts them sets it, not the person who runs it."""
@@ -144,6 +146,9 @@ class Metrics:
         pictures = prometheus_client.Histogram(
             "reader_run_pictures", "Pictures in one run of a model", ["task"], buckets=PICTURES, registry=registry
         )
+        lines = prometheus_client.Histogram(
+            "reader_picture_lines", "Lines of writing found in a picture of any size", buckets=LINES, registry=registry
+        )
         self.in_progress = prometheus_client.Gauge(
             "reader_requests_in_progress", "Requests in progress", multiprocess_mode="livesum", registry=registry
         )
@@ -151,6 +156,7 @@ class Metrics:
         self._requests = functools.cache(lambda path, status: requests.labels(path, str(status)))
         self._seconds = functools.cache(seconds.labels)
         self._errors = functools.cache(errors.labels)
+        self._lines = lines
         self._pictures = functools.cache(pictures.labels)
         model = prometheus_client.Gauge(
             "reader_model",
@@ -190,6 +196,10 @@ class Metrics:
     def count_run(self, task: str, pictures: int) -> None:
         """Count a run of a model."""
         self._pictures(task).observe(pictures)
+
+    def count_lines(self, lines: int) -> None:
+        """Count a picture of any size with so many lines."""
+        self._lines.observe(lines)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

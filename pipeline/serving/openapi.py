@@ -12,6 +12,7 @@ from pipeline.records import answer
 from pipeline.records.answer import ErrorCode
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import select
+from pipeline.runtime.pages import LINES, known_shapes
 from pipeline.scheduling.errors import KINDS
 from pipeline.scheduling.limits import Limits
 
@@ -52,18 +53,22 @@ def document(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
         manifests: of the models, by task.
         limits: of this process.
     """
-    digits, classes = (select(manifests.values(), digits=wanted) for wanted in (True, False))
+    known = [manifests[task] for task in known_shapes(manifests)]
+    digits, classes = (select(known, digits=wanted) for wanted in (True, False))
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "reader",
             "version": "1",
-            "description": "Reads handwritten digits, isolated, in strips or in scenes, and classifies CIFAR-10.",
+            "description": (
+                "Reads handwritten numbers in pictures of any size, and digits that are isolated, in strips or in "
+                "scenes; classifies CIFAR-10."
+            ),
         },
         "paths": {
-            "/read": {"post": _one("The digits of one picture; its size says which model reads it", digits)},
+            "/read": {"post": _read(manifests, limits)},
             "/read_many": {"post": _many("The digits of many pictures, in their order", digits, limits)},
-            "/classify": {"post": _one("The class of one CIFAR-10 picture", classes)},
+            "/classify": {"post": _classify(classes)},
             "/classify_many": {"post": _many("The classes of many CIFAR-10 pictures, in their order", classes, limits)},
             "/info": {"get": _operation("Every model that is served", _success("Info"), ())},
             "/livez": {"get": _operation("Whether the process lives", _text("it lives"), ())},
@@ -105,27 +110,51 @@ def bentoml_schema() -> Document:
     }
 
 
-def _one(summary: str, manifests: Sequence[Manifest]) -> Document:
-    sizes = "; ".join(_size(manifest) for manifest in manifests) or "no size: no model is packaged"
-    content = {
-        "image/png": {"schema": _FILE},
-        "image/jpeg": {"schema": _FILE},
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {"picture": _FILE},
-                "required": ["picture"],
-            },
-        },
-    }
-    description = (
-        f"A PNG or JPEG of {sizes}, recognised by its content, as the body or as the one file of a form, whatever its "
-        "field is called. With the header X-Shape, a body of type application/octet-stream is raw uint8 pixels."
+def _read(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
+    known = [manifest for task, manifest in manifests.items() if task != LINES]
+    sizes = f"A picture of {_sizes(known)} is read by the model of its size, as it is. " if known else ""
+    any_size = (
+        f"A picture of any size, in at most {limits.picture_bytes:,} bytes: its lines of writing are found, and the "
+        "model of lines reads each of them. Ink may be dark or light. "
+        if LINES in manifests
+        else "Pictures of other sizes are rejected: no model of lines is packaged. "
     )
-    body = {"description": description, "required": True, "content": content}
+    task = {
+        "name": "task",
+        "in": "query",
+        "description": "whose model reads the picture; without it the size of the picture says so",
+        "schema": {"type": "string", "enum": sorted(manifests)},
+    }
+    codes = (*_ANY_POST, *_ONE, "bad_query", "not_packaged", "timed_out")
     return {
-        **_operation(summary, _success("Answer"), (*_ANY_POST, *_ONE, *_missing(manifests), "timed_out")),
-        "requestBody": body,
+        **_operation("The numbers in one picture, line by line", _success("PictureAnswer"), codes),
+        "parameters": [task],
+        "requestBody": _picture(any_size + sizes),
+    }
+
+
+def _classify(manifests: Sequence[Manifest]) -> Document:
+    codes = (*_ANY_POST, *_ONE, *_missing(manifests), "timed_out")
+    return {
+        **_operation("The class of one CIFAR-10 picture", _success("Answer"), codes),
+        "requestBody": _picture(f"A picture of {_sizes(manifests)}. "),
+    }
+
+
+def _picture(description: str) -> Document:
+    """One picture as a body or in a form."""
+    form = {"type": "object", "properties": {"picture": _FILE}, "required": ["picture"]}
+    return {
+        "description": (
+            f"{description}PNG or JPEG, recognised by its content, as the body or as the one file of a form, whatever "
+            "its field is called. With the header X-Shape, a body of type application/octet-stream is raw uint8 pixels."
+        ),
+        "required": True,
+        "content": {
+            "image/png": {"schema": _FILE},
+            "image/jpeg": {"schema": _FILE},
+            "multipart/form-data": {"schema": form},
+        },
     }
 
 
@@ -175,6 +204,10 @@ def _many(summary: str, manifests: Sequence[Manifest], limits: Limits) -> Docume
 
 def _missing(manifests: Sequence[Manifest]) -> tuple[ErrorCode, ...]:
     return () if manifests else ("not_packaged",)
+
+
+def _sizes(manifests: Iterable[Manifest]) -> str:
+    return "; ".join(_size(manifest) for manifest in manifests) or "no size: no model is packaged"
 
 
 def _size(manifest: Manifest) -> str:
@@ -228,7 +261,7 @@ def _location() -> Document:
 
 
 def _schemas() -> Document:
-    models = (answer.Answer, answer.Answers, answer.Info, answer.Error)
+    models = (answer.PictureAnswer, answer.Answer, answer.Answers, answer.Info, answer.Error)
     _, document = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     return {name: _concise(schema) for name, schema in document["$defs"].items()}
 

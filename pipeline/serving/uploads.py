@@ -12,6 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 
 from pipeline.core.decoding import Picture, PictureError, Shape, decode_for, judge
 from pipeline.core.images import to_landscape
+from pipeline.runtime import pages
+from pipeline.runtime.pages import Page
 from pipeline.scheduling.errors import CLOSE, ApiError
 from pipeline.scheduling.limits import Limits
 from pipeline.scheduling.pools import Pool
@@ -101,6 +103,12 @@ class Share:
         self.size += size
 
 
+def declared_length(request: Request) -> int:
+    """Bytes of the body as its head says; 0 where it does not say."""
+    declared = request.headers.get("content-length", "0")
+    return int(declared) if declared.isdecimal() else 0
+
+
 async def receive_body(request: Request, share: Share, limit: int) -> bytes:
     """The whole body of a request.
 
@@ -116,8 +124,7 @@ async def receive_body(request: Request, share: Share, limit: int) -> bytes:
         ApiError: `body_too_large` or `overloaded`.
         ClientDisconnect: the client went away.
     """
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > limit:
+    if declared_length(request) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
     while True:
@@ -169,18 +176,80 @@ async def decode_one(request: Request, kind: str, content: bytes, shapes: Mappin
         ApiError: there is none, or several.
         PictureError: it cannot be decoded.
     """
+    found = await picture_of(request, kind, content, pool)
+    if isinstance(found, np.ndarray):
+        return _split(found[None], shapes, 1)[0]
+    return _lazy(found, shapes) or await pool.run(_decode, found, shapes)
+
+
+async def picture_of(request: Request, kind: str, content: bytes, pool: Pool) -> bytes | np.ndarray:
+    """The one file of a request, not decoded; or its raw pixels, uint8 of the shape that its header gives.
+
+    Args:
+        request: its headers.
+        kind: its `content_type`.
+        content: its body.
+        pool: parses a long form.
+
+    Raises:
+        ApiError: there is none, or several.
+    """
     if kind == FORM:
         boundary = request.headers["content-type"]
         if len(content) > _SHORT:
-            content = (await pool.run(forms.files_of, boundary, content, 1))[0]
-        else:
-            content = forms.files_of(boundary, content, 1)[0]
-    elif kind in PLAIN and (shape := request.headers.get(arrays.SHAPE_HEADER)) is not None:
-        pixels = arrays.from_raw(content, shape)
-        return _split(pixels[None], shapes, 1)[0]
-    if len(content) <= _SHORT and (task := _task_of_png(content, shapes)) is not None:
-        return Upload(task, None, content, shapes)
-    return await pool.run(_decode, content, shapes)
+            return (await pool.run(forms.files_of, boundary, content, 1))[0]
+        return forms.files_of(boundary, content, 1)[0]
+    if kind in PLAIN and (shape := request.headers.get(arrays.SHAPE_HEADER)) is not None:
+        return arrays.from_raw(content, shape)
+    return content
+
+
+async def decode_known(found: bytes | np.ndarray, shapes: Mapping[str, Shape], pool: Pool) -> Upload | None:
+    """A picture of a model's size; None of a picture that has another size, or whose size only a decoder can tell.
+
+    Args:
+        found: by `picture_of`.
+        shapes: height, width and channels of the pictures that models read as they are, by task.
+        pool: decodes what is not short.
+
+    Raises:
+        ApiError: raw pixels with channels are of another shape.
+        PictureError: it cannot be decoded.
+    """
+    if isinstance(found, np.ndarray):
+        known = found.ndim != 2 or pages.task_of((found.shape[1], found.shape[0]), shapes) is not None
+        return _split(found[None], shapes, 1)[0] if known else None
+    if (upload := _lazy(found, shapes)) is not None:
+        return upload
+    size = pages.declared_size(found)
+    known = size is not None and pages.task_of(size, shapes) is not None
+    return await pool.run(_decode, found, shapes) if known else None
+
+
+async def open_picture(found: bytes | np.ndarray, shapes: Mapping[str, Shape], pool: Pool) -> Upload | Page:
+    """The lines of a picture; or the picture, where it has a model's size and `decode_known` could not tell.
+
+    Args:
+        found: by `picture_of`.
+        shapes: as for `decode_known`.
+        pool: decodes it and finds its lines.
+
+    Raises:
+        PictureError: it cannot be decoded.
+    """
+    if isinstance(found, np.ndarray):
+        return await pool.run(pages.page_of, Picture(found))
+    opened = await pool.run(pages.open_picture, found, shapes, lines=True)
+    return opened if isinstance(opened, Page) else Upload(*opened)
+
+
+def _lazy(content: bytes, shapes: Mapping[str, Shape]) -> Upload | None:
+    """A short PNG of a model's size, not decoded yet; None of any other picture."""
+    if len(content) > _SHORT or not content.startswith(_PNG):
+        return None
+    size = pages.declared_size(content)
+    task = None if size is None else pages.task_of(size, shapes)
+    return None if task is None else Upload(task, None, content, shapes)
 
 
 async def decode_many(
@@ -221,14 +290,6 @@ def _decode_many(
     else:
         pixels = arrays.from_raw(content, shape)
     return _split(pixels, shapes, most)
-
-
-def _task_of_png(content: bytes, shapes: Mapping[str, Shape]) -> str | None:
-    """The task whose model takes a picture of this size, as `decode_for` would say; None where only it can say."""
-    if content[:8] != _PNG or content[12:16] != b"IHDR":
-        return None
-    size = {int.from_bytes(content[16:20]), int.from_bytes(content[20:24])}
-    return next((task for task, shape in shapes.items() if size == set(shape[:2])), None)
 
 
 def _decode(content: bytes, shapes: Mapping[str, Shape]) -> Upload:

@@ -11,7 +11,7 @@ import pytest
 from servers import CLASSES, encoded, expect_error
 from starlette.websockets import WebSocketDisconnect
 
-from pipeline.records.answer import Answer, ErrorCode, Info
+from pipeline.records.answer import Answer, ErrorCode, Info, PictureAnswer
 from pipeline.runtime.reader import load_readers
 from pipeline.scheduling.errors import KINDS
 from pipeline.scheduling.limits import Limits
@@ -25,8 +25,8 @@ PNG = encoded(STRIP)
 def test_a_strip_is_read(client, artifacts):
     response = client.post("/read", content=PNG, headers={"Content-Type": "image/png"})
     assert response.status_code == 200
-    answer = Answer.parse(response.text, "/read")
-    assert answer.digits == "9754"
+    answer = PictureAnswer.parse(response.text, "/read")
+    assert (answer.task, answer.digits) == ("strips", "9754")
     assert [slot.class_ for slot in answer.slots] == ["9", "7", "5", "4", "blank"]
     for slot in answer.slots:
         assert slot.probability == slot.probabilities[slot.class_] > 0.99

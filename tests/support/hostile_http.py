@@ -16,7 +16,7 @@ import onnx_models
 from PIL import Image
 from servers import CLASSES, encoded
 
-from pipeline.records.answer import Answer, Answers, ErrorCode
+from pipeline.records.answer import Answer, Answers, ErrorCode, PictureAnswer
 from pipeline.scheduling.errors import KINDS
 
 STRIP = onnx_models.draw(CLASSES)
@@ -576,6 +576,8 @@ def _judge_answer(status: int, body: bytes, fields: dict[bytes, bytes], *, cut: 
         assert "\n" not in answer["error"]["message"]
         if answer["error"]["code"] in ("bad_http", "bad_host", "head_too_large", "too_slow", "body_too_large"):
             assert fields[b"connection"] == b"close"
+    elif body.startswith(b'{"task"'):
+        PictureAnswer.parse(body.decode(), "answer")
     elif body.startswith((b'{"digits"', b'{"class"')):
         Answer.parse(body.decode(), "answer")
     elif body.startswith(b'{"answers"'):

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import barred_lines
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.core.images import DIGIT, DIGIT_NAMES, STRIP_NAMES, STRIP_SHAPE
+from pipeline.core.lines import LINE_SHAPE, LINE_SLOTS
 
 CIFAR_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR_SHAPE = (32, 32, 3)
 DIGIT_SHAPE = (DIGIT, DIGIT, 1)
 SHAPES = {
     "strips": (STRIP_SHAPE, 5, STRIP_NAMES),
+    "lines": (LINE_SHAPE, LINE_SLOTS, STRIP_NAMES),
     "mnist": (DIGIT_SHAPE, 1, DIGIT_NAMES),
     "cifar10": (CIFAR_SHAPE, 1, CIFAR_NAMES),
 }
@@ -110,7 +113,7 @@ def manifest(model: bytes, task: str = "strips", *, boxes: bool = False) -> dict
         "trained_on": f"{task}/{task}",
         "normalization": "rescale",
         "origin": "embedded" if task == "cifar10" else "mnist",
-        "positional": True,
+        "positional": task != "lines",
         "deployable": True,
         "pretrained": "not_applicable",
         "parameters": shape[0] * len(names) + len(names),
@@ -139,9 +142,13 @@ def manifest(model: bytes, task: str = "strips", *, boxes: bool = False) -> dict
 
 
 def package(artifacts: Path, task: str = "strips", *, boxes: bool = False, **changes: object) -> Path:
-    """Write `artifacts/<task>` as the `package` stage does; `changes` replace keys of the manifest."""
+    """Write `artifacts/<task>` as the `package` stage does; `changes` replace keys of the manifest.
+
+    The model of lines is that of `barred_lines`.
+    """
     shape, slots, names = SHAPES[task]
-    model = band_model(shape, slots, len(names), boxes=boxes)
+    lines = task == "lines"
+    model = barred_lines.model(boxes=boxes) if lines else band_model(shape, slots, len(names), boxes=boxes)
     folder = artifacts / task
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(model)

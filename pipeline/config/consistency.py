@@ -11,7 +11,11 @@ from pipeline.config.sections import (
     PROPOSALS_FOLDER,
     PUBLIC,
     PUBLIC_SIZES,
+    PUBLIC_SOURCES,
     TASKS,
+    AnySuite,
+    LabelledSuite,
+    LineSuite,
     SceneSuite,
     SplitSuite,
     Strategy,
@@ -19,6 +23,7 @@ from pipeline.config.sections import (
 )
 from pipeline.config.types import nearest
 from pipeline.core.errors import ConfigurationError
+from pipeline.core.lines import LINE_SIZES
 
 if TYPE_CHECKING:
     from pipeline.config.params import Params
@@ -36,12 +41,23 @@ def check(params: "Params", path: Path) -> None:
     """
     if not path.with_name("pipeline").is_dir():
         raise ConfigurationError(f"{path}: no folder pipeline/ beside it; run from the project's top folder")
+    _check_sources(params, path)
     _check_suites(params, path)
     _check_computed(params, path)
     for name, strategy in params.strategies.items():
         _check_strategy(params, name, strategy, path)
     for task in params.package:
         _check_package(params, task, path)
+
+
+def _check_sources(params: "Params", path: Path) -> None:
+    _distinct(params.sources, f"{path}: sources")
+    for name, source in params.sources.items():
+        if source.origin == PUBLIC and name not in PUBLIC_SOURCES:
+            raise ConfigurationError(
+                f"{path}: sources.{name}.from: only {', '.join(PUBLIC_SOURCES)} are public"
+                f"{nearest(name, list(PUBLIC_SOURCES))}; expected a folder of labelled lines"
+            )
 
 
 def _check_suites(params: "Params", path: Path) -> None:
@@ -52,8 +68,10 @@ def _check_suites(params: "Params", path: Path) -> None:
         _inside_project(suite.source, f"{path}: suites.{name}.from")
         if isinstance(suite, SplitSuite):
             _check_split_suite(params, suite, f"{path}: suites.{name}")
+        if isinstance(suite, LabelledSuite):
+            _check_labelled_suite(params, suite, f"{path}: suites.{name}")
     for name, suite in params.suites.items():
-        if not isinstance(suite, SplitSuite):
+        if not isinstance(suite, SplitSuite | LabelledSuite):
             _check_composed_suite(params, suite, f"{path}: suites.{name}")
     for task, names in params.reported.items():
         _check_reported(params, task, names, f"{path}: reported.{task}")
@@ -95,8 +113,8 @@ def _check_strategy(params: "Params", name: str, strategy: Strategy, path: Path)
 
 def _check_split_suite(params: "Params", suite: SplitSuite, where: str) -> None:
     source = PurePosixPath(suite.source).name
-    origin = getattr(params.sources, source, None)
-    if suite.source != f"raw/{source}" or origin is None:
+    origin = params.sources.get(source)
+    if suite.source != f"raw/{source}" or source not in PUBLIC_SIZES or origin is None:
         raise ConfigurationError(
             f"{where}.from: expected raw/mnist or raw/cifar10 for a suite of single pictures, "
             f"found {shown(suite.source)}"
@@ -112,7 +130,21 @@ def _check_split_suite(params: "Params", suite: SplitSuite, where: str) -> None:
         )
 
 
-def _check_composed_suite(params: "Params", suite: StripSuite | SceneSuite, where: str) -> None:
+def _check_labelled_suite(params: "Params", suite: LabelledSuite, where: str) -> None:
+    known = [name for name in params.sources if name not in PUBLIC_SIZES]
+    source = PurePosixPath(suite.source).name
+    if suite.source != f"raw/{source}" or source not in known:
+        raise ConfigurationError(
+            f"{where}.from: expected mnist/mnist, or raw/NAME of a source of labelled lines "
+            f"({', '.join(known) or 'there is none'}), found {shown(suite.source)}{nearest(source, known)}"
+        )
+    if suite.labels == "reviewed" and source != "cheques":
+        raise ConfigurationError(
+            f"{where}.labels: only labels of cheques were reviewed; expected 'published', found 'reviewed'"
+        )
+
+
+def _check_composed_suite(params: "Params", suite: StripSuite | SceneSuite | LineSuite, where: str) -> None:
     digits = [key for key, other in params.suites.items() if f"{other.task}/{key}" == suite.source]
     if not digits or params.suites[digits[0]].task != "mnist":
         raise ConfigurationError(
@@ -147,6 +179,9 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
         expected, reason = PROPOSALS_FOLDER, "since its model takes regions"
     elif frozen:
         expected, reason = f"{FEATURES_FOLDER}/{name}", f"since there is an entry features.{name}"
+    elif strategy.task == "lines" and strategy.features.startswith("data/"):
+        _check_second_data_set(params, strategy, f"{path}: strategies.{name}.features")
+        return
     else:
         expected, reason = f"data/{strategy.train_on}", f"since there is no entry features.{name}"
     if strategy.features != expected:
@@ -162,6 +197,16 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
     for suite in suites:
         if suite not in params.proposals:
             raise ConfigurationError(f"{path}: proposals: expected every suite that {name} reads, {suite!r} is missing")
+
+
+def _check_second_data_set(params: "Params", strategy: Strategy, where: str) -> None:
+    """A strategy of lines may train on two data sets."""
+    lines = [f"data/lines/{key}" for key, suite in params.suites.items() if suite.task == "lines"]
+    if strategy.features not in lines:
+        raise ConfigurationError(
+            f"{where}: no data set of lines {shown(strategy.features)}{nearest(strategy.features, lines)}; "
+            f"there are {', '.join(lines) or 'none'}"
+        )
 
 
 def _check_pictures(params: "Params", strategy: Strategy, where: str) -> None:
@@ -191,8 +236,8 @@ def _check_pictures(params: "Params", strategy: Strategy, where: str) -> None:
 def _check_batch(params: "Params", strategy: Strategy, where: str) -> None:
     batch = strategy.settings.get("batch", 1)
     suite = params.suites[PurePosixPath(strategy.train_on).name]
-    size = suite.train if isinstance(suite, SplitSuite) else _fewest_composed(params, suite)
-    if batch > size:
+    size = _training_pictures(params, suite)
+    if size is not None and batch > size:
         raise ConfigurationError(
             f"{where}.batch: {batch} is more than the {size} pictures in the training split of {strategy.train_on}; "
             "expected at most that"
@@ -213,8 +258,16 @@ def _check_package(params: "Params", task: str, path: Path) -> None:
         raise ConfigurationError(f"{path}: gates.tasks.{task}: missing; expected the bounds for a version of {task}")
 
 
-def _fewest_composed(params: "Params", suite: StripSuite | SceneSuite) -> int:
-    """Pictures of a composed training split; the number of scenes depends on draws, so this is its lower bound."""
+def _training_pictures(params: "Params", suite: AnySuite) -> int | None:
+    """Pictures of a training split, or None for labelled pictures of a folder, which were not counted yet.
+
+    The number of scenes depends on draws, so theirs is a lower bound.
+    """
+    if isinstance(suite, SplitSuite | LineSuite):
+        return suite.train
+    if isinstance(suite, LabelledSuite):
+        is_public = params.sources[PurePosixPath(suite.source).name].origin == PUBLIC
+        return LINE_SIZES["train"] + suite.recomposed if is_public else None
     digits = params.suites[PurePosixPath(suite.source).name]
     assert isinstance(digits, SplitSuite)  # its `from` was checked to name single digits
     return digits.train // (5 if isinstance(suite, StripSuite) else suite.digits[1]) * suite.rounds

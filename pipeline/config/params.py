@@ -21,7 +21,7 @@ from pipeline.config.sections import (
     Normalization,
     Packaging,
     Previews,
-    Sources,
+    Source,
     Strategy,
     Task,
     Validation,
@@ -60,7 +60,7 @@ class Params(Section):
     budget: Length
     precision: Precision
     fetch: Fetch
-    sources: Sources
+    sources: Annotated[dict[Name, Source], Field(min_length=1)]
     compose: Compose
     suites: Annotated[dict[Name, AnySuite], Field(min_length=1)]
     reported: dict[Task, list[str]]
@@ -79,7 +79,7 @@ class Params(Section):
         Raises:
             ConfigurationError: there is no such source.
         """
-        return Named("sources", dict(self.sources))[source].origin
+        return Named("sources", self.sources)[source].origin
 
     def suites_of(self, task: str) -> list[str]:
         """The names of the suites that a task's strategies are scored on, in the order of params.yaml."""

@@ -1,8 +1,9 @@
 """The sections of params.yaml, each with the types and bounds of its keys. `consistency` compares them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.config.types import (
     MODE_NAMES,
@@ -17,14 +18,17 @@ from pipeline.config.types import (
     Section,
     Seed,
     Switch,
+    Whole,
 )
 
-Task = Literal["strips", "scenes", "mnist", "cifar10"]
+Task = Literal["strips", "scenes", "lines", "mnist", "cifar10"]
 TASKS: tuple[Task, ...] = get_args(Task)
 PUBLIC = "public"
 """The origin of a source that is fetched from its public addresses; any other is a folder."""
 PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
-"""Pictures in the official train and test files of the public sources."""
+"""Pictures in the official train and test files of the public sources of single pictures."""
+PUBLIC_SOURCES = (*PUBLIC_SIZES, "cheques")
+"""The sources that can be fetched; `cheques` and every source under another name are of labelled lines."""
 FEATURES_FOLDER = "data/features"
 """Where the stage `features` writes, one folder for each strategy."""
 PROPOSALS_FOLDER = "data/proposals"
@@ -41,13 +45,6 @@ class Source(Section):
     """Where the pictures of one source come from: `public`, or a folder."""
 
     origin: str = Field(alias="from", min_length=1)
-
-
-class Sources(Section):
-    """The sources, by name."""
-
-    mnist: Source
-    cifar10: Source
 
 
 class Compose(Section):
@@ -109,7 +106,39 @@ def _ordered(digits: list[int]) -> None:
         raise ValueError(f"digits is [fewest, most], expected fewest <= most, found {digits}")
 
 
-AnySuite = Annotated[SplitSuite | StripSuite | SceneSuite, Discriminator("task")]
+class LineSuite(Suite):
+    """A data set of lines composed from single digits, each split from its own digits only."""
+
+    task: Literal["lines"]
+    train: Count
+    valid: Count
+    gate: Count
+    test: Count
+
+
+class LabelledSuite(Suite):
+    """A data set of labelled pictures of lines, divided by the digests of their names.
+
+    Attributes:
+        labels: as published, or as reviewed by eye.
+        recomposed: lines that are put together anew from the digits of the training pictures, and follow these.
+    """
+
+    task: Literal["lines"]
+    labels: Literal["published", "reviewed"]
+    recomposed: Whole
+
+
+def _kind_of_lines(value: Any) -> str:
+    """Whether lines are labelled pictures, as those of a raw source are, or composed."""
+    source = value.get("from") if isinstance(value, Mapping) else getattr(value, "source", None)
+    return "labelled" if str(source).startswith("raw/") else "composed"
+
+
+AnyLineSuite = Annotated[
+    Annotated[LineSuite, Tag("composed")] | Annotated[LabelledSuite, Tag("labelled")], Discriminator(_kind_of_lines)
+]
+AnySuite = Annotated[SplitSuite | StripSuite | SceneSuite | AnyLineSuite, Discriminator("task")]
 
 
 class Validation(Section):
@@ -159,8 +188,8 @@ class Strategy(Section):
         train_on: its data set, as task/suite.
         normalization: the one that becomes part of its model.
         code: the shared file or folder that it builds on, a dependency of its training.
-        features: what is computed before its training: a folder below `data/features`, `data/proposals`, or the data
-            set itself.
+        features: what its training needs beside its data set: a folder below `data/features`, `data/proposals`, or a
+            second data set of lines; the data set itself where there is nothing.
     """
 
     task: Task
@@ -184,8 +213,8 @@ class Strategy(Section):
 
     @property
     def takes_features(self) -> bool:
-        """Whether its training reads what the stage `features` computed."""
-        return self.features.startswith(f"{FEATURES_FOLDER}/")
+        """Whether its training reads what the stage `features` computed, or a second data set."""
+        return self.features not in (PROPOSALS_FOLDER, f"data/{self.train_on}")
 
     @property
     def takes_proposals(self) -> bool:

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    Tag,
     TypeAdapter,
     ValidationError,
     WrapValidator,
@@ -245,7 +246,7 @@ def _path(kind: Any, location: tuple[int | str, ...]) -> tuple[list[str], Any]:
         if str(part).startswith("function-") or part == "[key]":
             continue
         if get_origin(section) in (Union, UnionType):
-            section = next(member for member in get_args(section) if part in get_args(_task_of(member)))
+            section = _bare(next(member for member in get_args(section) if part in _tags_of(member)))
             continue
         keys.append(str(part))
         holder, section = section, _inside(section, part)
@@ -266,8 +267,15 @@ def _bare(kind: Any) -> Any:
     return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
-def _task_of(section: Any) -> Any:
-    return section.model_fields["task"].annotation if hasattr(section, "model_fields") else Any
+def _tags_of(member: Any) -> tuple[Any, ...]:
+    """The tags by which a union of sections chooses a member: one of its own, or its tasks."""
+    tags = [added.tag for added in get_args(member)[1:] if isinstance(added, Tag)]
+    if tags:
+        return tuple(tags)
+    section = _bare(member)
+    if get_origin(section) in (Union, UnionType):
+        return tuple(get_args(_bare(each).model_fields["task"].annotation)[0] for each in get_args(section))
+    return get_args(section.model_fields["task"].annotation) if hasattr(section, "model_fields") else ()
 
 
 def nearest(name: Any, known: list[str]) -> str:

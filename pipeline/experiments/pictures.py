@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.config import params
-from pipeline.config.sections import PUBLIC, PUBLIC_SIZES, Sources
+from pipeline.config.sections import PUBLIC, PUBLIC_SIZES, PUBLIC_SOURCES
 from pipeline.core.errors import ConfigurationError
 from pipeline.data import cifar10, folders, mnist
 from pipeline.project import workspace
@@ -21,7 +21,7 @@ _GZIP = b"\x1f\x8b"
 def fetched() -> list[Check]:
     """The origin of the pictures of every source, and what is left out of the folders that some come from."""
     found = []
-    for source in Sources.model_fields:
+    for source in _origins():
         origin = workspace.origin(source)
         if origin is None:
             found.append(Check("pictures", "note", f"{source}: not here yet; make repro fetches it"))
@@ -84,8 +84,8 @@ def _origins() -> dict[str, str]:
     try:
         given = params.load(Path("params.yaml")).sources
     except ConfigurationError:
-        return dict.fromkeys(Sources.model_fields, PUBLIC)
-    return {name: getattr(given, name).origin for name in Sources.model_fields}
+        return dict.fromkeys(PUBLIC_SOURCES, PUBLIC)
+    return {name: source.origin for name, source in given.items()}
 
 
 def _public_sources() -> list[str]:

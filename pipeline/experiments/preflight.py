@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.config import names
-from pipeline.config.sections import Sources
+from pipeline.config.sections import PUBLIC_SOURCES
 from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import changes as changing
 from pipeline.experiments import keeping, runs
@@ -196,7 +196,7 @@ def _pictures() -> list[Check]:
             f"{source} is the embedded stand-in: experiments run on it, and their results say nothing about real data; "
             f"for those set {MIRROR_VARIABLE} and run make repro",
         )
-        for source in Sources.model_fields
+        for source in PUBLIC_SOURCES
         if workspace.origin(source) == "embedded"
     ]
 

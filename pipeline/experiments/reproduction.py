@@ -85,7 +85,7 @@ def rehearse(settings: params.Params, budget: float) -> None:
 
 def _new_to_git(settings: params.Params) -> list[str]:
     """Code that was not added to git, and folders of pictures inside the project that git does not track."""
-    folders = {source.origin for _, source in settings.sources} - {PUBLIC}
+    folders = {source.origin for source in settings.sources.values()} - {PUBLIC}
     top = Path.cwd()
     inside = sorted(folder for folder in folders if (top / folder).resolve().is_relative_to(top))
     # A folder's name is no pattern.
@@ -101,14 +101,14 @@ def _unsettled(settings: params.Params) -> list[str]:
     """
     return [
         name
-        for name in dict(settings.sources)
+        for name in settings.sources
         if workspace.origin(name) == "embedded" or settings.origin_of(name) != PUBLIC
     ]
 
 
 def _warn_of_the_stand_in(settings: params.Params) -> None:
     """Say on standard error which sources are the stand-in: the warning of the stage itself is in its log."""
-    embedded = [name for name in dict(settings.sources) if workspace.origin(name) == "embedded"]
+    embedded = [name for name in settings.sources if workspace.origin(name) == "embedded"]
     if embedded:
         print(
             f"EMBEDDED STAND-IN: {' and '.join(embedded)} could not be reached, so the results are those of a few "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.docs import PICTURES, SUITES
-from pipeline.config.sections import TASKS
+from pipeline.config import params
 from pipeline.records.comparison import Candidate
 from pipeline.records.manifest import Manifest
 
@@ -39,7 +39,7 @@ def test_metrics_and_manifests_come_from_one_run_on_the_real_data():
         rows = list(csv.DictReader(file))
     assert {row["origin"] for row in rows} == {"mnist", "cifar10"}
     lock = (ROOT / "dvc.lock").read_text()
-    for task in TASKS:
+    for task in params.load(ROOT / "params.yaml").package:
         best = Candidate.read(ROOT / f"metrics/candidates/{task}.json").best
         manifest = Manifest.read(ROOT / f"artifacts/{task}/manifest.json")
         assert best is not None

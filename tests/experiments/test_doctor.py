@@ -25,7 +25,7 @@ def test_a_sound_clone_has_no_problem(clone):
     for subject in ("python", "packages", "params", "git", "cache"):
         assert [verdict for verdict, _ in found[subject]] == ["ok"], found[subject]
     assert found["stale"] == [("ok", "nothing: make repro has nothing to do")]
-    assert found["pictures"] == [("ok", "mnist: mnist"), ("ok", "cifar10: cifar10")]
+    assert found["pictures"] == [("ok", f"{name}: {name}") for name in ("mnist", "cifar10", "cheques")]
     assert found["mirror"] == [("ok", "not set, and not needed: the pictures are here")]
     assert found["identity"] == [("ok", "commits are by test")]
     assert found["remote"][0][0] == "note"

@@ -35,7 +35,7 @@ def asked(monkeypatch):
 
 
 def test_pictures_that_were_not_fetched_are_noted():
-    assert [check.verdict for check in pictures.fetched()] == ["note", "note"]
+    assert [check.verdict for check in pictures.fetched()] == ["note", "note", "note"]
 
 
 def test_what_a_folder_leaves_out_is_named(tmp_path):
@@ -44,9 +44,9 @@ def test_what_a_folder_leaves_out_is_named(tmp_path):
     (tmp_path / "params.yaml").write_text(text.replace("mnist: {from: public}", "mnist: {from: my_digits}"))
     (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
     (tmp_path / "my_digits/1").mkdir(parents=True)
-    assert len(pictures.fetched()) == 2
+    assert len(pictures.fetched()) == 3
     (tmp_path / "my_digits/1/scan.tif").write_bytes(b"")
-    (check,) = pictures.fetched()[2:]
+    (check,) = pictures.fetched()[3:]
     assert check.verdict == "note"
     assert check.message == "mnist: my_digits: 1 left out, expected .png, .jpg, .jpeg or .bmp: 1 .tif (1/scan.tif)"
 

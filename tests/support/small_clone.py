@@ -13,7 +13,7 @@ TASKS = ("strips", "scenes", "mnist", "cifar10")
 DVC = """
 stages:
   fetch:
-    foreach: [mnist, cifar10]
+    foreach: [mnist, cifar10, cheques]
     do:
       cmd: mkdir -p data/raw/${item} && cp ${item}.json data/raw/${item}/source.json
       outs: ["data/raw/${item}"]
@@ -73,7 +73,7 @@ def make(folder):
         (folder / f"requirements/{name}.lock").write_text(f"{package}=={metadata.version(package)} \\\n    --hash=x\n")
     (folder / "train.sh").write_text(TRAIN)
     (folder / "code.txt").write_text("1")
-    for name in ("mnist", "cifar10"):
+    for name in ("mnist", "cifar10", "cheques"):
         (folder / f"{name}.json").write_text(json.dumps({"origin": name, "class_names": [], "sets": {}}))
     (folder / "report/candidates").mkdir(parents=True)
     (folder / "report/leaderboard").mkdir()

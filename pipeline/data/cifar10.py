@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
-from pipeline.data import archives
-from pipeline.data.downloads import RemoteFile, obtain
+from pipeline.remote import archives
+from pipeline.remote.downloads import RemoteFile, obtain
 
 URLS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",

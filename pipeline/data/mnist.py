@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import DIGIT, DIGIT_NAMES, ImageSet
-from pipeline.data import archives
-from pipeline.data.downloads import RemoteFile, obtain
+from pipeline.remote import archives
+from pipeline.remote.downloads import RemoteFile, obtain
 
 URLS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

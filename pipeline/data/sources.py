@@ -12,8 +12,8 @@ from pipeline.config.sections import PUBLIC
 from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
 from pipeline.data import cifar10, folders, mnist, stand_in
-from pipeline.data.downloads import Unreachable
 from pipeline.records.data import SourceRecord, SourceSet
+from pipeline.remote.downloads import Unreachable
 
 READERS: Mapping[str, Callable[[str, Path], dict[str, ImageSet]]] = {"mnist": mnist.fetch, "cifar10": cifar10.fetch}
 """Gets the public pictures of each source from a mirror, or into a cache."""

@@ -14,9 +14,9 @@ from refusals import refuses
 
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.images import ImageSet
-from pipeline.data import downloads
 from pipeline.data.sources import sha256
 from pipeline.records.data import SourceRecord
+from pipeline.remote import downloads
 from stages import fetch
 
 ROOT = Path(__file__).parents[2]

@@ -100,6 +100,42 @@ def read_tar(data: bytes, name: str, *, members: Collection[str], suffix: str, l
     return found
 
 
+def read_members(data: bytes, name: str, *, members: Collection[str], limit: int) -> dict[str, bytes]:
+    """Read files from an uncompressed tar archive by their paths in it; everything else there is ignored.
+
+    Args:
+        data: the archive's bytes.
+        name: what messages call the archive.
+        members: paths without the archive's top folder, which public archives name in their own way.
+        limit: most bytes that one of these files may have.
+
+    Returns:
+        The content of those `members` that are there, by path.
+
+    Raises:
+        DataError: the archive is damaged; or one of `members` is not a plain file, is there twice or is too large.
+    """
+    wanted, found = set(members), {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            for member in archive:
+                path = "/".join(PurePosixPath(member.name).parts[1:])
+                if path not in wanted:
+                    continue
+                if not member.isfile() or member.issparse():
+                    raise DataError(f"{name}: {path} is a link, a folder, a device or sparse, expected a plain file")
+                if path in found:
+                    raise DataError(f"{name}: duplicate member {path}, expected it once")
+                if member.size > limit:
+                    raise DataError(f"{name}: {path} has {member.size:,} bytes, expected at most {limit:,}")
+                content = archive.extractfile(member)
+                assert content is not None, "only plain files get here"
+                found[path] = content.read()
+    except (tarfile.TarError, ValueError, OverflowError):
+        raise DataError(f"{name}: damaged, expected a tar archive; get the file again") from None
+    return found
+
+
 def expect_sha256(found: str, expected: str, path: Path) -> None:
     """Compare the SHA-256 of a file's content, in hexadecimal digits, with the published one.
 

@@ -12,8 +12,8 @@ from file_trees import contents
 from refusals import refuses
 
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.data import downloads
-from pipeline.data.downloads import RemoteFile, Unreachable, download, find_in_mirror, obtain
+from pipeline.remote import downloads
+from pipeline.remote.downloads import RemoteFile, Unreachable, download, find_in_mirror, obtain
 
 DATA = bytes(np.random.default_rng(0).integers(0, 256, 50_000, np.uint8))
 

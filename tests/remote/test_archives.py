@@ -10,7 +10,7 @@ from raw_files import tar
 from refusals import refuses
 
 from pipeline.core.errors import DataError
-from pipeline.data import archives
+from pipeline.remote import archives
 
 CONTENT = bytes(range(256)) * 4
 LIMIT = 1 << 20

@@ -1,0 +1,1 @@
+"""Files from the network, a mirror or a cache, and archives that are read within bounds."""

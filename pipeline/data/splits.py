@@ -3,7 +3,9 @@
 Everything is drawn from one seed: the same seed gives the same bytes.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -54,6 +56,33 @@ def divide(sets: Mapping[str, ImageSet], sizes: Mapping[str, int], seed: int) ->
     for name, start, end in zip(missing, [0, *ends[:-1]], ends, strict=True):
         splits[name] = pool.take(order[start:end])
     return {name: splits[name] for name in SPLITS}
+
+
+def by_name(names: Sequence[str], sizes: Mapping[str, int]) -> dict[str, list[int]]:
+    """Divide named pictures into the four splits, in the order of the SHA-256 digests of their names.
+
+    The digests neither follow an order of the names nor change with a seed, so a picture keeps its place among others.
+
+    Args:
+        names: all different.
+        sizes: pictures of each split of the public source, taken as they are where they fit, as shares otherwise.
+
+    Returns:
+        The indices of each split's pictures, in the order of their digests.
+
+    Raises:
+        DataError: two pictures have one name, or there are too few to give every split a picture.
+    """
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DataError(f"{count} pictures are called {name}; expected a name of its own for each")
+    order = sorted(range(len(names)), key=lambda row: hashlib.sha256(names[row].encode()).hexdigest())
+    wanted = np.array([sizes[split] for split in SPLITS], float)
+    ends = np.floor(np.cumsum(wanted) / wanted.sum() * len(names) + 0.5).astype(int)
+    if np.diff(ends, prepend=0).min() < 1:
+        fewest = int(np.ceil(wanted.sum() / wanted.min()))
+        raise DataError(f"{len(names)} pictures cannot be divided into {', '.join(SPLITS)}; {fewest} always can")
+    return {split: order[start:end] for split, start, end in zip(SPLITS, [0, *ends[:-1]], ends, strict=True)}
 
 
 def _positions(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -45,7 +45,7 @@ def test_without_anything_stale_no_stage_runs(clone, capfd):
     repro.main()
     out = capfd.readouterr().out
     assert lines(out) == []
-    assert "0 stages ran, 5 up to date. Logs: reports/logs" in out
+    assert "0 stages ran, 6 up to date. Logs: reports/logs" in out
 
 
 def test_one_line_per_stage_and_what_came_out(clone, capfd):

@@ -1,26 +1,29 @@
-"""A suite of params.yaml as pictures: a source's own in splits, or strips or scenes composed of its digits."""
+"""A suite of params.yaml as pictures: a source's own in splits, or strips, scenes or lines composed of its digits."""
 
+import sys
 import zlib
 from pathlib import Path
 
-from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite
+from pipeline.config.sections import AnySuite, LabelledSuite, LineSuite, SceneSuite, SplitSuite, StripSuite
+from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
-from pipeline.data import scenes, splits, strips
+from pipeline.core.lines import LINE_SIZES, PictureSet
+from pipeline.data import cheques, lines, recomposition, scenes, splits, strips
 
 
-def compose(name: str, suite: SplitSuite | StripSuite | SceneSuite, source: Path, seed: int) -> dict[str, ImageSet]:
+def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, ImageSet]:
     """Make the four splits of a suite.
 
     Args:
         name: of the suite.
         suite: its entry in params.yaml.
-        source: folder of the pictures that it is made of: for a `SplitSuite` raw sets as `.npz` files, for the others
-            the four splits of single digits.
+        source: folder of the pictures that it is made of: for a `SplitSuite` raw sets as `.npz` files, for a
+            `LabelledSuite` sets of labelled pictures, for the others the four splits of single digits.
         seed: `compose.seed` of params.yaml; together with `name` it fixes every byte.
 
     Returns:
-        The splits by name. In strip and scene suites each is composed of the digits of its own split only. The training
-        split goes through its digits `suite.rounds` times, the others once.
+        The splits by name. Strips, scenes and lines of a split are composed of the digits of this split only. The
+        training split goes through its digits `suite.rounds` times, the others once.
 
     Raises:
         DataError: a file is missing or damaged, or its pictures cannot be divided or composed.
@@ -28,12 +31,11 @@ def compose(name: str, suite: SplitSuite | StripSuite | SceneSuite, source: Path
     if isinstance(suite, SplitSuite):
         sets = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
         return splits.divide(sets, {split: getattr(suite, split) for split in SPLITS}, seed=seed)
+    if isinstance(suite, LabelledSuite):
+        return _labelled(name, suite, source, stream_seed(seed, name, "train"))
     return {
         split: _compose_split(
-            suite,
-            ImageSet.load(source / f"{split}.npz"),
-            rounds=suite.rounds if split == "train" else 1,
-            seed=stream_seed(seed, name, split),
+            suite, ImageSet.load(source / f"{split}.npz"), split=split, seed=stream_seed(seed, name, split)
         )
         for split in SPLITS
     }
@@ -44,7 +46,40 @@ def stream_seed(seed: int, suite: str, split: str) -> int:
     return zlib.crc32(f"{seed}/{suite}/{split}".encode())
 
 
-def _compose_split(suite: StripSuite | SceneSuite, digits: ImageSet, *, rounds: int, seed: int) -> ImageSet:
+def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[str, ImageSet]:
+    files = sorted(source.glob("*.npz"))
+    if not files:
+        raise DataError(f"{source}: no .npz file; expected the labelled pictures that `fetch` writes")
+    sets = [PictureSet.load(file) for file in files]
+    pictures = PictureSet(tuple(picture for each in sets for picture in each), sets[0].origin)
+    if suite.labels == "reviewed":
+        pictures = cheques.reviewed(pictures)
+    divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
+    made, empty = {}, {}
+    for split, rows in divided.items():
+        made[split], empty[split] = lines.ingested(pictures.take(rows), rows, keep_empty=split != "train")
+    if any(empty.values()):
+        kept = ", ".join(f"{empty[split]} of {split}" for split in SPLITS[1:])
+        print(
+            f"{name}: no line was found in {empty['train']} pictures of train, which are left out, and in {kept}, "
+            "which count as read wrong",
+            file=sys.stderr,
+        )
+    if suite.recomposed:
+        rows = divided["train"]
+        anew = recomposition.compose(
+            pictures.take(rows).pictures, rows, lines=suite.recomposed, origin=pictures.origin, seed=seed
+        )
+        made["train"] = lines.joined([made["train"], anew])
+    return made
+
+
+def _compose_split(
+    suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int
+) -> ImageSet:
+    if isinstance(suite, LineSuite):
+        return lines.compose(digits, lines=getattr(suite, split), seed=seed)
+    rounds = suite.rounds if split == "train" else 1
     fewest, most = suite.digits
     if isinstance(suite, SceneSuite):
         return scenes.compose(digits, rounds=rounds, fewest=fewest, most=most, clutter=suite.clutter, seed=seed)

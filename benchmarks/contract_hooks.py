@@ -16,8 +16,12 @@ FILES = ("image/png", "image/jpeg", "application/octet-stream", "application/x-n
 _random = np.random.default_rng(0)
 
 
-def _pictures(path: str, count: int) -> np.ndarray:
-    shape = (32, 32, 3) if path.startswith("/classify") else (28, 140, 1)
+SHAPES = {"strips": (28, 140, 1), "scenes": (112, 112, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+
+
+def _pictures(path: str, task: str, count: int) -> np.ndarray:
+    """Pictures for a path; the query of /read may force a task, of which lines takes any size."""
+    shape = SHAPES.get(task, SHAPES["cifar10" if path.startswith("/classify") else "strips"])
     return _random.integers(0, 256, (count, *shape), np.uint8)
 
 
@@ -33,9 +37,9 @@ def _npy(pictures: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _valid(path: str, kind: str) -> dict[str, Any]:
+def _valid(path: str, task: str, kind: str) -> dict[str, Any]:
     """A valid body of a type that the path takes, with its headers, as arguments of `requests`."""
-    pictures = _pictures(path, int(_random.integers(1, 4)))
+    pictures = _pictures(path, task, int(_random.integers(1, 4)))
     if kind == "multipart/form-data":
         field, sent = ("pictures", pictures) if path.endswith("_many") else ("picture", pictures[:1])
         return {"files": [(field, ("picture", _file(picture))) for picture in sent]}
@@ -57,6 +61,6 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     """Replace the body of a valid case by one with pictures."""
     if case.meta is None or case.media_type is None or case.meta.generation.mode.is_negative:
         return
-    valid = _valid(case.path, case.media_type)
+    valid = _valid(case.path, str((case.query or {}).get("task", "")), case.media_type)
     case.headers.update(valid.pop("headers", {}))
     kwargs.update(valid)

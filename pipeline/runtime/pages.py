@@ -21,8 +21,6 @@ from pipeline.runtime.answers import DECIMALS, readings_as_json
 
 LINES = "lines"
 """The task whose model reads one ingested line of writing."""
-MOST_LINES = 256
-"""Lines of a picture that are read; a page of handwriting has a tenth of that."""
 MOST_SQUEEZED = 2.0
 """A line that was squeezed along its length by more than this is never accepted: its digits are slivers."""
 SQUEEZED = "squeezed"
@@ -31,8 +29,8 @@ SQUEEZED_MUCH = "squeezed_much"
 """The note of a line that was squeezed by more than `MOST_SQUEEZED`."""
 NO_DIGITS = "no_digits"
 """The note of a line in which the model reads no digit."""
-LINES_LEFT_OUT = "lines_left_out"
-"""The note of a picture with more than `MOST_LINES` lines: those at its top were read."""
+MORE_LINES = "more_lines"
+"""The note of a picture with more lines than ingestion returns: those at its top are read, the answer is incomplete."""
 BLANK = "blank"
 """The name of the class of a slot without a digit."""
 _NEVER_ACCEPTED = frozenset({SQUEEZED_MUCH, NO_DIGITS})
@@ -48,7 +46,7 @@ class Page:
     """The lines of writing of one picture.
 
     Attributes:
-        lines: from top to bottom, those side by side from left to right; `MOST_LINES` at most.
+        lines: from top to bottom, those side by side from left to right; as many as ingestion returns.
         notes: how the picture was decoded and ingested, in order. Without lines the last one says why there are none.
         size: height and width of the picture in pixels, as it is displayed.
     """
@@ -101,11 +99,8 @@ def page_of(picture: Picture) -> Page:
         picture: with pixels uint8 (H, W), grey.
     """
     found = ingest(picture.pixels)
-    notes = (*picture.notes, *found.notes)
-    if len(found.lines) > MOST_LINES:
-        notes = (*notes, LINES_LEFT_OUT)
-    height, width = picture.pixels.shape[:2]
-    return Page(found.lines[:MOST_LINES], notes, (height, width))
+    height, width = picture.pixels.shape
+    return Page(found.lines, (*picture.notes, *found.notes), (height, width))
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
@@ -143,7 +138,7 @@ def answer_page(
         identity: of the model, a `ModelIdentity` as JSON.
     """
     lines = [] if readings is None else _lines_as_json(manifest, page, readings)
-    never = not lines or LINES_LEFT_OUT in page.notes
+    never = not lines or MORE_LINES in page.notes
     return {
         "task": manifest.task,
         "digits": "\n".join([line["digits"] for line in lines]),

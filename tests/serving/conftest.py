@@ -1,5 +1,6 @@
 """What tests of serving share: small packaged models, a client of the application in this process, and a server."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,22 @@ def artifacts(tmp_path_factory) -> Path:
     onnx_models.package(folder, boxes=True)
     onnx_models.package(folder, "cifar10")
     return folder
+
+
+@pytest.fixture(scope="session")
+def with_lines(artifacts, tmp_path_factory) -> Path:
+    """The same models, and one of lines, which localises."""
+    folder = tmp_path_factory.mktemp("with_lines")
+    shutil.copytree(artifacts, folder, dirs_exist_ok=True)
+    onnx_models.package(folder, "lines", boxes=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reader_of_lines(with_lines) -> Iterator[TestClient]:
+    """A client of the application with a model of lines, in this process."""
+    with apps.client_of(with_lines) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def test_many_pictures_get_the_answers_that_each_would_get(client):
     for strip, answer in zip(STRIPS, many["answers"], strict=False):
         one = client.post("/read", content=encoded(strip)).json()
         assert many["models"] == {"strips": one.pop("model")}
-        assert answer.pop("task") == "strips"
+        del one["lines"]
         assert answer == one
     short = client.post("/read_many?probabilities=false", content=body, headers=headers).json()["answers"][0]
     assert [set(slot) for slot in short["slots"]] == 5 * [{"class", "probability", "box"}]

@@ -23,12 +23,16 @@ PITCH = _SLOT / _ZOOM
 """From one digit to the next, in pixels of the picture, so that each has a slot of its own in the line's picture."""
 
 
-def write(*numbers: str, scale: int = 1, paper: int = 255, ink: int = 0, width: int = 480) -> np.ndarray:
+LEFT, TOP, ROW = 40, 40, 70
+"""Where the first digit is written, and from one line to the next, in pixels."""
+
+
+def write(*numbers: str, scale: int = 1, paper: int = 255, ink: int = 0, width: int = 400) -> np.ndarray:
     """uint8 (H, W): the numbers below each other, so many times as large."""
-    picture = np.full((60 + 100 * max(1, len(numbers)), width), paper, np.uint8)
+    picture = np.full((TOP + ROW * max(1, len(numbers)), width), paper, np.uint8)
     for row, number in enumerate(numbers):
         for place, digit in enumerate(number):
-            top, left = 60 + 100 * row, round(50 + PITCH * place)
+            top, left = TOP + ROW * row, round(LEFT + PITCH * place)
             bar = top + round(int(digit) / 9 * (HEIGHT - THICK))
             picture[top : top + HEIGHT, left : left + 3] = ink
             picture[bar : bar + THICK, left : left + _WIDE] = ink

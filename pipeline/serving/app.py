@@ -38,7 +38,7 @@ BENTOML_SCHEMA = "/schema.json"
 def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = ()) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
-    A run of a model that does not end although it was told to ends the process (`pipeline.scheduling.watchdog`).
+    If a run of a model does not end on request, the process ends (`pipeline.scheduling.watchdog`).
 
     Args:
         readers: of the models to serve, by task.

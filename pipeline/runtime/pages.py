@@ -137,7 +137,7 @@ def answer_page(
         readings: of `page.images()`, boxes in pixels of these; None without lines.
         identity: of the model, a `ModelIdentity` as JSON.
     """
-    lines = [] if readings is None else _lines_as_json(manifest, page, readings)
+    lines: list[Any] = [] if readings is None else _lines_as_json(manifest, page, readings)
     never = not lines or MORE_LINES in page.notes
     return {
         "task": manifest.task,

@@ -43,7 +43,7 @@ KINDS: Mapping[ErrorCode, Kind] = {
     "body_too_large": Kind(413, "rejected by its declared length, or cut off as it arrives"),
     "too_many_pixels": Kind(413, "more pixels declared than are ever decoded; nothing was"),
     "too_many_pictures": Kind(413, "more pictures than one request may have"),
-    "unsupported_format": Kind(415, "GIF, TIFF, BMP, EPS, SVG, …; animated WebP, and any WebP without a model of lines"),
+    "unsupported_format": Kind(415, "GIF, TIFF, BMP, EPS, SVG, …; animated WebP; any WebP without a model of lines"),
     "unsupported_content_type": Kind(415, "a Content-Type that is not for pictures"),
     "unsupported_encoding": Kind(415, "a Content-Encoding other than gzip and deflate"),
     "wrong_size": Kind(422, "no packaged model takes pictures of this size; the message lists the sizes"),

@@ -179,7 +179,8 @@ async def decode_one(request: Request, kind: str, content: bytes, shapes: Mappin
     found = await picture_of(request, kind, content, pool)
     if isinstance(found, np.ndarray):
         return _split(found[None], shapes, 1)[0]
-    return _lazy(found, shapes) or await pool.run(_decode, found, shapes)
+    upload = _lazy(found, shapes)
+    return await pool.run(_decode, found, shapes) if upload is None else upload
 
 
 async def picture_of(request: Request, kind: str, content: bytes, pool: Pool) -> bytes | np.ndarray:

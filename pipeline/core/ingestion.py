@@ -153,10 +153,10 @@ def ingest(picture: np.ndarray, *, one_line: bool = False) -> Ingested:
     notes = []
     step = _step(picture.shape, COARSE)
     coarse = _scaled_down(picture, step)
-    inverted = is_light_on_dark(coarse)
-    if inverted:
+    if is_light_on_dark(coarse):
+        picture = 255 - picture
+        coarse = _scaled_down(picture, step)
         notes.append("light_on_dark")
-        coarse = 255 - coarse
     if step > 1:
         notes.append("scaled_down")
     paper = _paper_of(coarse)
@@ -164,15 +164,13 @@ def ingest(picture: np.ndarray, *, one_line: bool = False) -> Ingested:
     fine_step = _step(picture.shape, FINE)
     if fine_step < step and found.height < SMALL_WRITING:
         step, fine = fine_step, _scaled_down(picture, fine_step)
-        fine = 255 - fine if inverted else fine
         paper = _paper_of(fine)
         found = _found(paper.ink_of(fine), step, one_line)
     paper = replace(paper, step=paper.step * step)
     lines = []
     for box in found.boxes:
         x0, y0, x1, y1 = _with_margin(box, picture.shape, step)
-        part = picture[y0:y1, x0:x1]
-        ink = paper.ink_of(255 - part if inverted else part, x0, y0)
+        ink = paper.ink_of(picture[y0:y1, x0:x1], x0, y0)
         lines.append(_line(ink, found.threshold, (x0, y0), 1.0))
     return _ingested(lines, (*notes, *found.notes))
 

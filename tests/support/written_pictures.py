@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
 from picture_files import png
+from PIL import Image
 
 SEED = 20_261
 Box = tuple[float, float, float, float]
@@ -89,6 +89,7 @@ class _Sheet:
         pen: float,
         tone: float = 35,
         turned: float = 0,
+        gap: float = 0.12,
     ) -> "_Sheet":
         """The sheet with one more line.
 
@@ -100,8 +101,9 @@ class _Sheet:
             pen: width of a stroke, in pixels.
             tone: of the ink, 0 to 255.
             turned: angle of the line in degrees; positive rises.
+            gap: least distance of two digits, as a share of their height.
         """
-        ink = _ink(rng, text, self.paper.shape, at, height, pen, turned)
+        ink = _ink(rng, text, self.paper.shape, at, height, pen, turned, gap)
         rows, columns = np.flatnonzero(ink.max(axis=1) > 0.5), np.flatnonzero(ink.max(axis=0) > 0.5)
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
         return _Sheet(self.paper * (1 - ink) + tone * ink, (*self.boxes, box))
@@ -129,7 +131,7 @@ def _thin_pen(rng: np.random.Generator) -> Written:
 
 def _thick_marker(rng: np.random.Generator) -> Written:
     sheet = _plain(700, 300).write(rng, "8135", (140, 90), 120, 17, tone=15)
-    return Written("thick marker", _png(sheet), ("8135",), sheet.boxes)
+    return Written("thick marker", _png(sheet), ("8135",), sheet.boxes, ("scaled_down",))
 
 
 def _small_writing(rng: np.random.Generator) -> Written:
@@ -161,14 +163,16 @@ def _white_on_black(rng: np.random.Generator) -> Written:
 
 def _grey_paper(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 1000, 420, light=140, noise=7).write(rng, "15928", (260, 150), 110, 7, tone=50)
-    return Written("grey paper", _jpeg(sheet), ("15928",), sheet.boxes)
+    return Written("grey paper", _jpeg(sheet), ("15928",), sheet.boxes, ("scaled_down",))
 
 
 def _shadow(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 1000, 500).write(rng, "64307", (240, 190), 120, 8)
     x, y = np.meshgrid(np.arange(1000), np.arange(500))
     shade = 0.45 + 0.55 / (1 + np.exp((x + 0.5 * y - 620) / 25))
-    return Written("shadow", _jpeg(_Sheet((sheet.paper * shade).astype(np.float32))), ("64307",), sheet.boxes)
+    return Written(
+        "shadow", _jpeg(_Sheet((sheet.paper * shade).astype(np.float32))), ("64307",), sheet.boxes, ("scaled_down",)
+    )
 
 
 def _ruled_paper(rng: np.random.Generator) -> Written:
@@ -176,7 +180,7 @@ def _ruled_paper(rng: np.random.Generator) -> Written:
     sheet.paper[60::80] -= 70
     sheet.paper[61::80] -= 70
     sheet = sheet.write(rng, "28509", (200, 196), 96, 6)
-    return Written("ruled paper", _jpeg(sheet), ("28509",), sheet.boxes)
+    return Written("ruled paper", _jpeg(sheet), ("28509",), sheet.boxes, ("scaled_down",))
 
 
 def _squared_paper(rng: np.random.Generator) -> Written:
@@ -184,7 +188,7 @@ def _squared_paper(rng: np.random.Generator) -> Written:
     sheet.paper[20::40] -= 45
     sheet.paper[:, 15::40] -= 45
     sheet = sheet.write(rng, "7316", (240, 180), 104, 7)
-    return Written("squared paper", _jpeg(sheet), ("7316",), sheet.boxes)
+    return Written("squared paper", _jpeg(sheet), ("7316",), sheet.boxes, ("scaled_down",))
 
 
 def _twelve_bits(rng: np.random.Generator) -> Written:
@@ -198,7 +202,7 @@ def _turned_by_exif(rng: np.random.Generator) -> Written:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = _encoded(np.ascontiguousarray(np.rot90(sheet.pixels())), "JPEG", quality=90, exif=exif)
-    return Written("turned by EXIF", data, ("19637",), sheet.boxes, ("exif_orientation",))
+    return Written("turned by EXIF", data, ("19637",), sheet.boxes, ("exif_orientation", "scaled_down"))
 
 
 def _thumbnail(rng: np.random.Generator) -> Written:
@@ -212,17 +216,17 @@ def _page(rng: np.random.Generator) -> Written:
     for row, number in enumerate(numbers):
         left, top = 120 + rng.uniform(0, 200), 120 + 200 * row
         sheet = sheet.write(rng, number, (left, top), rng.uniform(70, 100), 6)
-    return Written("page of numbers", _jpeg(sheet), numbers, sheet.boxes)
+    return Written("page of numbers", _jpeg(sheet), numbers, sheet.boxes, ("scaled_down",))
 
 
 def _faint_pencil(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 800, 320, light=215, noise=4).write(rng, "93170", (150, 100), 100, 4, tone=160)
-    return Written("faint pencil", _jpeg(sheet), ("93170",), sheet.boxes)
+    return Written("faint pencil", _jpeg(sheet), ("93170",), sheet.boxes, ("scaled_down",))
 
 
 def _tilted(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 900, 440).write(rng, "20648", (180, 190), 100, 6, turned=5)
-    return Written("tilted", _jpeg(sheet), ("20648",), sheet.boxes)
+    return Written("tilted", _jpeg(sheet), ("20648",), sheet.boxes, ("scaled_down",))
 
 
 def _blue_on_yellow(rng: np.random.Generator) -> Written:
@@ -240,17 +244,17 @@ def _print_colours(rng: np.random.Generator) -> Written:
 
 
 def _long_number(rng: np.random.Generator) -> Written:
-    sheet = _paper(rng, 1200, 260).write(rng, "3141592653", (60, 80), 96, 6)
-    return Written("long number", _jpeg(sheet), ("3141592653",), sheet.boxes, ("squeezed",))
+    sheet = _paper(rng, 1200, 260).write(rng, "3141592653", (60, 80), 90, 6, gap=0.5)
+    return Written("long number", _jpeg(sheet), ("3141592653",), sheet.boxes, ("scaled_down", "squeezed"))
 
 
 def _letters(rng: np.random.Generator) -> Written:
-    sheet = _paper(rng, 800, 320).write(rng, "hardwork".replace("o", "a"), (80, 100), 100, 6)
-    return Written("letters", _jpeg(sheet), None, sheet.boxes)
+    sheet = _paper(rng, 800, 320).write(rng, "drank", (80, 100), 100, 6)
+    return Written("letters", _jpeg(sheet), None, sheet.boxes, ("scaled_down",))
 
 
 def _empty_sheet(rng: np.random.Generator) -> Written:
-    return Written("empty sheet", _jpeg(_paper(rng, 1000, 700, noise=5)), None, (), ("no_contrast",))
+    return Written("empty sheet", _jpeg(_paper(rng, 1000, 700, noise=5)), None, (), ("scaled_down", "no_contrast"))
 
 
 def _empty_sheet_of_one_value(rng: np.random.Generator) -> Written:
@@ -304,6 +308,7 @@ def _ink(
     height: float,
     pen: float,
     turned: float,
+    gap: float,
 ) -> np.ndarray:
     """float32 (height, width): the share of each pixel that a pen covers."""
     fine = 4 if height < 200 else 2
@@ -322,7 +327,7 @@ def _ink(
             line = np.rint(path * fine * 16).astype(np.int32)
             thickness = max(1, round(pen * fine))
             cv2.polylines(drawn, [line[:, None]], False, 255, thickness, cv2.LINE_8, shift=4)
-        x += size * (width + rng.uniform(0.12, 0.26))
+        x += size * (width + gap + rng.uniform(0, 0.14))
     return cv2.resize(drawn, shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 

@@ -1,7 +1,7 @@
 """Lines as sets of pictures: composed ones, 1 to 10 digits of one hand on paper, and labelled pictures.
 
-Both are pictures of their own size that are ingested (`pipeline.core.ingestion`), as any picture is. The same seed gives
-the same bytes, however many processes compose.
+Both are pictures of their own size that are ingested (`pipeline.core.ingestion`), as any picture is. One seed gives one
+set of bytes, however many processes compose.
 """
 
 from collections.abc import Callable, Sequence

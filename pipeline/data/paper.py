@@ -1,4 +1,4 @@
-"""Paper without writing: plain, patterned, ruled, shaded, with the edges of forms; and what cameras and scanners add."""
+"""Paper without writing: plain, patterned, ruled or shaded, with edges of forms; and what cameras and scanners add."""
 
 import cv2
 import numpy as np

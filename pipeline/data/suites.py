@@ -74,9 +74,7 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
     return made
 
 
-def _compose_split(
-    suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int
-) -> ImageSet:
+def _compose_split(suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int) -> ImageSet:
     if isinstance(suite, LineSuite):
         return lines.compose(digits, lines=getattr(suite, split), seed=seed)
     rounds = suite.rounds if split == "train" else 1

@@ -7,10 +7,17 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.row_conditions import Column, RowConditionType
 
 from pipeline.core.images import DIGIT, DIGIT_NAMES, INK, SCENE_SHAPE, STRIP_NAMES, STRIP_SHAPE
+from pipeline.core.lines import LINE_SHAPE
 from pipeline.validation.suite_spec import SuiteSpec
 from pipeline.validation.table import Split, shape_text
 
-SHAPES = {"strips": STRIP_SHAPE, "scenes": SCENE_SHAPE, "mnist": (DIGIT, DIGIT, 1), "cifar10": (32, 32, 3)}
+SHAPES = {
+    "strips": STRIP_SHAPE,
+    "scenes": SCENE_SHAPE,
+    "lines": LINE_SHAPE,
+    "mnist": (DIGIT, DIGIT, 1),
+    "cifar10": (32, 32, 3),
+}
 """Height, width and channels of each task's pictures."""
 CLEAR_SEAMS = 0.9
 """Share of unjittered strips without ink in the two columns at each seam. MNIST: 0.994 to 1. Digits that are one pixel
@@ -24,6 +31,8 @@ IOU = 0.15
 """Largest intersection over union of two boxes of a scene."""
 SHARED = 0.3
 """Largest share of the smaller one that two boxes of a scene have in common."""
+EMPTY = 0.05
+"""Largest share of labelled pictures in which no line is found: with more, these are no pictures of one line each."""
 
 
 def picture_expectations(splits: Sequence[Split], spec: SuiteSpec, origin: str) -> list[Expectation]:
@@ -66,6 +75,8 @@ def picture_expectations(splits: Sequence[Split], spec: SuiteSpec, origin: str) 
         expected += _strip_expectations(spec, origin)
     if spec.task == "scenes":
         expected += _scene_expectations(spec)
+    if spec.task == "lines":
+        expected += _line_expectations(spec)
     return expected
 
 
@@ -74,17 +85,18 @@ def class_expectations(spec: SuiteSpec, origin: str) -> list[Expectation]:
 
     Args:
         spec: the suite's specification.
-        origin: of the pictures; the balance of the stand-in's classes is reported, not enforced.
+        origin: of the pictures. The balance of the stand-in's classes and that of labelled pictures is reported, not
+            enforced.
     """
     low, high = spec.class_share
     return [
-        _each_between("count", 1, None, "every class is in every split"),
+        _each_between("count", 1, None, "every class is in every split", mostly=0.0 if spec.labelled else 1.0),
         _each_between(
             "share",
             low,
             high,
             "the share of every class in a split, relative to an even one, is within class_share",
-            mostly=0.0 if origin == "embedded" else 1.0,
+            mostly=0.0 if origin == "embedded" or spec.labelled else 1.0,
         ),
     ]
 
@@ -154,8 +166,20 @@ def _scene_expectations(spec: SuiteSpec) -> list[Expectation]:
     ]
 
 
+def _line_expectations(spec: SuiteSpec) -> list[Expectation]:
+    # What ingestion does not find in a labelled picture, no box shows.
+    all_boxes = 0.0 if spec.labelled else 1.0
+    counted = " (counted only)" if spec.labelled else ""
+    return [
+        _digit_count(spec, "line"),
+        _each_null("box_fault", "boxes are in the picture and in reading order, unused slots come last and have none"),
+        _each_null("missing_box", f"every digit has a box{counted}", mostly=all_boxes),
+        _each_between("min_box_ink", 1, None, f"there is ink in every box{counted}", mostly=all_boxes),
+    ]
+
+
 def _digit_count(spec: SuiteSpec, noun: str) -> Expectation:
-    assert spec.digits is not None, "strips and scenes are composed of digits"
+    assert spec.digits is not None, "strips, scenes and lines hold digits"
     fewest, most = spec.digits
     return _each_between("digits", fewest, most, f"a {noun} holds {fewest} to {most} digits")
 
@@ -164,13 +188,18 @@ def _not_constant(split: str, spec: SuiteSpec) -> Expectation:
     of_split = Column("split") == split
     # A strip without digits is constant, and allowed where `digits` includes 0.
     condition: RowConditionType = of_split & (Column("digits") > 0) if spec.digits else of_split
+    if spec.labelled:
+        description = f"a line was found in at least {1 - EMPTY:.0%} of the {split} pictures"
+        share = max(EMPTY, spec.constant_share)
+    else:
+        description, share = f"at most constant_share of the {split} pictures are constant", spec.constant_share
     return gxe.ExpectColumnValuesToBeBetween(
         column="deviation",
         min_value=0,
         strict_min=True,
-        mostly=1 - spec.constant_share,
+        mostly=1 - share,
         row_condition=condition,
-        description=f"at most constant_share of the {split} pictures are constant",
+        description=description,
     )
 
 

@@ -1,10 +1,11 @@
-"""The geometry of strips and scenes as columns: measures of boxes and ink, and the first fault of each picture."""
+"""Measures of strips, scenes and lines as columns: of boxes and ink, and the first fault of each picture."""
 
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.images import DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, SLOTS, STRIP_SHAPE, ImageSet
+from pipeline.core.lines import LINE_SHAPE
 
 OVERLAP = 6
 """The boxes of neighbours overlap by at most this many columns. Stated here as well as in the composition: a check that
@@ -102,6 +103,47 @@ def scene_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
     }
 
 
+def line_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
+    """The columns of lines.
+
+    Args:
+        pictures: lines.
+        drawn: bool (n, 10), which slots hold a digit.
+
+    Returns:
+        Arrays (n,), or one value for all pictures. `box_fault`: the first slot with a fault and the reason, or None;
+        `missing_box`: likewise, for digits without a box or with an empty one; `min_box_ink`: fewest ink pixels in a
+        digit's box, NaN without boxes; `is_empty`: a picture without any ink.
+    """
+    n, (height, width, _) = len(pictures), pictures.shape
+    late = {"a digit after a blank": drawn & (np.cumsum(~drawn, axis=1) > 0)}
+    found: dict[str, Any] = {"is_empty": ~pictures.images.any(axis=(1, 2, 3)), "min_box_ink": np.full(n, np.nan)}
+    if (height, width) != LINE_SHAPE[:2]:
+        return {**found, "box_fault": "not the shape of a line", "missing_box": "not the shape of a line"}
+    if pictures.boxes is None:
+        return {**found, "box_fault": first_fault(late), "missing_box": "no boxes"}
+    boxes, known = pictures.boxes, pictures.boxes.any(axis=-1)
+    x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
+    sized = (x0 < x1) & (y0 < y1)
+    backwards, previous = np.zeros_like(drawn), np.full(n, -np.inf)
+    for slot in range(drawn.shape[1]):
+        here, centre = drawn[:, slot] & known[:, slot], (x0[:, slot] + x1[:, slot]) / 2
+        backwards[:, slot] = here & (centre < previous)
+        previous = np.where(here, centre, previous)
+    faults = _box_faults(boxes, drawn, height, width)
+    missing = {reason: faults.pop(reason) for reason in ("a digit without a box", "an empty box")}
+    found["box_fault"] = first_fault({**late, **faults, "a box to the left of the previous one": backwards})
+    found["missing_box"] = first_fault(missing)
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        sums = _ink_sums(pictures.images[rows])
+        low, high = np.floor(boxes[rows, :, :2]), np.ceil(boxes[rows, :, 2:])
+        corners = np.clip(np.concatenate([low, high], axis=-1), 0, [width, height, width, height]).astype(int)
+        inked = _ink_within(sums, *np.moveaxis(corners, -1, 0))
+        found["min_box_ink"][rows] = np.fmin.reduce(np.where(drawn[rows] & sized[rows], inked, np.nan), axis=1)
+    return found
+
+
 def _box_faults(boxes: np.ndarray, drawn: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
     """The faults that a single box can have, as bool arrays (n, slots)."""
     x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
@@ -119,9 +161,7 @@ def _scene_ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict
     min_box_ink, bare_sides = np.full(n, np.nan), np.zeros(n, np.int64)
     for start in range(0, n, _CHUNK):
         rows = slice(start, start + _CHUNK)
-        # An integral image: four of its sums give the ink of any box (Crow, "Summed-area tables", 1984).
-        ink = (images[rows, :, :, 0] >= INK).astype(np.int32)
-        sums = np.pad(ink.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32), ((0, 0), (1, 0), (1, 0)))
+        sums = _ink_sums(images[rows])
         x0, y0, x1, y1 = np.moveaxis(np.clip(boxes[rows], 0, [width, height, width, height]).astype(int), -1, 0)
         there = drawn[rows]
         min_box_ink[rows] = np.fmin.reduce(np.where(there, _ink_within(sums, x0, y0, x1, y1), np.nan), axis=1)
@@ -133,6 +173,15 @@ def _scene_ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict
         )
         bare_sides[rows] = sum((side == 0) & there for side in sides).sum(axis=1)
     return {"min_box_ink": min_box_ink, "bare_sides": bare_sides}
+
+
+def _ink_sums(images: np.ndarray) -> np.ndarray:
+    """Integral images of the ink, int32 (n, H + 1, W + 1) of uint8 (n, H, W, 1).
+
+    Four of its sums give the ink of any box (Crow, "Summed-area tables", 1984).
+    """
+    ink = (images[..., 0] >= INK).astype(np.int32)
+    return np.pad(ink.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32), ((0, 0), (1, 0), (1, 0)))
 
 
 def _ink_within(sums: np.ndarray, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray) -> np.ndarray:

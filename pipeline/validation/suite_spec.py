@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite, Task, Validation
+from pipeline.config.sections import AnySuite, LabelledSuite, LineSuite, SceneSuite, StripSuite, Task, Validation
 from pipeline.core.images import DIGIT_NAMES, SCENE_SLOTS, SLOTS, STRIP_NAMES
+from pipeline.core.lines import LINE_SLOTS
 
-SLOTS_OF = {"strips": SLOTS, "scenes": SCENE_SLOTS}
-"""Slots of a picture, of the tasks whose pictures are composed of digits. Pictures of other tasks have one label."""
+SLOTS_OF = {"strips": SLOTS, "scenes": SCENE_SLOTS, "lines": LINE_SLOTS}
+"""Slots of a picture, of the tasks whose pictures hold several digits. Pictures of other tasks have one label."""
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,14 @@ class SuiteSpec:
 
     Attributes:
         suite: its name.
-        task: `strips`, `scenes`, `mnist` or `cifar10`.
+        task: `strips`, `scenes`, `lines`, `mnist` or `cifar10`.
         class_share: lowest and highest share of a class in a split, as a multiple of its even share.
         constant_share: largest share of a split's pictures that may be constant (of one pixel value), 0 to 1.
-        digits: fewest and most digits of a strip or scene; None for single pictures.
+        digits: fewest and most digits of a strip, scene or line; None for single pictures.
         jitter: whether the digits of a strip may leave their cells.
         clutter: whether there may be ink that belongs to no digit.
+        labelled: whether the pictures are labelled ones and not composed: their classes are as frequent as they are,
+            and what ingestion does not find in them is counted, not refused.
     """
 
     suite: str
@@ -30,9 +33,10 @@ class SuiteSpec:
     digits: tuple[int, int] | None = None
     jitter: bool = False
     clutter: bool = False
+    labelled: bool = False
 
     @classmethod
-    def from_params(cls, name: str, suite: SplitSuite | StripSuite | SceneSuite, bounds: Validation) -> "SuiteSpec":
+    def from_params(cls, name: str, suite: AnySuite, bounds: Validation) -> "SuiteSpec":
         """The specification of a suite of params.yaml.
 
         Args:
@@ -42,9 +46,11 @@ class SuiteSpec:
         """
         lowest, highest = bounds.class_share
         digits = None
-        if not isinstance(suite, SplitSuite):
+        if isinstance(suite, StripSuite | SceneSuite):
             fewest, most = suite.digits
             digits = fewest, most
+        elif isinstance(suite, LineSuite | LabelledSuite):
+            digits = 1, LINE_SLOTS
         return cls(
             suite=name,
             task=suite.task,
@@ -52,7 +58,8 @@ class SuiteSpec:
             constant_share=bounds.constant_share,
             digits=digits,
             jitter=isinstance(suite, StripSuite) and suite.jitter,
-            clutter=not isinstance(suite, SplitSuite) and suite.clutter,
+            clutter=isinstance(suite, StripSuite | SceneSuite) and suite.clutter,
+            labelled=isinstance(suite, LabelledSuite),
         )
 
     @property
@@ -75,8 +82,8 @@ class SuiteSpec:
         if not self.digits:
             return class_names
         fewest, _ = self.digits
-        # The unused slots of a scene are its last; those of a strip can be anywhere.
-        filled = slot < fewest if self.task == "scenes" else fewest == self.slots
+        # The unused slots of a scene or line are its last; those of a strip can be anywhere.
+        filled = fewest == self.slots if self.task == "strips" else slot < fewest
         return DIGIT_NAMES if filled else STRIP_NAMES
 
     def all_classes(self, class_names: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, INK, STRIP_NAMES, ImageSet
-from pipeline.validation.geometry import first_fault, scene_geometry, strip_geometry
+from pipeline.validation.geometry import first_fault, line_geometry, scene_geometry, strip_geometry
 from pipeline.validation.suite_spec import SLOTS_OF, SuiteSpec
 
 _CHUNK = 2048
+_GEOMETRY = {"strips": strip_geometry, "scenes": scene_geometry, "lines": line_geometry}
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Split:
         name: `train`, `valid`, `gate` or `test`.
         pictures: a row per picture: `split, row, origin, shape, dtype, classes, label, mean, deviation, minimum,
             maximum, ink_share, digest, source_1…, source_fault`; for strips `slot_1…slot_5, digits` and the columns of
-            `strip_geometry`; for scenes `slot_1…slot_8, digits` and the columns of `scene_geometry`.
+            `strip_geometry`; for scenes `slot_1…slot_8, digits` and the columns of `scene_geometry`; for lines
+            `slot_1…slot_10, digits` and the columns of `line_geometry`.
         class_names: the name of each class.
         sha256: of all arrays of the split, in hexadecimal digits.
     """
@@ -45,7 +47,7 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
     Args:
         name: of the split.
         pictures: of the split.
-        task: `strips`, `scenes`, `mnist` or `cifar10`.
+        task: `strips`, `scenes`, `lines`, `mnist` or `cifar10`.
 
     Raises:
         DataError: the pictures have another number of labels than those of the task.
@@ -73,7 +75,7 @@ def tabulate(name: str, pictures: ImageSet, task: str) -> Split:
         letters = np.array([name if len(name) == 1 else "_" for name in pictures.class_names], object)
         columns["label"] = letters[pictures.labels].sum(axis=1) if n else []
         columns["digits"] = drawn.sum(axis=1)
-        columns |= {"strips": strip_geometry, "scenes": scene_geometry}[task](pictures, drawn)
+        columns |= _GEOMETRY[task](pictures, drawn)
     else:
         columns["label"] = names[pictures.labels[:, 0]]
     if pictures.sources is None or pictures.sources.shape[1] < slots:
@@ -99,12 +101,14 @@ def join(splits: Sequence[Split]) -> pd.DataFrame:
 
     `duplicate_across_splits`: the label of an equal picture in another split, or None; `duplicate_within_split`: the
     label of the first equal picture of the same split, or None for that one; `source_across_splits`: a source id that
-    is also in another split, or None. Strips without digits are not compared.
+    is also in another split, or None. Strips without digits and lines without ink are not compared.
     """
     table = pd.concat([split.pictures for split in splits])
     rows = table.index.to_numpy()
     split = np.repeat(np.arange(len(splits)), [len(one.pictures) for one in splits])
     compared = np.flatnonzero(table["digits"].to_numpy() > 0) if "digits" in table else np.arange(len(table))
+    if "is_empty" in table:
+        compared = compared[~table["is_empty"].to_numpy(bool)[compared]]
     digest = table["digest"].to_numpy()[compared]
     across, within, source = np.full((3, len(table)), None, object)
     here, there = _elsewhere(digest, split[compared])

@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
+from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
 from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
@@ -172,6 +173,8 @@ class ReaderService:
         with_cors(application)
         expect_no_other_limits()
         pin(packaged_readers())
+        # malloc reads them only when a process starts.
+        bound_freed_memory(os.environ)
         try:
             make_folder()
         except PipelineError as error:

@@ -13,6 +13,8 @@ import onnx_models
 import pytest
 from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, recording_lookups, started, wait_for
 
+from pipeline.runtime.memory import bound_freed_memory
+
 STRIP = onnx_models.draw(CLASSES)
 PNG = encoded(STRIP)
 # What BentoML imports warns of what it uses itself; imported in the tests, since there pytest heeds the mark.
@@ -42,6 +44,13 @@ def test_the_server_answers_what_the_application_does(server, client):
         theirs = server.client.request(method, path, content=content)
         assert (theirs.status_code, theirs.content) == (ours.status_code, ours.content), path
     assert b"reader_requests_total" in server.client.get("/metrics").content
+
+
+def test_a_worker_starts_with_bounds_on_the_memory_that_it_frees(server):
+    bounds: dict[str, str] = {}
+    bound_freed_memory(bounds)
+    assert bounds
+    assert bounds.items() <= server.worker.environ().items()
 
 
 def expect_no_other_host(recorded):

@@ -1,25 +1,47 @@
-"""Pictures from a folder of the user's own: `FOLDER/CLASS/*.png`, or pictures and a `labels.csv` beside them."""
+"""Pictures from a folder of the user's own.
+
+Pictures of one class each are in `FOLDER/CLASS/*.png`, or beside a `labels.csv`. Pictures of lines are beside a
+`labels.csv` with their digits, or in a folder in COCO's format.
+"""
 
 import csv
 import hashlib
 import io
 import os
+import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.core.decoding import BRIGHT_BORDER, NOTHING_TO_SEE, PictureError, decode_any, printable, read_file
+from pipeline.core.decoding import (
+    BRIGHT_BORDER,
+    NOTHING_TO_SEE,
+    PictureError,
+    decode_any,
+    decode_grey,
+    printable,
+    read_file,
+)
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.core.images import DIGIT, DIGIT_NAMES, ImageSet
+from pipeline.core.images import DIGIT, DIGIT_NAMES, INK, ImageSet
+from pipeline.core.lines import LINE_SLOTS, Picture, PictureSet
+from pipeline.data import coco
 
 FORMATS = ("PNG", "JPEG", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+LINE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Of pictures of lines, which are decoded as those that are uploaded."""
 LABELS = "labels.csv"
-_EXPECTED = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+ANNOTATIONS = "annotations"
+"""The folder of the documents in COCO's format."""
+MAX_PIXELS = 1 << 30
+"""Most pixels of all pictures of lines together, which are held in memory."""
+_TEXT = re.compile(rf"[0-9]{{1,{LINE_SLOTS}}}")
 
 
 def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
@@ -79,19 +101,55 @@ def read(folder: Path, *, digits: bool) -> dict[str, ImageSet]:
     }
 
 
-def left_out(folder: Path) -> str:
-    """One line that counts and names the files below a folder that `read` leaves out; "" if there are none.
+def read_lines(folder: Path) -> PictureSet:
+    """Read a folder of labelled lines, sorted by name; say on standard error which files were left out.
+
+    Args:
+        folder: holds pictures and `labels.csv` with the columns `file` and `text`, or is in COCO's format: documents
+            in `annotations/*.json` or `*.json`, and pictures where these say.
+
+    Returns:
+        The pictures, uint8 grey of any size, with 1 to 10 digits; in COCO's format with their boxes. Each is named by
+        its path in the folder. The origin is `folder:` and the folder's name.
+
+    Raises:
+        ConfigurationError: the folder does not exist.
+        DataError: the folder has no labels, or two kinds of them; rows or pictures are to be corrected. The message
+            names up to `coco.MAX_FAULTS` of them, each with its line and with what was expected.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"{printable(folder)}: no such folder; expected pictures and {LABELS}, or a folder in COCO's format"
+        )
+    origin = f"folder:{_expect_text(folder.resolve().name, folder)}"
+    rows = _rows_of_lines(folder)
+    if left := left_out(folder, lines=True):
+        print(left, file=sys.stderr)
+    pictures = _decoded(rows, folder)
+    texts = ["".join(map(str, row.digits.tolist())) for row in rows]
+    paths = [row.path for row in rows]
+    _expect_no_copies(list(zip(paths, texts, strict=True)), [picture.pixels for picture in pictures])
+    return PictureSet(tuple(pictures), origin)
+
+
+def left_out(folder: Path, *, lines: bool = False) -> str:
+    """One line that counts and names the files below a folder that are left out; "" if there are none.
 
     Links to folders are not followed, except for the folders of the classes. A picture that is a link to a file outside
     the folder is read, since DVC keeps pictures so; these are counted too.
+
+    Args:
+        folder: of pictures.
+        lines: it is read by `read_lines`, otherwise by `read`.
     """
     found: dict[str, list[Path]] = {}
     outside: list[Path] = []
     root = folder.resolve()
-    for path in _files_below(folder):
-        if path == folder / LABELS:
+    labels = {folder / LABELS, *(_documents(folder) if lines else ())}
+    for path in _files_below(folder, lines):
+        if path in labels:
             continue
-        kind = _kind_left_out(path, folder)
+        kind = _kind_left_out(path, folder, lines)
         if kind:
             found.setdefault(kind, []).append(path)
         elif (path.is_symlink() or path.parent.is_symlink()) and not path.resolve().is_relative_to(root):
@@ -103,18 +161,168 @@ def left_out(folder: Path) -> str:
             for kind, paths in sorted(found.items(), key=lambda each: (-len(each[1]), each[0]))
         ]
         total = sum(map(len, found.values()))
-        parts.append(f"{total:,} left out, expected {_EXPECTED}: {', '.join(counted)}")
+        parts.append(f"{total:,} left out, expected {_expected(lines)}: {', '.join(counted)}")
     if outside:
         parts.append(f"{_count(len(outside), 'picture')} read through links out of it ({_listed(outside, folder)})")
     return f"{printable(folder)}: {'; '.join(parts)}" if parts else ""
 
 
-def _kind_left_out(path: Path, folder: Path) -> str:
+@dataclass(frozen=True)
+class _Row:
+    """A labelled picture that is still to be decoded.
+
+    Attributes:
+        path: of its file.
+        where: the row that names it, for messages.
+        digits, boxes: as in `Picture`.
+        size: height and width that its labels are made for; None for any.
+    """
+
+    path: Path
+    where: str
+    digits: np.ndarray
+    boxes: np.ndarray | None = None
+    size: tuple[int, int] | None = None
+
+
+def _rows_of_lines(folder: Path) -> list[_Row]:
+    """The labelled pictures of a folder, by name: every picture in it, each once."""
+    documents = _documents(folder)
+    has_table = os.path.lexists(folder / LABELS)
+    if has_table and documents:
+        raise DataError(
+            f"{printable(folder)}: both {LABELS} and {printable(documents[0].relative_to(folder))} found, "
+            "expected labels of one kind"
+        )
+    if not has_table and not documents:
+        raise DataError(
+            f"{printable(folder)}: neither {LABELS} nor {ANNOTATIONS}/*.json found; expected pictures and {LABELS} "
+            "with the columns file and text, or a folder in COCO's format"
+        )
+    faults: list[str] = []
+    found = _from_lines_table(folder / LABELS, faults) if has_table else _from_documents(documents, folder, faults)
+    rows: dict[Path, _Row] = {}
+    for row in found:
+        if row.path in rows:
+            faults.append(
+                f"{row.where}: duplicate file {printable(row.path.relative_to(folder))}, expected every picture once"
+            )
+        rows.setdefault(row.path, row)
+    # With a row that names no picture, a picture without a row is most likely its.
+    unlisted = [] if faults else sorted(_pictures_below(folder, lines=True) - set(rows))
+    faults += [f"{printable(path.relative_to(folder))}: no label, expected one; list or remove it" for path in unlisted]
+    coco.expect_none(faults, printable(folder))
+    return [rows[path] for path in sorted(rows)]
+
+
+def _from_lines_table(table: Path, faults: list[str]) -> Iterator[_Row]:
+    """The rows of a `labels.csv` of lines. Those that are wrong are added to `faults`."""
+    for name, given, line in _rows(table, "text"):
+        where = f"{LABELS}:{line}"
+        text = given.strip()
+        if fault := _fault_of_name(name, table.parent):
+            faults.append(f"{where}: {fault}")
+        elif not os.path.lexists(table.parent / name) or (table.parent / name).is_dir():
+            faults.append(f"{where}: no file {name!r}, expected one in the folder")
+        elif not _TEXT.fullmatch(text):
+            found = f"text {_spelled(text)} found" if text else "no text found"
+            faults.append(f"{where}: {printable(name)}: {found}, expected 1 to {LINE_SLOTS} digits 0 to 9")
+        else:
+            yield _Row(table.parent / name, where, np.array([int(digit) for digit in text], np.uint8))
+
+
+def _from_documents(documents: Sequence[Path], folder: Path, faults: list[str]) -> Iterator[_Row]:
+    """The pictures of documents in COCO's format. Those that are not found are added to `faults`."""
+    for document in documents:
+        where = printable(document.relative_to(folder))
+        try:
+            data = read_file(document, coco.MAX_BYTES)
+        except FileNotFoundError:
+            raise DataError(f"{printable(document)}: a link to nothing found, expected COCO's JSON") from None
+        split = document.stem.removeprefix("instances_")
+        for each in coco.parse(data, printable(document)):
+            if fault := _fault_of_name(each.file, folder):
+                faults.append(f"{where}: {fault}")
+                continue
+            places = dict.fromkeys(folder / place / each.file for place in ("", split, "images", f"images/{split}"))
+            paths = [path for path in places if os.path.lexists(path) and not path.is_dir()]
+            if len(paths) == 1:
+                yield _Row(paths[0], where, each.digits, each.boxes, each.size)
+            else:
+                found = f"{len(paths)} files" if paths else "no file"
+                faults.append(
+                    f"{where}: {found} {each.file!r} found, expected one in the folder, {split}/, images/ or "
+                    f"images/{split}/"
+                )
+
+
+def _leads_out(name: str, folder: Path) -> bool:
+    """Judged by the name alone: DVC may keep the pictures themselves as links into its cache."""
+    path = folder / name
+    return path.is_absolute() != folder.is_absolute() or not path.is_relative_to(folder) or ".." in Path(name).parts
+
+
+def _fault_of_name(name: str, folder: Path) -> str:
+    """What is wrong with the name that labels give a file; "" if nothing is."""
+    if _leads_out(name, folder):
+        return f"{name!r} leads out of the folder, expected a file in it; refused"
+    return f"no file {name!r}, expected one in the folder" if not name or "\0" in name else ""
+
+
+def _decoded(rows: Sequence[_Row], folder: Path) -> list[Picture]:
+    """Decode labelled pictures. All that cannot be used are named in one error."""
+    faults: list[str] = []
+    pictures: list[Picture] = []
+    pixels = 0
+    for row in tqdm(rows, desc=printable(folder), unit="picture", disable=None):
+        name = row.path.relative_to(folder).as_posix()
+        try:
+            picture = decode_grey(read_file(row.path)).pixels
+        except FileNotFoundError:
+            faults.append(f"{row.where}: {printable(name)}: a link to nothing found, expected a picture")
+            continue
+        except PictureError as error:
+            faults.append(f"{row.where}: {printable(name)}: {error}")
+            continue
+        except DataError as error:  # It names the file: not a regular one, or too large.
+            faults.append(f"{row.where}: {error}")
+            continue
+        pixels += picture.size
+        if pixels > MAX_PIXELS:
+            raise DataError(
+                f"{printable(folder)}: more than {MAX_PIXELS:,} pixels found in {len(pictures) + 1:,} of {len(rows):,} "
+                "pictures, expected at most that in all; cut out the lines or scale the pictures down"
+            )
+        if fault := _fault_of_line(picture, row):
+            faults.append(f"{row.where}: {printable(name)}: {fault}")
+        pictures.append(Picture(name, picture, row.digits, row.boxes))
+    coco.expect_none(faults, printable(folder))
+    return pictures
+
+
+def _fault_of_line(picture: np.ndarray, row: _Row) -> str:
+    height, width = picture.shape
+    if row.size is not None and row.size != picture.shape:
+        return f"{width}×{height} pixels found, expected {row.size[1]}×{row.size[0]} as its labels say"
+    if int(picture.max()) - int(picture.min()) < INK:
+        return f"nothing to see in it, expected a contrast of {INK} grey levels"
+    return ""
+
+
+def _documents(folder: Path) -> list[Path]:
+    """The documents in COCO's format: those in the folder `annotations`, or else beside pictures without a table."""
+    for place in (folder / ANNOTATIONS, *(() if os.path.lexists(folder / LABELS) else (folder,))):
+        if found := sorted(path for path in place.glob("*.json") if not path.name.startswith(".")):
+            return found
+    return []
+
+
+def _kind_left_out(path: Path, folder: Path, lines: bool = False) -> str:
     if _is_hidden(path.relative_to(folder)):
         return "hidden"
     if path.is_dir():
         return "links to folders" if path.is_symlink() else "folders behind a link"
-    if not _is_picture(path):
+    if not _is_picture(path, LINE_SUFFIXES if lines else SUFFIXES):
         return printable(path.suffix.lower()) or "without a suffix"
     return ""
 
@@ -220,7 +428,7 @@ def _from_classes(folder: Path) -> list[tuple[Path, str]]:
         pictures = sorted(path for path in entry.iterdir() if _is_picture(path) and not path.is_dir())
         if not pictures:
             raise DataError(
-                f"{printable(entry)}: an empty class; expected pictures ({_EXPECTED}), or remove the folder"
+                f"{printable(entry)}: an empty class; expected pictures ({_expected()}), or remove the folder"
             )
         label = _expect_text(entry.name, entry)
         files += [(path, label) for path in pictures]
@@ -242,9 +450,8 @@ def _from_table(table: Path) -> list[tuple[Path, str]]:
     where = printable(table)
     labels: dict[Path, str] = {}
     for name, given, line in _rows(table):
-        # Judged by the name alone: DVC may keep the pictures themselves as links into its cache.
         path = folder / name
-        if path.is_absolute() != folder.is_absolute() or not path.is_relative_to(folder) or ".." in Path(name).parts:
+        if _leads_out(name, folder):
             raise DataError(
                 f"{where}:{line}: {name!r} leads out of {printable(folder)}, expected a file in it; refused"
             )
@@ -264,17 +471,17 @@ def _from_table(table: Path) -> list[tuple[Path, str]]:
     return sorted(labels.items())
 
 
-def _rows(table: Path) -> list[tuple[str, str, int]]:
-    """File, label and line number of every row."""
+def _rows(table: Path, column: str = "label") -> list[tuple[str, str, int]]:
+    """File, what a column says of it, and line number of every row."""
     where = printable(table)
     try:
         text = read_file(table).decode("utf-8-sig")
         reader = csv.DictReader(io.StringIO(text, newline=""))
-        if not {"file", "label"} <= set(reader.fieldnames or []):
+        if not {"file", column} <= set(reader.fieldnames or []):
             raise DataError(
-                f"{where}: columns {', '.join(reader.fieldnames or ['none'])} found, expected file and label"
+                f"{where}: columns {', '.join(reader.fieldnames or ['none'])} found, expected file and {column}"
             )
-        rows = [(row["file"] or "", row["label"] or "", reader.line_num) for row in reader]
+        rows = [(row["file"] or "", row[column] or "", reader.line_num) for row in reader]
     except FileNotFoundError:
         raise DataError(f"{where}: a link to nothing found, expected a file in UTF-8") from None
     except (csv.Error, UnicodeDecodeError) as error:
@@ -284,17 +491,17 @@ def _rows(table: Path) -> list[tuple[str, str, int]]:
     return rows
 
 
-def _pictures_below(folder: Path) -> set[Path]:
-    return {path for path in _files_below(folder) if not _kind_left_out(path, folder)}
+def _pictures_below(folder: Path, lines: bool = False) -> set[Path]:
+    return {path for path in _files_below(folder, lines) if not _kind_left_out(path, folder, lines)}
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path, lines: bool = False) -> Iterator[Path]:
     """Every file below a folder. Folders that are hidden or links come as such, but for classes that are links."""
 
     def refuse(error: OSError) -> None:
         raise error
 
-    by_class = not os.path.lexists(folder / LABELS)
+    by_class = not lines and not os.path.lexists(folder / LABELS)
     for parent, folders, files in os.walk(folder, onerror=refuse):
         for name in tuple(folders):
             path = Path(parent) / name
@@ -308,8 +515,13 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in files)
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def _is_picture(path: Path, suffixes: Collection[str] = SUFFIXES) -> bool:
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
+
+
+def _expected(lines: bool = False) -> str:
+    *first, last = LINE_SUFFIXES if lines else SUFFIXES
+    return f"{', '.join(first)} or {last}"
 
 
 def _is_hidden(path: Path) -> bool:

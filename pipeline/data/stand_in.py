@@ -9,8 +9,13 @@ from skimage import data
 from sklearn.datasets import load_digits
 
 from pipeline.core.images import DIGIT, DIGIT_NAMES, ImageSet
+from pipeline.core.ingestion import ingest
+from pipeline.core.lines import Picture, PictureSet
+from pipeline.data.lines import holds, written
 
 ORIGIN = "embedded"
+LINES = 120
+"""Pictures of lines."""
 PHOTOGRAPHS = (
     "astronaut",
     "brick",
@@ -36,7 +41,7 @@ def read(source: str) -> dict[str, ImageSet]:
     """The stand-in for a source.
 
     Args:
-        source: `mnist` or `cifar10`.
+        source: `mnist` or `cifar10`; of labelled lines, `lines` is the stand-in.
     """
     return digits() if source == "mnist" else patches()
 
@@ -75,6 +80,23 @@ def patches() -> dict[str, ImageSet]:
         split: _labelled(np.stack([patch for patch, _ in pairs]), np.array([label for _, label in pairs]), PHOTOGRAPHS)
         for split, pairs in found.items()
     }
+
+
+def lines() -> PictureSet:
+    """Lines on paper, composed of `digits`: pictures of 48 pixels' height with their digits and boxes.
+
+    They are drawn from one seed. Ingestion finds every one.
+    """
+    pool = digits()["pool"]
+    rows_of = [np.flatnonzero(pool.labels[:, 0] == value) for value in range(len(DIGIT_NAMES))]
+    rng = np.random.default_rng(LINES)
+    pictures: list[Picture] = []
+    while len(pictures) < LINES:
+        line = written(pool, rows_of, rng)
+        found = ingest(line.pixels, one_line=True).lines
+        if found and holds(found[0], line.boxes):
+            pictures.append(Picture(f"line-{len(pictures):03}.png", line.pixels, line.digits, line.boxes))
+    return PictureSet(tuple(pictures), ORIGIN)
 
 
 def cut_in_bands(photograph: np.ndarray) -> list[tuple[str, np.ndarray]]:

@@ -24,18 +24,34 @@ class SourceSet(Record):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class LinesSet(Record):
+    """The set of a source of labelled lines, whose pictures have different sizes.
+
+    Attributes:
+        pictures: how many.
+        digits: in all pictures together.
+        boxes: whether every digit has a box.
+        sha256: of names, pictures, digits and boxes as decoded, 64 hexadecimal digits.
+    """
+
+    pictures: int
+    digits: int
+    boxes: bool
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class SourceRecord(Record):
     """`data/raw/SOURCE/source.json`: the same for every copy of the same pictures.
 
     Attributes:
-        origin: `mnist`, `cifar10`, `folder:NAME`, or `embedded`, the stand-in.
+        origin: `mnist`, `cifar10`, `cheques`, `folder:NAME`, or `embedded`, the stand-in.
         class_names: the name of each class.
-        sets: the sets by name: `pool`, or a split.
+        sets: the sets by name: `pool`, or a split; `pictures` of a source of labelled lines.
     """
 
     origin: str
     class_names: tuple[str, ...]
-    sets: Mapping[str, SourceSet]
+    sets: Mapping[str, SourceSet | LinesSet]
 
 
 class ExpectationResult(Record):

@@ -268,7 +268,7 @@ def written(digits: ImageSet, rows_of: Sequence[np.ndarray], rng: np.random.Gene
     """Draw one line of single digits on paper, as a picture.
 
     Args:
-        digits: with ids.
+        digits: uint8 (n, 28, 28, 1), with ids or without.
         rows_of: the rows of each class.
         rng: draws it.
     """
@@ -277,10 +277,12 @@ def written(digits: ImageSet, rows_of: Sequence[np.ndarray], rng: np.random.Gene
     for value in number(rng).tolist():
         row = hand.example(value, rows_of[value], rng)
         ink = hand.digit(digits.images[row, ..., 0], value, rng)
-        marks.append(Mark(value, ink, int(digits.sources[row, 0]), hand.hanging if value == 9 else 0.0))
+        source = -1 if digits.sources is None else int(digits.sources[row, 0])
+        marks.append(Mark(value, ink, source, hand.hanging if value == 9 else 0.0))
     middle = HEIGHT / 2 + rng.uniform(-0.45, 0.45) * (HEIGHT - hand.height)
     line = place(with_signs(marks, hand, 1.0, rng), hand, middle, rng)
-    ground = paper.drawn(*line.pixels.shape, rng)
+    height, width = line.pixels.shape
+    ground = paper.drawn(height, width, rng)
     light = float(ground.mean())
     contrast = rng.uniform(_CONTRAST, max(_CONTRAST + 5.0, light - 40)) * rng.uniform(0.9, 1)
     picture = paper.photographed(ground - line.pixels * contrast, rng)

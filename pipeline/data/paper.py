@@ -17,9 +17,9 @@ def drawn(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         edge = (x + y * rng.normal(0, 0.5) - rng.uniform(0, width)) / rng.uniform(0.5, 6)
         paper -= rng.uniform(10, 60) / (1 + np.exp(-np.clip(edge, -30, 30)))
     if rng.random() < 0.3:
-        _rule(paper, rng.integers(int(0.6 * height), height - 1), rng)
+        _rule(paper, int(rng.integers(int(0.6 * height), height - 1)), rng)
     if rng.random() < 0.12:
-        _rule(paper, rng.integers(0, int(0.25 * height)), rng)
+        _rule(paper, int(rng.integers(0, int(0.25 * height))), rng)
     if rng.random() < 0.1:
         paper[: rng.integers(4, 12)] = rng.uniform(60, 250)
     return paper + rng.normal(0, rng.uniform(1, 7), paper.shape).astype(np.float32)

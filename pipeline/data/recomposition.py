@@ -131,10 +131,10 @@ def _chunk(layers: Sequence[Layers], count: int, origin: str, seed: tuple[int, i
 
 def _line(layers: Sequence[Layers], rng: np.random.Generator) -> Drawn:
     """One line as ink uint8 (HEIGHT, W)."""
-    own = layers[rng.integers(len(layers))]
+    own = layers[int(rng.integers(len(layers)))]
     pool = [(digit, 1.0) for digit in own.digits]
     if rng.random() < _MIXED:
-        for index in rng.integers(0, len(layers), 3):
+        for index in rng.integers(0, len(layers), 3).tolist():
             other = layers[index]
             pool += [(digit, own.strength / other.strength) for digit in other.digits]
     tall = float(np.median([digit.ink.shape[0] for digit in own.digits]))
@@ -142,7 +142,7 @@ def _line(layers: Sequence[Layers], rng: np.random.Generator) -> Drawn:
     hand = Hand.drawn(rng, tall * zoom, tall * zoom)
     marks = []
     for _ in range(min(len(number(rng)), LINE_SLOTS)):
-        digit, factor = pool[rng.integers(len(pool))]
+        digit, factor = pool[int(rng.integers(len(pool)))]
         height, width = digit.ink.shape
         # Heights differ less than in the pictures, where they belong to other digits.
         scale = zoom * (tall / height) ** 0.6 * rng.uniform(0.92, 1.08)
@@ -150,7 +150,7 @@ def _line(layers: Sequence[Layers], rng: np.random.Generator) -> Drawn:
         ink = cv2.resize(digit.ink.astype(np.float32) * factor, size, interpolation=cv2.INTER_CUBIC)
         marks.append(Mark(digit.value, np.clip(ink, 0, None), digit.source))
     line = place(with_signs(marks, hand, own.strength, rng), hand, HEIGHT / 2 + rng.uniform(-3, 3), rng)
-    ground = layers[rng.integers(len(layers))].ground if rng.random() < _OTHER_PAPER else own.ground
+    ground = layers[int(rng.integers(len(layers)))].ground if rng.random() < _OTHER_PAPER else own.ground
     ground = np.tile(ground, -(-line.pixels.shape[1] // ground.shape[1]))[:, : line.pixels.shape[1]]
     ink = np.maximum(line.pixels * rng.uniform(0.7, 1.15), ground)
     return Drawn(np.clip(ink, 0, 255).astype(np.uint8), line.digits, line.boxes, line.sources)

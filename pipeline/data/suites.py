@@ -23,7 +23,9 @@ def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, Im
 
     Returns:
         The splits by name. Strips, scenes and lines of a split are composed of the digits of this split only. The
-        training split goes through its digits `suite.rounds` times, the others once.
+        training split goes through its digits `suite.rounds` times, the others once. The numbers of lines are those
+        of the public sources: a split has at most as many composed lines as digits, and recomposed lines follow
+        labelled ones in the proportion of the public source, in the training split alone.
 
     Raises:
         DataError: a file is missing or damaged, or its pictures cannot be divided or composed.
@@ -67,16 +69,15 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
         )
     if suite.recomposed:
         rows = divided["train"]
-        anew = recomposition.compose(
-            pictures.take(rows).pictures, rows, lines=suite.recomposed, origin=pictures.origin, seed=seed
-        )
+        count = max(1, round(suite.recomposed * len(rows) / LINE_SIZES["train"]))
+        anew = recomposition.compose(pictures.take(rows).pictures, rows, lines=count, origin=pictures.origin, seed=seed)
         made["train"] = lines.joined([made["train"], anew])
     return made
 
 
 def _compose_split(suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int) -> ImageSet:
     if isinstance(suite, LineSuite):
-        return lines.compose(digits, lines=getattr(suite, split), seed=seed)
+        return lines.compose(digits, lines=min(getattr(suite, split), len(digits)), seed=seed)
     rounds = suite.rounds if split == "train" else 1
     fewest, most = suite.digits
     if isinstance(suite, SceneSuite):

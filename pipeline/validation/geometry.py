@@ -117,12 +117,13 @@ def line_geometry(pictures: ImageSet, drawn: np.ndarray) -> dict[str, Any]:
     """
     n, (height, width, _) = len(pictures), pictures.shape
     late = {"a digit after a blank": drawn & (np.cumsum(~drawn, axis=1) > 0)}
-    found: dict[str, Any] = {"is_empty": ~pictures.images.any(axis=(1, 2, 3)), "min_box_ink": np.full(n, np.nan)}
+    found: dict[str, Any] = {"is_empty": pictures.images.max(axis=(1, 2, 3)) == 0, "min_box_ink": np.full(n, np.nan)}
     if (height, width) != LINE_SHAPE[:2]:
         return {**found, "box_fault": "not the shape of a line", "missing_box": "not the shape of a line"}
     if pictures.boxes is None:
         return {**found, "box_fault": first_fault(late), "missing_box": "no boxes"}
-    boxes, known = pictures.boxes, pictures.boxes.any(axis=-1)
+    boxes = pictures.boxes
+    known = (boxes != 0).any(axis=-1)
     x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)
     sized = (x0 < x1) & (y0 < y1)
     backwards, previous = np.zeros_like(drawn), np.full(n, -np.inf)

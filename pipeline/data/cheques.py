@@ -23,6 +23,8 @@ from pipeline.remote import archives
 from pipeline.remote.downloads import RemoteFile, obtain
 
 ORIGIN = "cheques"
+ARCHIVE = "cheques/cheques.tar.gz"
+"""Path in a mirror."""
 COMMIT = "ffb6268437de5d18d94bc111f83458ff43a267ef"
 URLS = (
     f"https://codeload.github.com/Fzkuji/Labeled_ORAND-CAR-A/tar.gz/{COMMIT}",
@@ -74,7 +76,7 @@ def fetch(mirror: str, cache: Path) -> PictureSet:
     """Get and verify the amounts.
 
     Args:
-        mirror: a folder or an http(s) URL that holds `cheques/cheques.tar.gz`; "" for the public repository.
+        mirror: a folder or an http(s) URL that holds the file `ARCHIVE`; "" for the public repository.
         cache: folder of the downloads.
 
     Returns:
@@ -83,7 +85,7 @@ def fetch(mirror: str, cache: Path) -> PictureSet:
     Raises:
         ConfigurationError, DataError, Unreachable: as `downloads.obtain`.
     """
-    return obtain(RemoteFile("cheques/cheques.tar.gz", URLS, _LIMIT), mirror, cache, _read)
+    return obtain(RemoteFile(ARCHIVE, URLS, _LIMIT), mirror, cache, _read)
 
 
 def reviewed(pictures: PictureSet) -> PictureSet:

@@ -51,6 +51,18 @@ def test_what_a_folder_leaves_out_is_named(tmp_path):
     assert check.message == "mnist: my_digits: 1 left out, expected .png, .jpg, .jpeg or .bmp: 1 .tif (1/scan.tif)"
 
 
+def test_what_a_folder_of_lines_leaves_out_is_named(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    assert "cheques: {from: public}" in text
+    (tmp_path / "params.yaml").write_text(text.replace("cheques: {from: public}", "cheques: {from: my_amounts}"))
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    (tmp_path / "my_amounts").mkdir()
+    for name in ("scan.bmp", "scan.webp", "instances.json"):
+        (tmp_path / "my_amounts" / name).write_bytes(b"")
+    (check,) = pictures.fetched()[3:]
+    assert check.message == "cheques: my_amounts: 1 left out, expected .png, .jpg, .jpeg or .webp: 1 .bmp (scan.bmp)"
+
+
 def test_the_home_of_a_user_that_does_not_exist_is_a_folder_that_does_not_exist(monkeypatch):
     monkeypatch.setenv("DATASETS_MIRROR", "~nobody-of-this-name/mirror")
     (check,) = pictures.mirror()
@@ -66,7 +78,7 @@ def test_the_mirror_is_compared_with_what_it_must_hold(tmp_path, monkeypatch):
     assert check.verdict == "problem"
     assert "train-images-idx3-ubyte.gz decompresses to 0 bytes, expected 47,040,016" in check.message
     assert "train-labels-idx1-ubyte.gz is not a gzip file" in check.message
-    assert "cifar-10-binary.tar.gz is missing" in check.message
+    assert "cifar-10-binary.tar.gz is missing; cheques.tar.gz is missing" in check.message
 
 
 def test_a_mirror_that_does_not_exist_is_a_problem(tmp_path, monkeypatch):

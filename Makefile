@@ -3,7 +3,8 @@ PYTHON ?= python3
 
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
-override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE INVERT STAGE OFFLINE FSCK KILLS ARGS
+override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
+	STAGE OFFLINE FSCK KILLS ARGS
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -81,8 +82,8 @@ exps: setup  ## list the experiments of this commit, with what differs
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
 	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS")
 
-read: setup  ## read a picture of your own: make read IMAGE=strip.png (INVERT=1: dark on light, JSON=1)
-	@python -m pipeline.commands.read --image="$$IMAGE" $(if $(INVERT),--invert) $(if $(JSON),--json)
+read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1)
+	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again)
 
 serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE") bentoml serve

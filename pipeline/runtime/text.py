@@ -18,17 +18,28 @@ from pipeline.core.decoding import (
     read_file,
 )
 from pipeline.core.errors import DataError
-from pipeline.records.answer import Answer
+from pipeline.records.answer import LineReading, PictureAnswer, Slot
 from pipeline.records.manifest import Manifest
 
 NOTES = {
     "exif_orientation": "turned as its EXIF entry says",
     "alpha_on_black": "transparency was composited on black",
+    "alpha_on_white": "transparency was composited on white, behind dark ink",
     "sixteen_bit": "of 16 bits the high byte was kept",
+    "sixteen_bit_range": "16 bits were scaled by the range that is used",
     "grey": "colours were converted to grey",
     "rgb": "converted to RGB",
     "turned": "an upright strip was turned, its top to the left",
     "inverted": "dark and light were inverted",
+    "light_on_dark": "the ink is lighter than the paper, so dark and light were inverted",
+    "scaled_down": "the picture was scaled down before lines were found",
+    "squeezed": "a line is longer than the model's picture, and was squeezed to its width",
+    "squeezed_much": "a line is more than twice as long as the model's picture, so it is never accepted",
+    "no_digits": "in a line no digit was read, so it is never accepted",
+    "lines_left_out": "more lines were found than are read; those at the top were read",
+    "no_contrast": "no ink to see: the writing differs too little from the paper",
+    "no_writing": "no writing was found",
+    "too_small": "the writing is too small to read",
     NOTHING_TO_SEE: "nothing to see: the picture has no contrast, perhaps since it was converted",
     BRIGHT_BORDER: "dark on light? Models read light ink on a dark background; INVERT=1 (--invert) inverts it",
     "bright_border_inverted": "dark on light now? Models read light ink on a dark background; try it without INVERT",
@@ -74,23 +85,47 @@ def with_polarity(picture: Picture, invert: bool) -> Picture:
     return replace(picture, pixels=pixels, notes=(*converted, "inverted", *judged))
 
 
-def format_answer(image: str, answer: Answer) -> str:
-    """An answer as lines of text.
+def format_picture(image: str, answer: PictureAnswer) -> str:
+    """An answer as lines of text: the digits of a picture of a model's size, the lines of any other picture.
 
     Args:
         image: what the picture is called.
         answer: to that picture.
     """
-    reading = (answer.digits if answer.class_ is None else answer.class_) or "nothing"
-    accepted = NOT_ACCEPTED if NOTHING_TO_SEE in answer.notes else ACCEPTED[answer.accepted]
-    lines = [f"{printable(image)}: {reading}", f"confidence {answer.confidence:.4f}, {accepted}", ""]
-    for slot in answer.slots:
-        if slot.class_ == "blank":
-            continue
-        box = "" if slot.box is None else "  box " + ", ".join(f"{side:.1f}" for side in slot.box)
-        lines.append(f"  {slot.class_}  {slot.probability:.4f}{box}")
+    reading = (
+        answer.class_ if answer.class_ is not None else ", ".join(line.digits or "nothing" for line in answer.lines)
+    )
+    parts = [f"{printable(image)}: {reading or 'nothing'}"]
+    if answer.confidence is not None:
+        parts += [f"confidence {answer.confidence:.4f}, {_accepted(answer)}", ""]
+    if answer.slots is not None:
+        parts += [_format_slot(slot) for slot in answer.slots if slot.class_ != "blank"]
+    else:
+        parts += [_format_line(line) for line in answer.lines]
     model = answer.model
     origin = "the EMBEDDED STAND-IN, not real data" if model.origin == "embedded" else model.origin
-    lines += ["", *(f"note: {NOTES.get(note, note)}" for note in answer.notes)]
-    lines.append(f"model: {model.strategy} for {model.task}, {model.sha256[:12]}, trained on {origin}")
-    return "\n".join(lines)
+    notes = [*answer.notes, *(note for line in answer.lines for note in line.notes)]
+    parts += ["", *(f"note: {NOTES.get(note, note)}" for note in dict.fromkeys(notes))]
+    parts.append(f"model: {model.strategy} for {model.task}, {model.sha256[:12]}, trained on {origin}")
+    return "\n".join(parts)
+
+
+def _accepted(answer: PictureAnswer) -> str:
+    if NOTHING_TO_SEE in answer.notes:
+        return NOT_ACCEPTED
+    if len(answer.lines) > 1 and answer.accepted is False:
+        return "not accepted: not every line reaches the threshold; check the reading"
+    return ACCEPTED[answer.accepted]
+
+
+def _format_slot(slot: Slot) -> str:
+    return f"  {slot.class_}  {slot.probability:.4f}{_format_box(slot.box)}"
+
+
+def _format_line(line: LineReading) -> str:
+    accepted = {True: "accepted", False: "not accepted", None: "check the reading"}[line.accepted]
+    return f"  {line.digits or 'nothing'}  {line.confidence:.4f}, {accepted}{_format_box(line.box)}"
+
+
+def _format_box(box: tuple[float, float, float, float] | None) -> str:
+    return "" if box is None else "  box " + ", ".join(f"{side:.1f}" for side in box)

@@ -18,7 +18,7 @@ from pipeline.commands import read
 from pipeline.core.errors import DataError
 from pipeline.core.images import STRIP_NAMES
 from pipeline.core.readings import Readings
-from pipeline.records.answer import Answer
+from pipeline.records.answer import PictureAnswer
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import answer
 from pipeline.runtime.reader import load_manifests
@@ -69,13 +69,14 @@ def test_a_strip_is_read_with_its_digits_their_probabilities_and_the_model(artif
 
 def test_json_is_the_answer_of_the_service(artifacts, picture, capsys):
     text = printed(capsys, picture(np.rot90(onnx_models.draw(CLASSES), -1)), artifacts, json=True)
-    answer = Answer.parse(text, "the output")
+    answer = PictureAnswer.parse(text, "the output")
     assert answer.digits == "9754"
     assert [slot.class_ for slot in answer.slots] == ["9", "7", "5", "4", "blank"]
     assert answer.slots[0].probabilities.keys() == set(STRIP_NAMES)
     assert (answer.accepted, answer.notes, answer.slots[0].box) == (True, ("turned",), None)
     assert answer.model.origin == "mnist"
     assert "class" not in json.loads(text), "what does not apply is absent"
+    assert [(line.digits, line.box) for line in answer.lines] == [("9754", (0, 0, 140, 28))]
 
 
 def test_the_size_chooses_the_model_and_a_stand_in_says_so(artifacts, picture, capsys):

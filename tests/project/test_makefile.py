@@ -43,11 +43,23 @@ VALUES = {
     "JOBS": ("study", "--jobs="),
     "STUDY": ("study", "--study="),
     "IMAGE": ("read", "--image="),
+    "IMAGES": ("read", "--images="),
+    "OUT": ("read", "--out="),
+    "DRAW": ("read", "--draw="),
+    "TASK": ("read", "--task="),
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
-SWITCHES = {"JSON": "doctor", "QUEUE": "exp", "INVERT": "read", "OFFLINE": "serve", "REPORT": "study", "FSCK": "doctor"}
+SWITCHES = {
+    "JSON": "doctor",
+    "QUEUE": "exp",
+    "INVERT": "read",
+    "AGAIN": "read",
+    "OFFLINE": "serve",
+    "REPORT": "study",
+    "FSCK": "doctor",
+}
 OTHERS = (
     *("ANYTHING", "VENV", "BIN", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR", "each"),
     *("literally", "VALUES", "GIVEN", "DVC_NO_ANALYTICS", "TF_CPP_MIN_LOG_LEVEL", ".DEFAULT_GOAL"),

@@ -1,9 +1,10 @@
 """Pictures as people make them: pens of every width, papers, scans, photographs and drawings of handwritten numbers.
 
-`draw_all` draws them with one seed, so they are the same bytes everywhere, and says of each what is written where. The
+`draw` draws them with one seed, so they are the same pixels everywhere, and says of each what is written where. The
 hand is made of splines, because pens of any width and size can follow them.
 """
 
+import functools
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,14 +60,12 @@ class Written:
     """A picture's file and what is written on it.
 
     Attributes:
-        name: says what is special about it.
         data: the file's bytes.
         lines: the numbers from top to bottom; None where no number is written, so that no reading is right.
         boxes: of the ink of each line, in pixels of the picture as it is shown; those of letters included.
         notes: of decoding and ingestion, all of them in order.
     """
 
-    name: str
     data: bytes
     lines: tuple[str, ...] | None
     boxes: tuple[Box, ...]
@@ -113,66 +112,67 @@ class _Sheet:
         return np.rint(np.clip(self.paper, 0, 255)).astype(np.uint8)
 
 
-def draw_all() -> Iterator[Written]:
-    """Draw every picture."""
-    for index, drawn in enumerate(_DRAWN):
-        yield drawn(np.random.default_rng((SEED, index)))
-
-
+@functools.cache
 def draw(name: str) -> Written:
-    """Draw one picture by its name."""
-    return next(picture for picture in draw_all() if picture.name == name)
+    """Draw the picture of a name."""
+    return _DRAWN[name](np.random.default_rng((SEED, NAMES.index(name))))
+
+
+def readings() -> Iterator[tuple[str, bytes, tuple[str, ...] | None]]:
+    """The name of each picture, its file, and the right reading of its lines; None where no reading is right."""
+    for name in NAMES:
+        picture = draw(name)
+        yield name, picture.data, picture.lines
 
 
 def _thin_pen(rng: np.random.Generator) -> Written:
     sheet = _plain(600, 240).write(rng, "4072", (120, 70), 90, 2.5)
-    return Written("thin pen", _png(sheet), ("4072",), sheet.boxes)
+    return Written(_png(sheet), ("4072",), sheet.boxes)
 
 
 def _thick_marker(rng: np.random.Generator) -> Written:
     sheet = _plain(700, 300).write(rng, "8135", (140, 90), 120, 17, tone=15)
-    return Written("thick marker", _png(sheet), ("8135",), sheet.boxes, ("scaled_down",))
+    return Written(_png(sheet), ("8135",), sheet.boxes, ("scaled_down",))
 
 
 def _small_writing(rng: np.random.Generator) -> Written:
     sheet = _plain(200, 60).write(rng, "29460", (30, 22), 18, 1.8)
-    return Written("small writing", _png(sheet), ("29460",), sheet.boxes)
+    return Written(_png(sheet), ("29460",), sheet.boxes)
 
 
 def _large_writing(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 3000, 1400).write(rng, "517", (500, 300), 720, 42)
-    return Written("large writing", _jpeg(sheet), ("517",), sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), ("517",), sheet.boxes, ("scaled_down",))
 
 
 def _black_on_transparent(rng: np.random.Generator) -> Written:
     sheet = _plain(420, 180, 0).write(rng, "3906", (60, 40), 90, 7, tone=255)
     notes = ("alpha_on_white", "grey")
-    return Written("black on transparent", _transparent(sheet, 0), ("3906",), sheet.boxes, notes)
+    return Written(_transparent(sheet, 0), ("3906",), sheet.boxes, notes)
 
 
 def _white_on_transparent(rng: np.random.Generator) -> Written:
     sheet = _plain(420, 180, 0).write(rng, "6821", (60, 40), 90, 7, tone=255)
     notes = ("alpha_on_black", "grey", "light_on_dark")
-    return Written("white on transparent", _transparent(sheet, 255), ("6821",), sheet.boxes, notes)
+    return Written(_transparent(sheet, 255), ("6821",), sheet.boxes, notes)
 
 
 def _white_on_black(rng: np.random.Generator) -> Written:
     sheet = _plain(360, 140, 0).write(rng, "70354", (40, 30), 70, 6, tone=255)
-    return Written("white on black", _png(sheet), ("70354",), sheet.boxes, ("light_on_dark",))
+    return Written(_png(sheet), ("70354",), sheet.boxes, ("light_on_dark",))
 
 
 def _grey_paper(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 1000, 420, light=140, noise=7).write(rng, "15928", (260, 150), 110, 7, tone=50)
-    return Written("grey paper", _jpeg(sheet), ("15928",), sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), ("15928",), sheet.boxes, ("scaled_down",))
 
 
 def _shadow(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 1000, 500).write(rng, "64307", (240, 190), 120, 8)
     x, y = np.meshgrid(np.arange(1000), np.arange(500))
     shade = 0.45 + 0.55 / (1 + np.exp((x + 0.5 * y - 620) / 25))
-    return Written(
-        "shadow", _jpeg(_Sheet((sheet.paper * shade).astype(np.float32))), ("64307",), sheet.boxes, ("scaled_down",)
-    )
+    shaded = _Sheet((sheet.paper * shade).astype(np.float32))
+    return Written(_jpeg(shaded), ("64307",), sheet.boxes, ("scaled_down",))
 
 
 def _ruled_paper(rng: np.random.Generator) -> Written:
@@ -180,7 +180,7 @@ def _ruled_paper(rng: np.random.Generator) -> Written:
     sheet.paper[60::80] -= 70
     sheet.paper[61::80] -= 70
     sheet = sheet.write(rng, "28509", (200, 196), 96, 6)
-    return Written("ruled paper", _jpeg(sheet), ("28509",), sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), ("28509",), sheet.boxes, ("scaled_down",))
 
 
 def _squared_paper(rng: np.random.Generator) -> Written:
@@ -188,13 +188,13 @@ def _squared_paper(rng: np.random.Generator) -> Written:
     sheet.paper[20::40] -= 45
     sheet.paper[:, 15::40] -= 45
     sheet = sheet.write(rng, "7316", (240, 180), 104, 7)
-    return Written("squared paper", _jpeg(sheet), ("7316",), sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), ("7316",), sheet.boxes, ("scaled_down",))
 
 
 def _twelve_bits(rng: np.random.Generator) -> Written:
     sheet = _plain(500, 220).write(rng, "5048", (110, 60), 100, 7)
     data = png(np.rint(sheet.paper / 255 * 4095).astype(int), 16, 0)
-    return Written("twelve bits in sixteen", data, ("5048",), sheet.boxes, ("sixteen_bit_range",))
+    return Written(data, ("5048",), sheet.boxes, ("sixteen_bit_range",))
 
 
 def _turned_by_exif(rng: np.random.Generator) -> Written:
@@ -202,12 +202,12 @@ def _turned_by_exif(rng: np.random.Generator) -> Written:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = _encoded(np.ascontiguousarray(np.rot90(sheet.pixels())), "JPEG", quality=90, exif=exif)
-    return Written("turned by EXIF", data, ("19637",), sheet.boxes, ("exif_orientation", "scaled_down"))
+    return Written(data, ("19637",), sheet.boxes, ("exif_orientation", "scaled_down"))
 
 
 def _thumbnail(rng: np.random.Generator) -> Written:
     sheet = _plain(72, 24).write(rng, "8402", (8, 4), 15, 1.8)
-    return Written("thumbnail", _png(sheet), ("8402",), sheet.boxes)
+    return Written(_png(sheet), ("8402",), sheet.boxes)
 
 
 def _page(rng: np.random.Generator) -> Written:
@@ -216,17 +216,17 @@ def _page(rng: np.random.Generator) -> Written:
     for row, number in enumerate(numbers):
         left, top = 120 + rng.uniform(0, 200), 120 + 200 * row
         sheet = sheet.write(rng, number, (left, top), rng.uniform(70, 100), 6)
-    return Written("page of numbers", _jpeg(sheet), numbers, sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), numbers, sheet.boxes, ("scaled_down",))
 
 
 def _faint_pencil(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 800, 320, light=215, noise=4).write(rng, "93170", (150, 100), 100, 4, tone=160)
-    return Written("faint pencil", _jpeg(sheet), ("93170",), sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), ("93170",), sheet.boxes, ("scaled_down",))
 
 
 def _tilted(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 900, 440).write(rng, "20648", (180, 190), 100, 6, turned=5)
-    return Written("tilted", _jpeg(sheet), ("20648",), sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), ("20648",), sheet.boxes, ("scaled_down",))
 
 
 def _blue_on_yellow(rng: np.random.Generator) -> Written:
@@ -234,58 +234,60 @@ def _blue_on_yellow(rng: np.random.Generator) -> Written:
     ink = np.clip(sheet.paper, 0, 1)[..., None]
     colours = np.rint(np.array([250, 235, 140]) * (1 - ink) + np.array([30, 50, 160]) * ink).astype(np.uint8)
     palette = Image.fromarray(colours).quantize(16)
-    return Written("blue on yellow", _encoded(palette, "PNG"), ("45139",), sheet.boxes, ("grey",))
+    return Written(_encoded(palette, "PNG"), ("45139",), sheet.boxes, ("grey",))
 
 
 def _print_colours(rng: np.random.Generator) -> Written:
     sheet = _plain(500, 200, 245).write(rng, "8267", (110, 50), 96, 8, tone=30)
     data = _encoded(Image.fromarray(sheet.pixels()).convert("CMYK"), "JPEG", quality=92)
-    return Written("CMYK", data, ("8267",), sheet.boxes, ("grey",))
+    return Written(data, ("8267",), sheet.boxes, ("grey",))
 
 
 def _long_number(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 1200, 260).write(rng, "3141592653", (60, 80), 90, 6, gap=0.5)
-    return Written("long number", _jpeg(sheet), ("3141592653",), sheet.boxes, ("scaled_down", "squeezed"))
+    return Written(_jpeg(sheet), ("3141592653",), sheet.boxes, ("scaled_down", "squeezed"))
 
 
 def _letters(rng: np.random.Generator) -> Written:
     sheet = _paper(rng, 800, 320).write(rng, "drank", (80, 100), 100, 6)
-    return Written("letters", _jpeg(sheet), None, sheet.boxes, ("scaled_down",))
+    return Written(_jpeg(sheet), None, sheet.boxes, ("scaled_down",))
 
 
 def _empty_sheet(rng: np.random.Generator) -> Written:
-    return Written("empty sheet", _jpeg(_paper(rng, 1000, 700, noise=5)), None, (), ("scaled_down", "no_contrast"))
+    return Written(_jpeg(_paper(rng, 1000, 700, noise=5)), None, (), ("scaled_down", "no_contrast"))
 
 
 def _empty_sheet_of_one_value(rng: np.random.Generator) -> Written:
-    return Written("nothing at all", _png(_plain(300, 100)), None, (), ("no_contrast",))
+    return Written(_png(_plain(300, 100)), None, (), ("no_contrast",))
 
 
-_DRAWN: tuple[Callable[[np.random.Generator], Written], ...] = (
-    _thin_pen,
-    _thick_marker,
-    _small_writing,
-    _large_writing,
-    _black_on_transparent,
-    _white_on_transparent,
-    _white_on_black,
-    _grey_paper,
-    _shadow,
-    _ruled_paper,
-    _squared_paper,
-    _twelve_bits,
-    _turned_by_exif,
-    _thumbnail,
-    _page,
-    _faint_pencil,
-    _tilted,
-    _blue_on_yellow,
-    _print_colours,
-    _long_number,
-    _letters,
-    _empty_sheet,
-    _empty_sheet_of_one_value,
-)
+_DRAWN: dict[str, Callable[[np.random.Generator], Written]] = {
+    "thin pen": _thin_pen,
+    "thick marker": _thick_marker,
+    "small writing": _small_writing,
+    "large writing": _large_writing,
+    "black on transparent": _black_on_transparent,
+    "white on transparent": _white_on_transparent,
+    "white on black": _white_on_black,
+    "grey paper": _grey_paper,
+    "shadow": _shadow,
+    "ruled paper": _ruled_paper,
+    "squared paper": _squared_paper,
+    "twelve bits in sixteen": _twelve_bits,
+    "turned by EXIF": _turned_by_exif,
+    "thumbnail": _thumbnail,
+    "page of numbers": _page,
+    "faint pencil": _faint_pencil,
+    "tilted": _tilted,
+    "blue on yellow": _blue_on_yellow,
+    "CMYK": _print_colours,
+    "long number": _long_number,
+    "letters": _letters,
+    "empty sheet": _empty_sheet,
+    "nothing at all": _empty_sheet_of_one_value,
+}
+NAMES = tuple(_DRAWN)
+"""Of the pictures: what is special about each."""
 
 
 def _plain(width: int, height: int, tone: float = 255) -> _Sheet:

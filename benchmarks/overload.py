@@ -6,29 +6,21 @@ the health checks and the reads that are timed each come from a process of their
 last core and the service the others, so that what a client computes is not taken from the service.
 """
 
-import contextlib
-import io
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from PIL import Image
 
 from benchmarks import PAGE
 from benchmarks.load import request
 from benchmarks.open_loop import Outcome, apart, at_rate, closed
-from pipeline.core.errors import DataError
+from benchmarks.service import png, serving
 from pipeline.project import command
 from pipeline.reports import markdown
 from pipeline.runtime.reader import Reader
@@ -80,7 +72,7 @@ def main(
     cores = sorted(os.sched_getaffinity(0))
     ours, theirs = (cores[:-1], cores[-1:]) if pinned and len(cores) > 1 else (cores, cores)
     wanted = only.split(",") if only else _ROWS
-    with serving(source, artifacts, ours) as port:
+    with serving(artifacts, source=source, cores=ours) as (port, _):
         measure = Measurement(port, pictures, seconds, theirs)
         steps: dict[str, Callable[[], dict[str, Any]]] = {
             "peak": measure.peak,
@@ -117,7 +109,7 @@ class Measurement:
         self._seconds = seconds
         self._cores = cores
         self._pictures = pictures
-        self._reads = [request("/read", _png(picture), Content_Type="image/png") for picture in pictures]
+        self._reads = [request("/read", png(picture), Content_Type="image/png") for picture in pictures]
         self._peak = self._peak_beside_probes = 0.0
 
     def peak(self) -> dict[str, Any]:
@@ -203,48 +195,6 @@ class Measurement:
         return found
 
 
-@contextlib.contextmanager
-def serving(source: Path, artifacts: Path, cores: list[int], **variables: str) -> Iterator[int]:
-    """Serve a checkout's code on a free port, with one worker for each core.
-
-    Raises:
-        DataError: it does not get ready.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home:
-        environment = {
-            **os.environ,
-            "BENTOML_HOME": home,
-            "BENTOML_DO_NOT_TRACK": "True",
-            "BENTOML_CONFIG_OPTIONS": f"services.reader.workers={len(cores)}",
-            "PYTHONPATH": str(source.resolve()),
-            "READER_ARTIFACTS": str(artifacts.resolve()),
-            **variables,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=source,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,
-        )
-        # Before there are workers: they inherit it.
-        os.sched_setaffinity(process.pid, cores)
-        try:
-            _wait(process, port)
-            yield port
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(45)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
 def table(found: dict[str, Any]) -> str:
     """The figures of every label, side by side."""
     labels = list(found)
@@ -314,23 +264,6 @@ def _processor_seconds(workers: list[psutil.Process]) -> float:
 
 def _rounded(outcome: Outcome, share: float) -> float:
     return round(outcome.percentile(share), 1)
-
-
-def _wait(process: subprocess.Popen, port: int) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        time.sleep(0.1)
-    raise DataError(f"port {port}: the service did not get ready within two minutes")
-
-
-def _png(picture: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture.squeeze()).save(file, "PNG")
-    return file.getvalue()
 
 
 if __name__ == "__main__":

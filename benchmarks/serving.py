@@ -8,26 +8,22 @@ which needs an older Starlette. Contenders that are not installed are left out.
 
 import contextlib
 import importlib.util
-import io
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from benchmarks import PAGE, load
+from benchmarks.service import free_port, is_ready, png, started
 from pipeline.project import command
 from pipeline.reports import markdown
 from pipeline.runtime.reader import Reader
@@ -151,32 +147,14 @@ def serving(one: Contender) -> Iterator[int | None]:
     if not _installed(one):
         yield None
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as home:
         settings = Path(home) / "settings"
         _mlserver(settings, port)
         arguments = [part.replace("PORT", str(port)).replace("SETTINGS", str(settings)) for part in one.command]
         environment = {**os.environ, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": str(ROOT)}
-        # A process group of its own: some of them leave children behind when they are told to stop.
-        process = subprocess.Popen(
-            arguments,
-            cwd=ROOT,
-            env=environment | dict(one.environment),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            yield port if _ready(process, port, one.ready) else None
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(15)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with started(arguments, ROOT, environment | dict(one.environment), stop_seconds=15) as process:
+            yield port if is_ready(process, port, one.ready) else None
 
 
 def alone(folder: Path, pictures: np.ndarray, seconds: float) -> float:
@@ -211,7 +189,7 @@ def _many(port: int, pictures: np.ndarray, seconds: float) -> float:
 
 def _ours(picture: np.ndarray, kind: str) -> bytes:
     if kind == "png":
-        return load.request("/read", _png(picture), Content_Type=KINDS[kind])
+        return load.request("/read", png(picture), Content_Type=KINDS[kind])
     shape = ",".join(map(str, picture.shape))
     return load.request("/read", picture.tobytes(), Content_Type=KINDS[kind], X_Shape=shape)
 
@@ -223,7 +201,7 @@ def _stock(picture: np.ndarray, kind: str) -> bytes | None:
 
 
 def _lit(picture: np.ndarray, kind: str) -> bytes:
-    content = _png(picture) if kind == "png" else picture.tobytes()
+    content = png(picture) if kind == "png" else picture.tobytes()
     body = json.dumps({"picture": b64encode(content).decode(), "raw": kind == "raw"}).encode()
     return load.request("/predict", body, Content_Type="application/json")
 
@@ -232,12 +210,6 @@ def _v2(picture: np.ndarray, kind: str) -> bytes | None:
     tensor = {"name": "images", "shape": [1, *picture.shape], "datatype": "UINT8", "data": picture.ravel().tolist()}
     body = json.dumps({"inputs": [tensor]}).encode()
     return load.request("/v2/models/strips/infer", body, Content_Type="application/json") if kind == "raw" else None
-
-
-def _png(picture: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture.squeeze()).save(file, "PNG")
-    return file.getvalue()
 
 
 def _installed(one: Contender) -> bool:
@@ -254,17 +226,6 @@ def _mlserver(folder: Path, port: int) -> None:
     model = {"name": "strips", "implementation": "benchmarks.rivals.mlserver_model.Strips"}
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps(model))
-
-
-def _ready(process: subprocess.Popen, port: int, path: str) -> bool:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
-                if answer.status == 200:
-                    return True
-        time.sleep(0.1)
-    return False
 
 
 def _table(measured: dict[tuple[str, str, int], list[load.Load]], many: dict[str, list[float]]) -> str:

@@ -3,15 +3,9 @@
 `python -m benchmarks.soak` takes ten minutes; `--minutes 1` is a short run. Exit 3 if one of the three fails.
 """
 
-import contextlib
-import io
 import json
-import os
-import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -21,9 +15,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
-from PIL import Image
 
 from benchmarks.fuzz import mutated
+from benchmarks.service import png, serving
 from pipeline.core.errors import DataError
 from pipeline.project import command
 from pipeline.runtime.answers import readings_as_json
@@ -45,7 +39,7 @@ class Soak:
         self.pictures = np.random.default_rng(0).integers(0, 256, (_PICTURES, *reader.manifest.shape), np.uint8)
         notes = [()] * _PICTURES
         self.expected = readings_as_json(reader.manifest, reader.read(self.pictures), notes, every_class=False)
-        self.files = [_png(picture) for picture in self.pictures]
+        self.files = [png(picture) for picture in self.pictures]
         self.statuses: Counter[int] = Counter()
         self.cut_off = 0
         self.wrong: list[str] = []
@@ -124,20 +118,10 @@ def main(artifacts: Path = Path("artifacts"), task: str = "strips", minutes: flo
         minutes: of traffic that is measured.
         warm: minutes of traffic before that.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "BENTOML_HOME": home, "READER_ARTIFACTS": str(artifacts.resolve())}
-        command_line = [sys.executable, "-m", "bentoml", "serve", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command_line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            soak = Soak(artifacts / task, f"http://127.0.0.1:{port}")
-            _wait(soak.url)
-            sizes = _traffic(soak, process, 60 * warm, 60 * minutes)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            ended = process.wait(60)
+    with serving(artifacts) as (port, process):
+        soak = Soak(artifacts / task, f"http://127.0.0.1:{port}")
+        sizes = _traffic(soak, process, 60 * warm, 60 * minutes)
+    ended = process.returncode
     slope = float(np.polyfit(np.arange(len(sizes)) / 60, sizes, 1)[0])
     report = {
         "statuses": dict(sorted(soak.statuses.items())),
@@ -171,22 +155,6 @@ def _traffic(soak: Soak, process: subprocess.Popen, warm: float, seconds: float)
     for caller in callers:
         caller.join()
     return sizes
-
-
-def _wait(url: str) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        time.sleep(0.1)
-    raise DataError(f"{url}: the service did not get ready within two minutes")
-
-
-def _png(picture: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture.squeeze()).save(file, "PNG")
-    return file.getvalue()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ model's in this process, its status is not one that the request may get, or an e
 """
 
 import contextlib
-import io
 import json
 import os
 import socket
@@ -26,15 +25,16 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
-from PIL import Image
 
+from benchmarks import pages
 from benchmarks.fuzz import mutated
-from benchmarks.overload import serving
-from pipeline.core.decoding import judge
+from benchmarks.service import png, serving
+from pipeline.core.decoding import decode_grey, judge
 from pipeline.core.errors import DataError
 from pipeline.project import command
 from pipeline.reports import markdown
 from pipeline.runtime.answers import readings_as_json, reads_digits
+from pipeline.runtime.pages import LINES, answer_page, page_of
 from pipeline.runtime.reader import load_readers
 
 GROWTH = 64 * 2**20
@@ -260,7 +260,13 @@ def known_answers(artifacts: Path, seed: int) -> list[Known]:
     """Pictures for every packaged model, with what it reads in this process."""
     random = np.random.default_rng(seed)
     known: list[Known] = []
-    for reader in load_readers(artifacts).values():
+    for task, reader in load_readers(artifacts).items():
+        if task == LINES:
+            for file in (pages.photo(), pages.page()):
+                found = page_of(decode_grey(file))
+                readings = reader.read(found.images()) if found.lines else None
+                known.append((f"/read?task={LINES}", file, answer_page(reader.manifest, found, readings, {})))
+            continue
         images = random.integers(0, 256, (_PICTURES, *reader.manifest.shape), np.uint8)
         expected = readings_as_json(reader.manifest, reader.read(images), judge(images), every_class=False)
         path = "/read" if reads_digits(reader.manifest) else "/classify"
@@ -307,7 +313,10 @@ def main(
     """
     cores = sorted(os.sched_getaffinity(0))
     known = known_answers(artifacts, seed)
-    with serving(source, artifacts, cores) as port, ProcessPoolExecutor(len(KINDS), get_context("spawn")) as pool:
+    with (
+        serving(artifacts, source=source, cores=cores) as (port, _),
+        ProcessPoolExecutor(len(KINDS), get_context("spawn")) as pool,
+    ):
         before = _workers()
         running = {
             kind: pool.submit(client, kind, port, known, seed + index, 60 * minutes) for index, kind in enumerate(KINDS)
@@ -355,13 +364,6 @@ def table(reports: dict[str, Report]) -> str:
 def chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk of a PNG."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """A picture's file."""
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, "PNG")
-    return file.getvalue()
 
 
 def _workers() -> list[int]:

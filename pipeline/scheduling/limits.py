@@ -19,7 +19,7 @@ class Limits:
             uncompressed; the rest is for what programs write beside the pixels.
         picture_bytes: of a request for one picture of any size, such as a photo or a scan.
         pages: pictures of any size that are being decoded and searched for lines, or wait for it; more are rejected.
-            `threads` of them are decoded at one time: one of 16 megapixels takes up to 300 MB meanwhile.
+            `threads` of them are decoded at one time, and one of those with more than 4 megapixels.
         many_body_bytes: of a request for many pictures that is not JSON.
         json_bytes: of a JSON body.
         pictures: in one request.

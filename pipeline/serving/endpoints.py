@@ -70,6 +70,8 @@ class ReadEndpoints:
         self._pool = Pool("decode", limits.threads, _DECODING)
         self._pool_of_many = Pool("decode-many", limits.threads, _DECODING)
         self._pool_of_pages = Pool("decode-page", limits.threads, _DECODING)
+        # One by one, because of the memory.
+        self._pool_of_large = Pool("decode-large", 1, _DECODING)
 
     async def read(self, request: Request) -> Response:
         """One picture of any size. A model reads a picture of its own size; the lines of any other are found first."""
@@ -114,6 +116,7 @@ class ReadEndpoints:
         self._pool.close()
         self._pool_of_many.close()
         self._pool_of_pages.close()
+        self._pool_of_large.close()
 
     def _wanted(self, request: Request) -> tuple[Mapping[str, Shape], bool]:
         """Shapes of the pictures that models read as they are, by task, and whether others are searched for lines."""
@@ -157,7 +160,8 @@ class ReadEndpoints:
         A place is held until they are read: decoding must not run ahead of reading.
         """
         with self._pages.take():
-            page = await uploads.open_picture(found, shapes, self._pool_of_pages)
+            pool = self._pool_of_large if uploads.is_large(found) else self._pool_of_pages
+            page = await uploads.open_picture(found, shapes, pool)
             if isinstance(page, Upload):
                 return await self._read_known(page)
             count = len(page.lines)

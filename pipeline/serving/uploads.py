@@ -26,6 +26,8 @@ PLAIN = ("application/octet-stream", "application/x-www-form-urlencoded", "")
 """Types that say nothing; the second is what `curl --data-binary` sends by default."""
 _ONE = (*PLAIN, FORM)
 _MANY = (*PLAIN, FORM, *NPY, JSON)
+LARGE = 1 << 22
+"""Pixels of a picture above which it is decoded by itself: one of 16 megapixels takes up to 400 MB meanwhile."""
 _SHORT = 65536
 """Bytes of a body with one picture. What reads a picture also decodes a short one; a long one holds something else."""
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -225,6 +227,14 @@ async def decode_known(found: bytes | np.ndarray, shapes: Mapping[str, Shape], p
     size = pages.declared_size(found)
     known = size is not None and pages.task_of(size, shapes) is not None
     return await pool.run(_decode, found, shapes) if known else None
+
+
+def is_large(found: bytes | np.ndarray) -> bool:
+    """Whether a picture found by `picture_of` may have more than `LARGE` pixels, as far as its head says."""
+    if isinstance(found, np.ndarray):
+        return False
+    size = pages.declared_size(found)
+    return size is None or size[0] * size[1] > LARGE
 
 
 async def open_picture(found: bytes | np.ndarray, shapes: Mapping[str, Shape], pool: Pool) -> Upload | Page:

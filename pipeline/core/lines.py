@@ -60,7 +60,6 @@ class PictureSet:
 
     def save(self, path: Path) -> None:
         """Write an uncompressed `.npz`; equal sets give equal bytes on every machine."""
-        boxes = [picture.boxes for picture in self.pictures]
         arrays = {
             "names": np.array([picture.name for picture in self.pictures], np.str_),
             "shapes": np.array([picture.pixels.shape for picture in self.pictures], np.int32).reshape(-1, 2),
@@ -69,8 +68,8 @@ class PictureSet:
             "digits": _joined([picture.digits for picture in self.pictures], np.uint8),
             "origin": np.array(self.origin),
         }
-        if all(corners is not None for corners in boxes):
-            arrays["boxes"] = _joined([corners.ravel() for corners in boxes if corners is not None], np.float32)
+        if any(picture.boxes is not None for picture in self.pictures):
+            arrays["boxes"] = _joined([_stored(picture).ravel() for picture in self.pictures], np.float32)
         write_arrays(path, arrays)
 
     @classmethod
@@ -100,10 +99,20 @@ class PictureSet:
         rows = zip(arrays["names"], pixels, shapes, digits, boxes, strict=True) if n else ()
         return cls(
             tuple(
-                Picture(str(name), values.reshape(shape), line, corners) for name, values, shape, line, corners in rows
+                Picture(str(name), values.reshape(shape), line, _known(corners))
+                for name, values, shape, line, corners in rows
             ),
             str(arrays["origin"]),
         )
+
+
+def _stored(picture: Picture) -> np.ndarray:
+    """The boxes of a picture; NaN where they are unknown and those of other pictures are not."""
+    return np.full((len(picture.digits), 4), np.nan, np.float32) if picture.boxes is None else picture.boxes
+
+
+def _known(boxes: np.ndarray | None) -> np.ndarray | None:
+    return None if boxes is None or np.isnan(boxes).any() else boxes
 
 
 def _joined(parts: Sequence[np.ndarray], dtype: type) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Splits: of the sizes that were asked for, disjoint, complete, and even by class."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from digit_blobs import blobs
@@ -59,3 +61,32 @@ def test_a_pool_that_is_too_small_or_missing_is_refused():
         splits.divide({"pool": blobs(3)}, SIZES, seed=1)
     with refuses(DataError, "train, valid, gate", "pool.npz"):
         splits.divide({"test": blobs(3)}, SIZES, seed=1)
+
+
+def test_named_pictures_are_divided_by_the_digests_of_their_names():
+    names = [f"{number}.png" for number in range(40)]
+    sizes = {"train": 20, "valid": 5, "gate": 5, "test": 10}
+    divided = splits.by_name(names, sizes)
+    assert {split: len(rows) for split, rows in divided.items()} == sizes
+    order = [row for split in SPLITS for row in divided[split]]
+    digests = [hashlib.sha256(names[row].encode()).hexdigest() for row in order]
+    assert digests == sorted(digests)
+    turned = splits.by_name(names[::-1], sizes)
+    for split in SPLITS:
+        assert [names[row] for row in divided[split]] == [names[::-1][row] for row in turned[split]]
+
+
+def test_another_number_of_named_pictures_keeps_the_shares():
+    sizes = {"train": 488, "valid": 80, "gate": 80, "test": 160}
+    divided = splits.by_name([str(number) for number in range(81)], sizes)
+    assert [len(rows) for rows in divided.values()] == [49, 8, 8, 16]
+
+
+def test_named_pictures_that_cannot_be_divided_are_refused():
+    sizes = {"train": 488, "valid": 80, "gate": 80, "test": 160}
+    with refuses(DataError, "2 pictures are called a.png"):
+        splits.by_name(["a.png", "b.png", "a.png"], sizes)
+    with refuses(DataError, "3 pictures cannot be divided"):
+        splits.by_name(["a.png", "b.png", "c.png"], sizes)
+    with refuses(DataError, "0 pictures cannot be divided"):
+        splits.by_name([], sizes)

@@ -4,9 +4,12 @@ import hashlib
 
 import numpy as np
 import pytest
+from refusals import refuses
 
-from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite
+from pipeline.config.sections import LabelledSuite, LineSuite, SceneSuite, SplitSuite, StripSuite
+from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
+from pipeline.core.lines import Picture, PictureSet
 from pipeline.data import stand_in, suites
 
 SEED = 7
@@ -71,6 +74,61 @@ def test_each_split_is_made_of_its_own_digits_and_only_train_goes_round_more_tha
         digits = ImageSet.load(data / f"mnist/mnist/{split}.npz").sources[:, 0]
         assert set(made[split].sources.ravel()) - {-1} <= set(digits)
         assert len(made[split]) == len(digits) // 5 * (2 if split == "train" else 1)
+
+
+LABELLED = {"task": "lines", "source": "raw/cheques"}
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A folder with the stand-in's lines and two empty sheets, whose names put one into train and one into test."""
+    folder = tmp_path_factory.mktemp("cheques")
+    made = stand_in.lines()
+    sheets = [
+        Picture(f"sheet-{number}.png", np.full((40, 160), 230, np.uint8), np.array([4], np.uint8)) for number in (9, 0)
+    ]
+    PictureSet((*made.pictures[:118], *sheets), made.origin).save(folder / "pictures.npz")
+    return folder
+
+
+def test_labelled_pictures_are_in_one_split_each_whatever_their_labels(labelled, capsys):
+    made = suites.compose("cheques", LabelledSuite(**LABELLED, labels="published", recomposed=0), labelled, SEED)
+    again = suites.compose("other", LabelledSuite(**LABELLED, labels="reviewed", recomposed=0), labelled, SEED + 1)
+    assert sha256(made) == sha256(again), "the corrections are of the public pictures alone"
+    ids = {split: set(made[split].sources[:, 0].tolist()) for split in SPLITS}
+    assert sum(map(len, ids.values())) == len(set().union(*ids.values()))
+    assert [len(made[split]) for split in SPLITS] == [71, 12, 12, 24]
+    assert 118 not in ids["train"]
+    assert 119 in ids["test"]
+    said = "no line was found in 1 pictures of train, which are left out, and in 0 of valid, 0 of gate, 1 of test"
+    assert f"cheques: {said}" in capsys.readouterr().err
+
+
+def test_recomposed_lines_follow_the_real_ones_of_train_and_are_made_of_them(labelled):
+    suite = LabelledSuite(**LABELLED, labels="published", recomposed=136)
+    plain = suites.compose("cheques", suite.model_copy(update={"recomposed": 0}), labelled, SEED)
+    made = suites.compose("cheques", suite, labelled, SEED)
+    real = len(plain["train"])
+    assert np.array_equal(made["train"].images[:real], plain["train"].images)
+    # As many for each training picture as of the public source, which has 488.
+    assert len(made["train"]) == real + round(136 * 72 / 488)
+    assert set(made["train"].sources[real:].ravel()) - {-1} <= set(plain["train"].sources.ravel())
+    for split in SPLITS[1:]:
+        assert np.array_equal(made[split].images, plain[split].images)
+
+
+def test_a_source_without_files_is_refused(tmp_path):
+    with refuses(DataError, tmp_path, "no .npz file"):
+        suites.compose("cheques", LabelledSuite(**LABELLED, labels="published", recomposed=0), tmp_path, SEED)
+
+
+def test_a_split_has_at_most_as_many_composed_lines_as_digits(data):
+    suite = LineSuite(task="lines", source="mnist/mnist", train=20, valid=10, gate=10, test=30_000)
+    made = suites.compose("lines", suite, data / "mnist/mnist", SEED)
+    digits = {split: ImageSet.load(data / f"mnist/mnist/{split}.npz") for split in SPLITS}
+    assert [len(made[split]) for split in SPLITS] == [20, 10, 10, len(digits["test"])]
+    for split in SPLITS:
+        assert set(made[split].sources.ravel()) - {-1} <= set(digits[split].sources.ravel())
 
 
 def test_the_stream_depends_on_seed_suite_and_split():

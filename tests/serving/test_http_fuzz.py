@@ -84,11 +84,11 @@ class Fuzzer:
 
 
 @pytest.mark.slow
-def test_ten_thousand_requests_half_of_them_malformed_leave_the_service_as_it_was(artifacts, tmp_path):
+def test_ten_thousand_requests_half_of_them_malformed_leave_the_service_as_it_was(with_lines, tmp_path):
     work = tmp_path / "work"
     (work / "tmp").mkdir(parents=True)
-    env = environment(work / "bentoml", READER_ARTIFACTS=str(artifacts), TMPDIR=str(work / "tmp"))
-    watched = [watch.canary(tmp_path / "canary"), artifacts, ROOT, watch.Root(Path.home(), watch.HOME_DEPTH)]
+    env = environment(work / "bentoml", READER_ARTIFACTS=str(with_lines), TMPDIR=str(work / "tmp"))
+    watched = [watch.canary(tmp_path / "canary"), with_lines, ROOT, watch.Root(Path.home(), watch.HOME_DEPTH)]
     with watch.only(work, roots=watched), started(cwd=ROOT, env=env, log=work / "log.txt") as server:
         worker = server.worker
         assert server.client.post("/read", content=PNG).json()["digits"] == DIGITS

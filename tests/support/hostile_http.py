@@ -13,6 +13,8 @@ from typing import get_args
 
 import numpy as np
 import onnx_models
+from barred_lines import write
+from hostile_pages import patterns
 from PIL import Image
 from servers import CLASSES, encoded
 
@@ -114,6 +116,32 @@ def right_picture(rng: random.Random) -> Case:
         target = rng.choice(["http://x/read", "/read?a=b&&=%zz", "/read#f", "/%72ead", "HTTP://y:80/read?"])
         sent = request("POST", target, content, *headers)
     return Case("a right picture", sent, 200, digits=DIGITS)
+
+
+def any_size(rng: random.Random) -> Case:
+    """A picture of any size in one of the ways that HTTP has for it: writing, or a pattern that keeps a search busy."""
+    if rng.random() < 0.4:
+        content = encoded(write("907", "35"), rng.choice(["PNG", "JPEG", "WEBP"]))
+        digits = "907\n35"
+    else:
+        shape = rng.choice([(2, 2), (3, 700), (200, 40), (90, 301), (260, 260)])
+        pixels = rng.choice(list(patterns(np.random.default_rng(rng.randrange(99)), *shape).values()))
+        content, digits = encoded(pixels, rng.choice(["PNG", "JPEG"])), None
+    target = rng.choice(["/read", "/read?task=lines", "/read?task=lines&a=b", "/read?task=%6cines"])
+    form = rng.randrange(4)
+    if form == 0:
+        kind, body = multipart([('name="p"; filename="a"', content)])
+        return Case("any size", request("POST", target, body, ("Content-Type", kind)), digits=digits)
+    if form == 1:
+        target = rng.choice(
+            ["/read?task=", "/read?task=x&task=lines", "/read?task=strips", "/read?task=%00", "/read?task=mnist"]
+        )
+        return Case("any size", request("POST", target, content))
+    if form == 2:
+        shape = rng.choice(["90,301", "1,27090", "27090", "90,301,1", "0,5", "301,90"])
+        headers = ("Content-Type", "application/octet-stream"), ("X-Shape", shape)
+        return Case("any size", request("POST", target, rng.randbytes(27090), *headers))
+    return Case("any size", request("POST", target, content), digits=digits)
 
 
 def multipart(parts: Sequence[tuple[str, bytes]], boundary: str = "b") -> tuple[str, bytes]:
@@ -340,6 +368,7 @@ def several(rng: random.Random) -> Case:
 
 WELL_FORMED = (
     right_picture,
+    any_size,
     paths_and_methods,
     pictures,
     raw_arrays,

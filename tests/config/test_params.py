@@ -1,5 +1,6 @@
 """params.yaml: every wrong value stops the run before any work, in one line that names key, expected and found."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Literal
 import pytest
 
 from pipeline.config import params, signatures, types
+from pipeline.config.sections import LabelledSuite, LineSuite
 from pipeline.config.types import Recipe
 from pipeline.core.errors import ConfigurationError
 
@@ -44,6 +46,7 @@ def test_the_committed_file_is_right():
     assert set(loaded.strategies) == set(signatures.strategy_names())
     assert loaded.suites_of("strips") == ["plain", "blanks", "jitter", "clutter"]
     assert loaded.suites_of("scenes") == ["scenes"]
+    assert loaded.suites_of("lines") == ["lines", "cheques", "cheques_reviewed"]
     assert loaded.suites_of("mnist") == ["mnist"]
 
 
@@ -65,7 +68,11 @@ def test_the_committed_file_is_right():
         ("learning_rate: 0.004", "learning_rate: -0.1", r"slice\.learning_rate: expected greater than 0, found -0\.1"),
         ("learning_rate: 0.004", "learning_rate: .nan", r"slice\.learning_rate: expected .*, found nan"),
         ("train: 50000", "train: 50001", r"suites\.mnist: .* is 60001 .*expected 60000"),
-        ("  slice:\n", "  slyce:\n", r"strategies\.slyce: unknown strategy \(did you mean 'slice'\?\); there are cnn,"),
+        (
+            "  slice:\n",
+            "  slyce:\n",
+            r"strategies\.slyce: unknown strategy \(did you mean 'slice'\?\); there are centernet, cnn,",
+        ),
         ("batch: 128", "batch: 50001", r"strategies\.slice\.batch: 50001 is more than the 50000 pictures"),
         ("from: raw/mnist", "from: ../outside", r"suites\.mnist\.from: '\.\./outside' leads outside the project"),
         ("from: raw/mnist", "from: /etc", r"suites\.mnist\.from: '/etc' leads outside the project"),
@@ -197,6 +204,54 @@ def test_the_committed_file_is_right():
             "    rotatoin_range: 20 ",
             r"previews\.options\.rotatoin_range: unknown key \(did you mean 'rotation_range'\?\); expected rotation_r",
         ),
+        (
+            "lines, from: mnist/mnist",
+            "lines, from: strips/plain",
+            r"suites\.lines\.from: lines are composed from single",
+        ),
+        ("lines, from: mnist/mnist, train: 30000", "lines, from: mnist/mnist", r"suites\.lines\.train: missing"),
+        (
+            "lines, from: mnist/mnist, train",
+            "lines, from: mnist/mnist, trian",
+            r"suites\.lines\.trian: unknown key \(did you mean 'train'\?\); expected from, task, train, valid,",
+        ),
+        (
+            "from: raw/cheques, labels",
+            "from: raw/cheques, train: 10, labels",
+            r"suites\.cheques\.train: unknown key; expected from, task, labels, recomposed",
+        ),
+        (
+            "labels: published",
+            "labels: publshed",
+            r"suites\.cheques\.labels: expected 'published' or 'reviewed', found 'publshed'",
+        ),
+        ("recomposed: 0}", "recomposed: -1}", r"cheques\.recomposed: expected greater than or equal to 0, found -1"),
+        (
+            "from: raw/cheques, labels: published",
+            "from: raw/cheqes, labels: published",
+            r"suites\.cheques\.from: expected mnist/mnist, or raw/NAME .* \(cheques\), found 'raw/cheqes' \(did you",
+        ),
+        (
+            "from: raw/cheques, labels: published",
+            "from: raw/mnist, labels: published",
+            r"suites\.cheques\.from: expected mnist/mnist, or raw/NAME",
+        ),
+        (
+            "from: raw/cifar10, train",
+            "from: raw/cheques, train",
+            r"suites\.cifar10\.from: expected raw/mnist or raw/cif",
+        ),
+        (
+            "  cheques: {from: public}",
+            "  mine: {from: public}",
+            r"sources\.mine\.from: only mnist, cifar10, cheques are p",
+        ),
+        ("  cheques: {from: public}", "  a@b: {from: x}", r"sources\.a@b: expected a name of A-Z"),
+        (
+            "  cheques: {from: public}",
+            "  Mnist: {from: x}",
+            r"sources\.Mnist: differs from mnist in upper and lower case",
+        ),
         ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
         ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
         ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
@@ -234,6 +289,78 @@ def test_a_name_that_does_not_exist_is_an_error_that_lists_those_that_do():
         loaded.suites["plane"]
     with pytest.raises(ConfigurationError, match=r"sources: no 'svhn'; there are mnist, cifar10"):
         loaded.origin_of("svhn")
+
+
+def test_labels_of_other_sources_were_not_reviewed(project):
+    changed(project, "  cheques: {from: public}", "  cheques: {from: public}\n  mine: {from: my_lines}")
+    path = changed(project, "from: raw/cheques, labels: reviewed", "from: raw/mine, labels: reviewed")
+    assert "suites.cheques_reviewed.labels: only labels of cheques were reviewed; expected 'published'" in message_of(
+        path
+    )
+    loaded = params.load(changed(project, "from: raw/mine, labels: reviewed", "from: raw/mine, labels: published"))
+    assert isinstance(loaded.suites["cheques_reviewed"], LabelledSuite)
+    assert loaded.origin_of("mine") == "my_lines"
+
+
+def test_lines_are_labelled_where_they_come_from_a_raw_source():
+    loaded = params.load(ROOT / "params.yaml")
+    assert isinstance(loaded.suites["lines"], LineSuite)
+    assert isinstance(loaded.suites["cheques"], LabelledSuite)
+
+
+@pytest.fixture
+def reading_lines(project, tmp_path, monkeypatch):
+    """Writes a params.yaml in which `ctc` reads lines, and returns its path."""
+    folder = tmp_path / "strategies"
+    shutil.copytree(ROOT / "pipeline/strategies", folder)
+    text = (folder / "ctc.py").read_text()
+    (folder / "ctc.py").write_text(text.replace('SUITES = ("plain", ', 'SUITES = ("lines", "plain", '))
+    monkeypatch.setattr(signatures, "STRATEGIES_FOLDER", folder)
+    document = params.read(project / "params.yaml")
+    document["reported"]["lines"] = ["lines"]
+
+    def write(**entry):
+        document["strategies"]["ctc"] |= {"task": "lines", **entry}
+        (project / "params.yaml").write_text(json.dumps(document))
+        return project / "params.yaml"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("train_on", "features", "batch", "expected"),
+    [
+        (
+            "lines/cheques_reviewed",
+            "data/lines/line",
+            32,
+            "features: no data set of lines 'data/lines/line' (did you mean",
+        ),
+        (
+            "lines/cheques_reviewed",
+            "data/strips/plain",
+            32,
+            "features: no data set of lines 'data/strips/plain'; there",
+        ),
+        ("strips/plain", "data/lines/lines", 32, "train_on: 'strips/plain' does not teach lines"),
+        ("lines/lines", "data/lines/lines", 30_001, "batch: 30001 is more than the 30000 pictures"),
+        ("lines/cheques", "data/lines/lines", 489, "batch: 489 is more than the 488 pictures"),
+        ("lines/cheques_reviewed", "data/lines/lines", 20_489, "batch: 20489 is more than the 20488 pictures"),
+    ],
+)
+def test_a_strategy_of_lines_that_cannot_train_is_refused(reading_lines, train_on, features, batch, expected):
+    message = message_of(reading_lines(train_on=train_on, features=features, batch=batch))
+    assert f"strategies.ctc.{expected}" in message
+
+
+def test_a_strategy_of_lines_takes_a_second_data_set(reading_lines):
+    entry = {"train_on": "lines/cheques_reviewed", "batch": 32}
+    loaded = params.load(reading_lines(features="data/lines/lines", **entry))
+    assert loaded.strategies["ctc"].takes_features
+    loaded = params.load(reading_lines(features="data/lines/cheques_reviewed", **entry))
+    assert not loaded.strategies["ctc"].takes_features
+    others = [name for name, each in loaded.strategies.items() if each.takes_features and each.task != "lines"]
+    assert others == ["vgg16"]
 
 
 def test_a_missing_file(tmp_path):

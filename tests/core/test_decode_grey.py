@@ -192,13 +192,15 @@ def test_the_other_decoders_still_reject_webp():
 def test_a_webp_of_changed_bytes_is_decoded_or_rejected(lossless):
     rng = np.random.default_rng(5)
     data = webp(np.dstack([RGB, GREY]), lossless=lossless, exif=exif(6), icc_profile=bytes(64))
+    codes = set()
     for _ in range(300):
         changed = bytearray(data)
         for place in rng.integers(0, len(data), rng.integers(1, 4)):
             changed[place] = rng.integers(0, 256)
         try:
-            pixels = decode_grey(bytes(changed)).pixels
+            codes.add(decode_grey(bytes(changed)).pixels.ndim)
         except PictureError as error:
-            assert error.code in {"damaged", "not_a_picture", "unsupported_format", "too_many_pixels"}
-        else:
-            assert pixels.ndim == 2
+            codes.add(error.code)
+    # Both ends are met: what is left of most pictures is a picture.
+    assert codes >= {2, "damaged"}
+    assert codes <= {2, "damaged", "not_a_picture", "unsupported_format", "too_many_pixels"}

@@ -1,4 +1,4 @@
-"""Small real data for the tests: the stand-in's digits and patches, and strips and scenes of the digits."""
+"""Small real data for the tests: the stand-in's digits and patches, and strips, scenes and lines of the digits."""
 
 import os
 
@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from pipeline.core.images import SPLITS, ImageSet
-from pipeline.data import scenes, splits, stand_in, strips
+from pipeline.data import lines, scenes, splits, stand_in, strips
 
 # A deadline is an assertion on the wall clock: on a busy machine it fails.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -23,7 +23,7 @@ SUITES = {
     "clutter": {"fewest": 5, "most": 5, "jitter": True, "clutter": True},
     "mixed": {"fewest": 0, "most": 5, "jitter": True, "clutter": True, "vary": True},
 }
-
+LINES = {"train": 128, "valid": 32, "gate": 32, "test": 32}
 
 LONGEST = ("test_pipeline.py", "test_contract.py")
 """Started first, so that where several processes share the files none of them is left with minutes at the end."""
@@ -47,4 +47,5 @@ def embedded() -> dict[str, dict[str, dict[str, ImageSet]]]:
         split: scenes.compose(digits[split], rounds=1, fewest=1, most=8, clutter=True, seed=index)
         for index, split in enumerate(SPLITS)
     }
-    return sets
+    composed = {split: lines.compose(digits[split], lines=LINES[split], seed=seed) for seed, split in enumerate(SPLITS)}
+    return {**sets, "lines/lines": composed, "lines/cheques_reviewed": composed}

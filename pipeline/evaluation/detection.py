@@ -48,11 +48,15 @@ def map50(readings: Readings, pictures: ImageSet) -> float | None:
     The average precision of a class is the area under its precision and recall curve, where the precision at a recall
     is the highest one at that or any greater recall (PASCAL VOC from 2010 on, Everingham et al. 2010; COCO calls the
     mean AP50, Lin et al. 2014). The mean is over the classes that occur in the targets. Every slot that is not blank is
-    a detection. Equal scores count together, so that the order of the pictures does not matter.
+    a detection. Equal scores count together, so that the order of the pictures does not matter. A picture with a digit
+    whose box is unknown, all zeros, is left out.
     """
     if readings.boxes is None or pictures.boxes is None:
         return None
     blank = blank_of(pictures.class_names)
+    known = (pictures.boxes.any(axis=2) | ~digits(pictures.labels, blank)).all(axis=1)
+    if not known.all():
+        readings, pictures = readings.take(known), pictures.take(known)
     true = pictures.labels[digits(pictures.labels, blank)]
     if not len(true):
         return None

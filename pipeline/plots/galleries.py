@@ -162,6 +162,9 @@ def _draw_boxes(axis: Axes, evaluated: Evaluated, index: int, hit: np.ndarray) -
         return
     height, width = pictures.shape[:2]
     for box in pictures.boxes[index][pictures.labels[index] != blank]:
+        if not box.any():
+            # A digit whose box is unknown.
+            continue
         axis.add_patch(_rectangle(box, edgecolor=TARGET, ls=(0, (2, 2)), lw=0.8, alpha=0.85))
     for box, name, is_hit in zip(readings.boxes[index], readings.classes[index], hit, strict=True):
         if name == blank:

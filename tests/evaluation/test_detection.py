@@ -66,6 +66,15 @@ def test_there_is_no_map_without_boxes_or_digits():
         detection.map50(boxed(["1_"], [[(np.nan, 0, 1, 1), NOWHERE]]), targets)
 
 
+def test_pictures_with_unknown_boxes_are_left_out():
+    boxes = [[square(0), square(20)], [NOWHERE, NOWHERE], [square(0), NOWHERE], [NOWHERE, NOWHERE]]
+    targets = boxed_pictures(["12", "12", "1_", "__"], boxes)
+    read = boxed(["12", "12", "1_", "2_"], [boxes[0], boxes[0], boxes[0], boxes[0]])
+    # The second picture does not count; a detection where there is no digit does.
+    assert detection.map50(read, targets) == pytest.approx((1 + 0.5) / 2)
+    assert detection.map50(read.take([1]), targets.take(slice(1, 2))) is None
+
+
 def test_true_positives_need_boxes_on_both_sides():
     read, targets = boxed(["1"], [[square(0)]]), boxed_pictures(["1"], [[square(0)]])
     for pair in ((readings(rows("1"), [1]), targets), (read, pictures(rows("1")))):

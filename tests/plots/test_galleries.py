@@ -105,6 +105,18 @@ def test_boxes_are_drawn_at_their_pixels_and_coloured_by_whether_they_are_true_p
     assert len(set(colours)) == 2
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_lines_are_drawn_with_the_boxes_that_are_known(tmp_path, known):
+    evaluated = evaluations.lines(known=known)
+    drawn = galleries.errors(evaluated, "crnn on lines", most=4)
+    dashed = sum(patch.get_linestyle() != "solid" for axis in drawn.axes for patch in axis.patches)
+    assert (dashed > 0) == known
+    style.save(drawn, tmp_path / "drawn.png")
+    assert [axis.get_title("left") for axis in galleries.diagnostics(evaluated, "").axes][2] == (
+        "Accuracy by number of digits"
+    )
+
+
 def test_only_readings_with_positions_have_slots_underlined():
     pictures = strips(60)
     lines = {

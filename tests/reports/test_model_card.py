@@ -50,6 +50,14 @@ def test_the_card_says_what_slots_are(changes, described, missing):
     assert missing not in card
 
 
+def test_the_card_of_a_model_of_lines_says_what_it_takes():
+    card = model_card.render(manifest(task="lines", positional=False), EVALUATION)
+    assert "Reads up to ten handwritten digits in a line of writing" in card
+    assert "one ingested line" in card
+    assert "the same size, bright ink" not in card
+    assert not re.search(r"\n\n\n|[ \t]\n", card)
+
+
 def test_the_card_warns_of_the_stand_in_of_missing_weights_and_of_a_missing_threshold():
     nothing = Accepted(share=None, accuracy=None)
     coverage = Coverage(target=0.995, threshold=None, valid=nothing, gate=nothing, test=nothing)

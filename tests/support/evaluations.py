@@ -1,11 +1,13 @@
 """Readings and records made up for the tests of evaluation, plots and reports."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from onnx_models import CIFAR_NAMES, draw
 
 from pipeline.core.images import BLANK, STRIP_NAMES, ImageSet
+from pipeline.core.lines import LINE_SHAPE, LINE_SLOTS
 from pipeline.core.readings import Readings, left_to_right
 from pipeline.evaluation import scores
 from pipeline.evaluation.evaluated import Evaluated
@@ -153,3 +155,16 @@ def validated(task: Task, suite: str) -> ValidationReport:
         duplicates=Duplicates(**dict.fromkeys(Duplicates.model_fields, 0)),
         notes=(),
     )
+
+
+def lines(n: int = 40, *, known: bool = True) -> Evaluated:
+    """Lines of 1 to 10 digits, and readings of them without positions; boxes of zeros where they are not known."""
+    rng = np.random.default_rng(4)
+    filled = np.arange(LINE_SLOTS) < rng.integers(1, LINE_SLOTS + 1, (n, 1))
+    labels = np.where(filled, rng.integers(0, 10, (n, LINE_SLOTS)), BLANK).astype(np.uint8)
+    left = 22 * np.arange(LINE_SLOTS)
+    boxes = np.stack([left, left * 0 + 4, left + 18, left * 0 + 28], axis=-1) * filled[..., None]
+    images = np.zeros((n, *LINE_SHAPE), np.uint8)
+    pictures = ImageSet(images, labels, STRIP_NAMES, "mnist", (boxes * known).astype(np.float32))
+    read = replace(noisy(pictures, 0.05), boxes=boxes.astype(np.float32))
+    return Evaluated.of(left_to_right(read, BLANK), pictures, positional=False)

@@ -36,7 +36,7 @@ NOTES = {
     "squeezed": "a line is longer than the model's picture, and was squeezed to its width",
     "squeezed_much": "a line is more than twice as long as the model's picture, so it is never accepted",
     "no_digits": "in a line no digit was read, so it is never accepted",
-    "lines_left_out": "more lines were found than are read; those at the top were read",
+    "more_lines": "more lines were found than are read; those at the top were read",
     "no_contrast": "no ink to see: the writing differs too little from the paper",
     "no_writing": "no writing was found",
     "too_small": "the writing is too small to read",

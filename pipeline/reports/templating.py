@@ -10,8 +10,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 READS = {
     "strips": "up to five handwritten digits side by side in a grey picture of 28 by 140 pixels, from left to right",
     "scenes": "one to eight handwritten digits anywhere in a grey picture of 112 by 112 pixels",
-    "lines": "up to ten handwritten digits in a line of writing, cut out of a picture of any size and scaled to 32 by 224 "
-    "pixels",
+    "lines": "up to ten handwritten digits in a line of writing, cut out of a picture of any size and scaled to 32 by "
+    "224 pixels",
     "mnist": "one handwritten digit in a grey picture of 28 by 28 pixels",
     "cifar10": "what a colour picture of 32 by 32 pixels shows, one of ten classes",
 }

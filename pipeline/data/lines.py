@@ -244,8 +244,9 @@ def place(marks: Sequence[Mark], hand: Hand, middle: float, rng: np.random.Gener
         placed.append((mark, int(x), top))
         gap = rng.uniform(0, 3) if mark.value is None else rng.normal(hand.gap, hand.gap_spread)
         x = max(x + width + gap, int(x) + 0.45 * width)
-    last, left, _ = placed[-1]
-    ink = np.zeros((HEIGHT, max(24, int(left + last.ink.shape[1] + rng.uniform(2, 14)))), np.float32)
+    # A wide digit can end behind the narrow mark that follows it.
+    end = max(left + mark.ink.shape[1] for mark, left, _ in placed)
+    ink = np.zeros((HEIGHT, max(24, int(end + rng.uniform(2, 14)))), np.float32)
     digits, boxes, sources = [], [], []
     for mark, left, top in placed:
         height, width = mark.ink.shape

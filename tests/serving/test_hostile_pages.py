@@ -14,7 +14,7 @@ from benchmarks import fuzz
 from pipeline.records.answer import Error, PictureAnswer
 
 SEED = int(os.environ.get("FUZZ_SEED", "16"))
-MUTANTS = 3000
+MUTANTS = int(os.environ.get("FUZZ_COUNT", "3000"))
 SECONDS = 20.0
 """An answer that takes longer counts as a hang, on a busy machine too."""
 PAGES = [

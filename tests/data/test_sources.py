@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_trees import contents
+from PIL import Image
 from refusals import refuses
 
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.lines import PictureSet
 from pipeline.data import sources
 from pipeline.records.data import SourceRecord
 
@@ -65,7 +67,7 @@ def test_a_cached_file_that_was_damaged_is_downloaded_again(host, mirror, tmp_pa
 
 
 @pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("source", ["mnist", "cifar10"])
+@pytest.mark.parametrize("source", ["mnist", "cifar10", "cheques"])
 def test_without_a_network_comes_the_stand_in_with_a_warning(tmp_path, capsys, source):
     sets = fetch("", tmp_path, source)
     warning = capsys.readouterr().err
@@ -86,6 +88,25 @@ def test_the_record_is_the_same_for_the_same_pictures_and_reads_back(mirror, tmp
     pool = record.sets["pool"]
     assert (pool.pictures, pool.shape, pool.sha256) == (20, (28, 28, 1), sources.sha256(sets["pool"]))
     assert pool.sha256 != record.sets["test"].sha256
+
+
+def test_a_source_of_lines_is_one_set_whose_record_reads_back(tmp_path):
+    folder = tmp_path / "my_amounts"
+    folder.mkdir()
+    for name, width in (("a.png", 40), ("b.png", 50)):
+        Image.fromarray(np.arange(20 * width, dtype=np.uint8).reshape(20, width)).save(folder / name)
+    (folder / "labels.csv").write_text("file,text\na.png,12\nb.png,3\n")
+    sets = fetch("", tmp_path, "anything", origin=str(folder))
+    record = sources.describe(sets)
+    record.write(tmp_path / "source.json")
+    assert SourceRecord.read(tmp_path / "source.json") == record
+    assert (record.origin, record.class_names) == ("folder:my_amounts", tuple("0123456789"))
+    described = record.sets["pictures"]
+    assert (described.pictures, described.digits, described.boxes) == (2, 3, False)
+    sets["pictures"].save(tmp_path / "pictures.npz")
+    assert sources.sha256(PictureSet.load(tmp_path / "pictures.npz")) == described.sha256
+    (folder / "labels.csv").write_text("file,text\na.png,12\nb.png,4\n")
+    assert sources.sha256(fetch("", tmp_path, "anything", origin=str(folder))["pictures"]) != described.sha256
 
 
 @pytest.mark.skipif(not REAL and os.environ.get("CI") != "true", reason="DATASETS_MIRROR is not set")

@@ -7,7 +7,9 @@ import pytest
 from skimage.data import astronaut, brick
 
 from pipeline.core.images import SPLITS
-from pipeline.data import stand_in
+from pipeline.core.ingestion import ingest
+from pipeline.core.lines import LINE_SLOTS
+from pipeline.data import sources, stand_in
 
 
 def test_digits_have_the_form_of_mnist():
@@ -33,6 +35,22 @@ def test_patches_have_the_form_of_cifar10_and_no_two_are_equal():
     assert len(patches) == len(set(patches))
     again = stand_in.patches()
     assert all(each.images.tobytes() == again[name].images.tobytes() for name, each in sets.items())
+
+
+def test_lines_are_pictures_of_digits_with_boxes_inside(monkeypatch):
+    monkeypatch.setattr(stand_in, "LINES", 30)
+    lines = stand_in.lines()
+    assert (len(lines), lines.origin) == (30, "embedded")
+    assert len({line.name for line in lines}) == len({line.pixels.tobytes() for line in lines}) == len(lines)
+    for line in lines:
+        assert 1 <= len(line.digits) == len(line.boxes) <= LINE_SLOTS
+        height, width = line.pixels.shape
+        assert (line.boxes >= 0).all()
+        assert (line.boxes <= [width, height, width, height]).all()
+        assert (np.diff(line.boxes[:, [0, 2]].mean(axis=1)) > 0).all()
+        assert len(ingest(line.pixels, one_line=True).lines) == 1
+    assert set(np.concatenate([line.digits for line in lines])) == set(range(10))
+    assert sources.sha256(stand_in.lines()) == sources.sha256(lines)
 
 
 @pytest.mark.parametrize(("photograph", "label"), [(astronaut, 0), (brick, 1)])

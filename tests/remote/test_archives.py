@@ -121,6 +121,40 @@ def test_a_truncated_tar_is_refused(cut):
         read_tar(tar(members())[:cut])
 
 
+def read_members(data):
+    return archives.read_members(data, "some.tar", members=["in/a.bin", "in/b.bin"], limit=100)
+
+
+def test_members_are_read_by_their_paths_below_any_top_folder():
+    ignored = [
+        (link(tarfile.SYMTYPE, "/etc/passwd"), b""),
+        ("../in/../x", b""),
+        ("in/b.bin", b"no top"),
+        ("t/a.bin", b""),
+    ]
+    assert read_members(tar([*ignored, ("t-0.1/in/a.bin", b"1"), ("t/in/c.bin", bytes(999))])) == {"in/a.bin": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        ([("t/in/a.bin", b""), ("u/in/a.bin", b"")], "duplicate member in/a.bin"),
+        ([("t/in/a.bin", bytes(101))], "in/a.bin has 101 bytes"),
+    ],
+)
+def test_a_wanted_member_that_is_too_large_or_there_twice_is_refused(entries, named):
+    with refuses(DataError, "some.tar", named):
+        read_members(tar(entries))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE])
+def test_a_wanted_member_that_is_no_plain_file_is_refused(kind):
+    info = tarfile.TarInfo("t/in/a.bin")
+    info.type, info.linkname = kind, "/etc/passwd"
+    with refuses(DataError, "some.tar", "in/a.bin", "a plain file"):
+        read_members(tar([(info, b"")]))
+
+
 def test_another_digest_is_refused_and_both_are_named(tmp_path):
     archives.expect_sha256("ab" * 32, "ab" * 32, tmp_path / "file")
     with refuses(DataError, tmp_path / "file", "ab" * 32, "cd" * 32):

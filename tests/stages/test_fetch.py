@@ -14,6 +14,7 @@ from refusals import refuses
 
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.images import ImageSet
+from pipeline.core.lines import PictureSet
 from pipeline.data.sources import sha256
 from pipeline.records.data import SourceRecord
 from pipeline.remote import downloads
@@ -59,6 +60,19 @@ def test_a_folder_of_the_users_own(project):
     assert record.origin == pool.origin == "folder:my_digits"
     assert (record.sets["pool"].pictures, record.sets["pool"].shape) == (10, (28, 28, 1))
     assert record.sets["pool"].sha256 == sha256(pool)
+
+
+def test_a_folder_of_lines_under_a_name_of_the_users_own(project):
+    (project / "my_amounts").mkdir()
+    Image.effect_noise((60, 20), 90).save(project / "my_amounts/a.png")
+    (project / "my_amounts/labels.csv").write_text("file,text\na.png,1907\n")
+    edit(project, "cheques: {from: public}", "cheques: {from: public}\n  amounts: {from: my_amounts}")
+    assert fetch.main("amounts", Path("out")) == "1 pictures, origin folder:my_amounts"
+    assert set(contents(project / "out")) == {"pictures.npz", "source.json"}
+    record = SourceRecord.read(project / "out/source.json")
+    pictures = PictureSet.load(project / "out/pictures.npz")
+    assert [(each.name, each.digits.tolist()) for each in pictures] == [("a.png", [1, 9, 0, 7])]
+    assert record.sets["pictures"].sha256 == sha256(pictures)
 
 
 def test_the_cache_is_an_argument_that_the_environment_replaces(project, monkeypatch):

@@ -165,7 +165,7 @@ def paired(images: tf.Tensor, targets: Any) -> tuple[tf.Tensor, Any]:
 
     Args:
         images: uint8 (n, H, W, 1), ink at the left.
-        targets: labels (n, slots), digits first; or a mapping with `labels` and `boxes` float32 (n, slots, 4) in pixels.
+        targets: labels (n, slots), digits first; or a mapping of `labels` and `boxes`, float32 (n, slots, 4) in pixels.
 
     Returns:
         Both, of n / 2 to n lines.

@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from pipeline.records.base import Record
 
-Task = Literal["strips", "scenes", "mnist", "cifar10"]
+Task = Literal["strips", "scenes", "lines", "mnist", "cifar10"]
 Pretrained = Literal["not_applicable", "imagenet", "none", "file", "missing"]
 
 

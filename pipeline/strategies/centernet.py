@@ -48,7 +48,7 @@ def train(
     """Train on lines (n, 32, 224, 1) with labels (n, 10) and boxes (n, 10, 4), and return a reader of them.
 
     Zhou, Wang, Krähenbühl 2019, "Objects as points", along one axis: the digits of a line have an order from left to
-    right, so one heat map says where they are, and a softmax which they are. The map is trained with the penalty-reduced
+    right, so one heat map gives their places, and a softmax their classes. The map is trained with the penalty-reduced
     focal loss (equation 1 there, alpha 2, beta 4).
 
     Args:

@@ -3,7 +3,7 @@
 import pytest
 from noise_suites import spec
 
-from pipeline.config.sections import SceneSuite, SplitSuite, StripSuite, Validation
+from pipeline.config.sections import LabelledSuite, LineSuite, SceneSuite, SplitSuite, StripSuite, Validation
 from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES
 from pipeline.validation.suite_spec import SuiteSpec
 
@@ -24,8 +24,13 @@ STRIPS = {"task": "strips", "source": "mnist/mnist", "rounds": 1}
             SceneSuite(task="scenes", source="mnist/mnist", rounds=2, digits=[1, 8], clutter=True),
             {"digits": (1, 8), "clutter": True},
         ),
+        (LineSuite(task="lines", source="mnist/mnist", train=1, valid=1, gate=1, test=1), {"digits": (1, 10)}),
+        (
+            LabelledSuite(task="lines", source="raw/cheques", labels="published", recomposed=0),
+            {"digits": (1, 10), "labelled": True},
+        ),
     ],
-    ids=["splits", "strips", "jittered-strips", "scenes"],
+    ids=["splits", "strips", "jittered-strips", "scenes", "lines", "labelled-lines"],
 )
 def test_the_specification_of_a_suite(suite, expected):
     found = SuiteSpec.from_params("mine", suite, BOUNDS)
@@ -39,4 +44,7 @@ def test_the_classes_of_a_slot():
     scenes = spec("scenes", digits=(2, 8))
     assert [len(scenes.classes_of(slot, STRIP_NAMES)) for slot in (0, 1, 2, 7)] == [10, 10, 11, 11]
     assert (scenes.label_columns[0], scenes.label_columns[-1]) == ("slot_1", "slot_8")
+    lines = spec("lines", digits=(1, 10))
+    assert [len(lines.classes_of(slot, STRIP_NAMES)) for slot in (0, 1, 9)] == [10, 11, 11]
+    assert lines.label_columns[-1] == "slot_10"
     assert spec("mnist").label_columns == ["label"]

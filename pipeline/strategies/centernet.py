@@ -125,7 +125,9 @@ class _Centres:
         origin = np.stack([position, np.full_like(position, LINE_HEIGHT / 2)] * 2, axis=-1)
         box = ops.take_along_axis(boxes, ops.repeat(own[..., None], 4, axis=-1), axis=1) - origin
         off = keras.losses.huber(box, outputs["offsets"])
-        return heat + ops.sum((CLASS_WEIGHT * classes + BOX_WEIGHT * off) * weight, axis=1)
+        # A line whose boxes are unknown, or not all of them, is not supervised.
+        known = ops.cast(ops.all(ops.logical_or(width > 0, digit < 1), axis=1), "float32")
+        return known * (heat + ops.sum((CLASS_WEIGHT * classes + BOX_WEIGHT * off) * weight, axis=1))
 
     def correct(self, targets, outputs):
         read = self.peaks(outputs["logits"], outputs["offsets"])["classes"]

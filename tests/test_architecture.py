@@ -172,7 +172,9 @@ def test_every_package_is_a_layer_and_has_a_docstring():
     """import-linter checks the order; without a layer it would not look."""
     for package in (folder for folder in (ROOT / "pipeline").iterdir() if (folder / "__init__.py").exists()):
         assert ast.get_docstring(tree(f"pipeline/{package.name}/__init__.py")), package.name
-        assert 2 <= len(modules_below(f"pipeline/{package.name}")) - 1 <= 16, package.name
+        # Strategies are one file each, however many there are.
+        most = 99 if package.name == "strategies" else 16
+        assert 2 <= len(modules_below(f"pipeline/{package.name}")) - 1 <= most, package.name
 
 
 LIGHT = ["fetch", "compose", "normalize", "propose", "evaluate", "compare", "package", "report", "bento"]

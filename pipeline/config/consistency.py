@@ -8,6 +8,7 @@ from pipeline.config import signatures
 from pipeline.config.names import is_plain_path, shown
 from pipeline.config.sections import (
     FEATURES_FOLDER,
+    LINE_SIZES,
     PROPOSALS_FOLDER,
     PUBLIC,
     PUBLIC_SIZES,
@@ -23,7 +24,6 @@ from pipeline.config.sections import (
 )
 from pipeline.config.types import nearest
 from pipeline.core.errors import ConfigurationError
-from pipeline.core.lines import LINE_SIZES
 
 if TYPE_CHECKING:
     from pipeline.config.params import Params

@@ -27,6 +27,8 @@ PUBLIC = "public"
 """The origin of a source that is fetched from its public addresses; any other is a folder."""
 PUBLIC_SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 """Pictures in the official train and test files of the public sources of single pictures."""
+LINE_SIZES = {"train": 488, "valid": 80, "gate": 80, "test": 160}
+"""Pictures of each split of the public source of labelled lines; other sources keep the shares."""
 PUBLIC_SOURCES = (*PUBLIC_SIZES, "cheques")
 """The sources that can be fetched; `cheques` and every source under another name are of labelled lines."""
 FEATURES_FOLDER = "data/features"

@@ -15,8 +15,6 @@ LINE_SHAPE = (LINE_HEIGHT, LINE_WIDTH, 1)
 """Of the picture of a line that a model reads: ink light on 0, at the left."""
 LINE_SLOTS = 10
 """Slots of a line: the most digits it holds."""
-LINE_SIZES = {"train": 488, "valid": 80, "gate": 80, "test": 160}
-"""Pictures of each split of the public source of labelled lines; other sources keep the shares."""
 
 
 @dataclass(frozen=True)

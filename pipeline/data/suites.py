@@ -4,10 +4,18 @@ import sys
 import zlib
 from pathlib import Path
 
-from pipeline.config.sections import AnySuite, LabelledSuite, LineSuite, SceneSuite, SplitSuite, StripSuite
+from pipeline.config.sections import (
+    LINE_SIZES,
+    AnySuite,
+    LabelledSuite,
+    LineSuite,
+    SceneSuite,
+    SplitSuite,
+    StripSuite,
+)
 from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
-from pipeline.core.lines import LINE_SIZES, PictureSet
+from pipeline.core.lines import PictureSet
 from pipeline.data import cheques, lines, recomposition, scenes, splits, strips
 
 

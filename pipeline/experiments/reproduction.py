@@ -100,9 +100,7 @@ def _unsettled(settings: params.Params) -> list[str]:
     The real data replaces the stand-in as soon as it is available, and DVC does not see a folder outside the project.
     """
     return [
-        name
-        for name in settings.sources
-        if workspace.origin(name) == "embedded" or settings.origin_of(name) != PUBLIC
+        name for name in settings.sources if workspace.origin(name) == "embedded" or settings.origin_of(name) != PUBLIC
     ]
 
 

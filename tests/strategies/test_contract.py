@@ -32,6 +32,7 @@ SLOW = (
     *("cnn", "resnet", "vgg16"),
     *("ctc", "goodfellow", "multihead", "multilabel", "sdnn"),
     *("rcnn", "fast_rcnn", "faster_rcnn"),
+    *("fcn_ctc", "crnn", "centernet"),
 )
 """`make test` trains the other strategies, new ones among them, and `make test-full` trains these too."""
 SCENES = 16

@@ -30,7 +30,8 @@ def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path,
         computed = {"features": features / data.name}
     start = time.perf_counter()
     with (
-        Live(str(curves), dvcyaml=None, report=None, save_dvc_exp=False) as live,
+        replacing(curves) as drawn,
+        Live(str(drawn), dvcyaml=None, report=None, save_dvc_exp=False) as live,
         loop.running(settings.precision, [DVCLiveCallback(live=live)]) as run,
     ):
         model = module.train(

@@ -24,23 +24,27 @@ def publishing(target: Path) -> Iterator[Path]:
     """Yield a new folder; put it in the place of `target`, readable for every user, when the block succeeds.
 
     Linux (`renameat2`) and macOS (`renamex_np`) exchange two folders in one step. The old folder is removed after that.
-    Missing folders above `target` are made. When the block raises, `target` is untouched.
+    Missing folders above `target` are made. When the block raises, `target` is untouched, and they are removed again.
 
     Raises:
         ConfigurationError: `target` exists, and its file system cannot exchange folders in one step, or it is a mount
             point.
     """
-    _make_parents(target.parent)
-    _remove_leftovers(target)
+    made = _make_parents(target.parent)
     new = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    new.mkdir()
     try:
+        _remove_leftovers(target)
+        new.mkdir()
         yield new
         make_readable(new)
         _put(new, target)
     finally:
         # The new folder, or the old one.
         shutil.rmtree(new, ignore_errors=True)
+        for folder in reversed(made):
+            # Only an empty one goes.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def make_readable(folder: Path) -> None:
@@ -89,11 +93,13 @@ def _put(new: Path, target: Path) -> None:
         raise
 
 
-def _make_parents(folder: Path) -> None:
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):
+def _make_parents(folder: Path) -> list[Path]:
+    """Make the missing folders; returns them, the outermost first."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()][::-1]
+    for each in missing:
         each.mkdir(exist_ok=True)
         each.chmod(FOLDER_MODE)
+    return missing
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -124,6 +124,15 @@ def test_an_error_in_the_block_leaves_everything_as_it_was(target):
     assert beside(target) == ["prod"]
 
 
+def test_an_error_leaves_no_empty_folders_above(tmp_path):
+    (tmp_path / "there").mkdir()
+    with contextlib.suppress(ZeroDivisionError), folders.publishing(tmp_path / "there/deploy/eu/prod") as new:
+        write(new, NEW)
+        raise ZeroDivisionError
+    assert contents(tmp_path) == {}
+    assert not any((tmp_path / "there").iterdir())
+
+
 def test_an_empty_folder_is_replaced_and_the_folder_of_a_running_process_stays(tmp_path):
     (tmp_path / "prod").mkdir()
     (tmp_path / f".prod.{os.getppid()}.partial").mkdir()

@@ -93,7 +93,7 @@ registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .v
 
 override PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-test: setup  ## run the tests, less than 5 minutes with the set-up
+test: setup  ## run the tests, about 8 minutes with the set-up
 	@$(PYTEST)
 
 test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines, servers under load

@@ -8,7 +8,7 @@ from pipeline.core.files import replacing, write_text
 from pipeline.evaluation import leaderboard as board
 from pipeline.plots import comparison, style
 from pipeline.project import command
-from pipeline.records.export import Task
+from pipeline.records.training import Task
 from pipeline.reports import tables
 
 

@@ -56,7 +56,8 @@ def map50(readings: Readings, pictures: ImageSet) -> float | None:
     blank = blank_of(pictures.class_names)
     known = (pictures.boxes.any(axis=2) | ~digits(pictures.labels, blank)).all(axis=1)
     if not known.all():
-        readings, pictures = readings.take(known), pictures.take(known)
+        rows = np.flatnonzero(known)
+        readings, pictures = readings.take(rows), pictures.take(rows)
     true = pictures.labels[digits(pictures.labels, blank)]
     if not len(true):
         return None

@@ -7,7 +7,7 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.accuracy import rounded
 from pipeline.records.comparison import Candidate, Score, Standing
 from pipeline.records.evaluation import Evaluation
-from pipeline.records.export import Task
+from pipeline.records.training import Task
 
 SPLITS = ("valid", "test")
 """The splits that the leaderboard shows; `gate` is for the registry."""

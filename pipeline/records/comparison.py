@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pipeline.records.base import Record
 from pipeline.records.evaluation import Coverage, SplitScores
-from pipeline.records.export import Task
+from pipeline.records.training import Task
 
 
 class Score(SplitScores):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from pipeline.records.base import Record
-from pipeline.records.export import Task
+from pipeline.records.training import Task
 
 
 class SplitScores(Record):

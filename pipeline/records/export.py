@@ -1,14 +1,11 @@
 """What `export` says of a model's served form."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from pydantic import Field
 
 from pipeline.records.base import Record
 from pipeline.records.training import TrainedModel
-
-Task = Literal["strips", "scenes", "lines", "mnist", "cifar10"]
 
 
 class ModelFile(Record):
@@ -75,7 +72,6 @@ class ServedModel(TrainedModel):
         made_with: versions of the packages that made it.
     """
 
-    task: Task  # type: ignore[assignment] # Wider: a byte changed in `training` makes every training stale.
     model: ModelFile
     inputs: PictureShape
     slots: int

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, JsonValue, computed_field
 
 from pipeline.records.base import Record
 from pipeline.records.evaluation import Coverage, SplitScores
-from pipeline.records.export import Task
+from pipeline.records.training import Task
 
 Stage = Literal["dev", "staging", "prod"]
 STAGES: tuple[Stage, ...] = get_args(Stage)

@@ -11,8 +11,8 @@ from pipeline.evaluation import calibration
 from pipeline.evaluation.accuracy import blank_of
 from pipeline.evaluation.bootstrap import Difference, paired, share
 from pipeline.evaluation.evaluated import Evaluated
-from pipeline.records.export import Task
 from pipeline.records.registry import Criterion, Evidence
+from pipeline.records.training import Task
 
 
 def requirements(evidence: Evidence) -> list[Criterion]:

@@ -42,13 +42,20 @@ _LOCKS = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock")
 
 
 def files() -> list[Check]:
-    """Whether params.yaml, dvc.yaml and dvc.lock are whole: a merge may have left its markers in them."""
+    """Whether params.yaml, dvc.yaml and dvc.lock are whole.
+
+    A merge may have left its markers in them. DVC writes dvc.lock in place: a process that is killed at that moment, or
+    a full disk, leaves a part of it.
+    """
     found = []
     for name in ("params.yaml", "dvc.yaml", LOCK):
         path = Path(name)
         if path.exists() and _MARKERS.search(path.read_bytes()):
             remedy = f"git checkout --theirs {name}, or --ours" if name == LOCK else "choose one side"
             found.append(Check("files", "problem", f"{name}: markers of a merge conflict; {remedy}"))
+        elif name == LOCK and path.exists() and not dvc.is_lock(path):
+            remedy = "`git checkout dvc.lock` brings back the committed one, and the run cache what was computed since"
+            found.append(Check("files", "problem", f"{name}: damaged, only a part was written; {remedy}"))
     return found
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from dvc.utils import strictyaml
 
 from pipeline.core.errors import ConfigurationError, PipelineError
 from pipeline.project import workspace
@@ -42,6 +44,15 @@ def opened() -> Iterator[Repo]:
             yield repo
     except DvcException as error:
         raise ConfigurationError(" ".join(str(error).split())) from None
+
+
+def is_lock(path: Path) -> bool:
+    """Whether a file is a whole dvc.lock, by DVC's own schema."""
+    try:
+        strictyaml.load(str(path), COMPILED_LOCKFILE_SCHEMA)
+    except DvcException:
+        return False
+    return True
 
 
 def run(command: str, *arguments: str) -> None:

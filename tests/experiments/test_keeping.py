@@ -72,7 +72,7 @@ WRONG = {
     "markers in dvc.lock": ("sed -i '2i <<<<<<< HEAD' dvc.lock", r"dvc\.lock: markers of a merge conflict"),
     "markers in params": ("printf '>>>>>>> other\\n' >> params.yaml", r"params\.yaml: markers of a merge conflict"),
     "a part of dvc.lock": (
-        "head -c -30 dvc.lock > cut; mv cut dvc.lock",
+        "sed -i '/path:/,$d' dvc.lock; printf '    - path:' >> dvc.lock",
         r"dvc\.lock: damaged, .*git checkout dvc\.lock",
     ),
     "a cache that is a file": ("rm -r .dvc/cache; touch .dvc/cache", "DVC's cache cannot be written"),

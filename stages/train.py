@@ -25,9 +25,8 @@ def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path,
     settings = params.load(Path("params.yaml"))
     entry, module = settings.strategies[strategy], strategies.load(strategy)
     train, valid = ImageSet.load(data / "train.npz"), ImageSet.load(data / "valid.npz")
-    computed = {"features": features} if entry.takes_features else {}
-    if entry.takes_proposals:
-        computed = {"features": features / data.name}
+    own = features / data.name if entry.takes_proposals else features
+    computed = {"features": own} if entry.takes_features or entry.takes_proposals else {}
     start = time.perf_counter()
     with (
         replacing(curves) as drawn,

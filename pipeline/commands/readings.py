@@ -262,14 +262,19 @@ def _as_cell(value: Any) -> str:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(_LONGEST)
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
-        if tuple(header) != COLUMNS:
-            raise ValueError(f"columns {', '.join(header) or 'none'} found, expected {', '.join(COLUMNS)}")
-        for cells in reader:
-            yield Row.parse({name: _FROM_CELL.get(name, str)(cell) for name, cell in zip(COLUMNS, cells, strict=True)})
+    # The limit is the process's, so it is put back for others.
+    limit = csv.field_size_limit(_LONGEST)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            if tuple(header) != COLUMNS:
+                raise ValueError(f"columns {', '.join(header) or 'none'} found, expected {', '.join(COLUMNS)}")
+            for cells in reader:
+                named = zip(COLUMNS, cells, strict=True)
+                yield Row.parse({name: _FROM_CELL.get(name, str)(cell) for name, cell in named})
+    finally:
+        csv.field_size_limit(limit)
 
 
 _FROM_CELL: Mapping[str, Callable[[str], Any]] = {

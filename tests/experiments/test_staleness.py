@@ -10,7 +10,7 @@ from pipeline.experiments import staleness
 
 def test_nothing_is_stale_after_a_run(clone):
     found = staleness.examine()
-    assert found.stages == ("fetch@cifar10", "fetch@mnist", "report", "train@ctc", "train@slice")
+    assert found.stages == ("fetch@cheques", "fetch@cifar10", "fetch@mnist", "report", "train@ctc", "train@slice")
     assert found.pending == set()
     assert [check.verdict for check in staleness.checks()] == ["ok"]
 

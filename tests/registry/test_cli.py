@@ -134,4 +134,4 @@ def test_artifacts_and_their_tasks_are_those_that_are_packaged(request):
     artifacts = Registry.open(root).artifacts
     packaged = {path.parent.name for path in root.glob("artifacts/*/manifest.json")}
     assert {artifact.task for artifact in artifacts.values()} == packaged
-    assert set(artifacts) == {"strip-reader", "scene-reader", "digit-reader", "cifar10-classifier"}
+    assert set(artifacts) == {"strip-reader", "scene-reader", "line-reader", "digit-reader", "cifar10-classifier"}

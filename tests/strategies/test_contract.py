@@ -224,5 +224,7 @@ def test_its_params_are_its_keyword_arguments(name):
 
 
 def test_an_unknown_strategy_is_an_error_that_lists_those_that_exist():
-    with pytest.raises(ConfigurationError, match=r"strategies\.slyce: .*did you mean 'slice'.*there are cnn, "):
+    with pytest.raises(
+        ConfigurationError, match=r"strategies\.slyce: .*did you mean 'slice'.*there are centernet, cnn, "
+    ):
         strategies.load("slyce")

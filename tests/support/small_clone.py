@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TASKS = ("strips", "scenes", "mnist", "cifar10")
+TASKS = ("strips", "scenes", "lines", "mnist", "cifar10")
 DVC = """
 stages:
   fetch:

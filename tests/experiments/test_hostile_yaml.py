@@ -52,7 +52,7 @@ def project(tmp_path, monkeypatch):
     for name in re.findall(r"^  (\w+):$", text.partition("\nstrategies:")[2].partition("\npackage:")[0], re.MULTILINE):
         if name not in KEPT:
             text = re.sub(rf"\n  {name}:\n(?:    .*\n)+", "\n", text + "\n")
-    text = re.sub(r"\n\n+", "\n", text).replace("  scenes: {}\n", "").replace("reported:\n", "reported:\n")
+    text = re.sub(r"\n\n+", "\n", text).replace("  scenes: {}\n", "").replace("  lines: {}\n", "")
     (folder / "params.yaml").write_text(text)
     (folder / "pipeline").symlink_to(ROOT / "pipeline")
     (folder / "studies").mkdir()

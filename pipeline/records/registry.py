@@ -62,11 +62,14 @@ class ChainedDocument(Document):
     Attributes:
         schema_version: of this document, `schema` in the tag.
         previous: the artifact's event before; None for its first one.
+        nonce: random, so that no two events are one object of git, even where two processes record the same at once;
+            None in documents from before it was added.
         signature: a signed statement on this document; None where no key was configured.
     """
 
     schema_version: Literal[3] = Field(default=3, alias="schema")
     previous: Previous | None
+    nonce: Digest | None = None
     signature: Envelope | None = None
 
 

@@ -157,7 +157,7 @@ def differences(first: Evidence, second: Evidence) -> VersionDifference:
             change = None if ours is None or theirs is None else round(theirs - ours, 6)
             metrics[f"{suite} {split}"] = MetricDifference(first=ours, second=theirs, difference=change)
     left, right = (dict(_flat(evidence.as_json())) for evidence in (first, second))
-    apart = ("metrics.", "coverage.", "version", "signature", "previous")
+    apart = ("metrics.", "coverage.", "version", "signature", "previous", "nonce")
     other = {
         key: (left.get(key), right.get(key))
         for key in sorted({**left, **right})

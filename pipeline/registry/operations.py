@@ -5,6 +5,7 @@ import dataclasses
 import fnmatch
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -558,7 +559,8 @@ def _record(
 
 def _write(registry: Registry, tag: str, revision: str, document: AnyDocument) -> None:
     repository, artifact = registry.repository, document.artifact
-    document = document.model_copy(update={"previous": registry.history.last(artifact), "signature": None})
+    unique = {"previous": registry.history.last(artifact), "nonce": secrets.token_hex(16), "signature": None}
+    document = document.model_copy(update=unique)
     keys = Keys.of(repository)
     if keys.private is not None:
         digest = signing.document_digest(document.as_json())

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import registry_project as made
@@ -138,6 +139,17 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_names_it(project):
     assert event.tag == f"{ARTIFACT}#staging#2"
     with pytest.raises(RegistryError, match=f"Ada <ada@example.org> .*{event.tag}"):
         operations.promote(second, f"{ARTIFACT}@v0.3.0", "staging")
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["one-clone", "two-clones"])
+def test_of_two_equal_promotions_in_one_second_one_wins(project, clones, shared, monkeypatch):
+    # A document without a decision holds nothing measured: both are equal, by one person, at one time.
+    places = clones[:2] if shared else (project, project)
+    registries = [Registry.open(place) for place in places]
+    monkeypatch.setattr(time, "time", lambda: 2_000_000_000.5)
+    event, _ = operations.promote(registries[0], f"{ARTIFACT}@v0.1.0", "dev")
+    with pytest.raises(RegistryError, match=f"Ada <ada@example.org> .*{event.tag}"):
+        operations.promote(registries[1], f"{ARTIFACT}@v0.1.0", "dev")
 
 
 def test_two_refusals_at_once_are_both_recorded(project):

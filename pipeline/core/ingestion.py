@@ -21,7 +21,7 @@ FINE = 1_800_000
 """Most pixels of the picture in which lines of small writing are found."""
 SMALL_WRITING = 14
 """Height of digits, in pixels of the coarse picture, below which lines are found in the fine one."""
-PAPER = 100_000
+PAPER = 40_000
 """Most pixels of the picture in which the paper is estimated: paper is smooth."""
 _POLARITY = 50_000
 """Most pixels of the picture in which the polarity is decided."""
@@ -43,8 +43,13 @@ _TALL = 0.45
 """A component at least this share of the median height is a digit; a smaller one is a separator or a speck."""
 _GAP = 1.6
 """Two digits at most this many heights apart are of one line."""
+_PIECE, _NEAR, _LEVEL = 0.22, 0.6, 0.25
+"""A smaller component belongs to a line, as a piece of a digit or a sign, if one of its sides is at least the first
+share of the digits' height, the line is at most the second one away, and the third one of its own height is in it."""
 _OVERLAP = 0.35
 """Two digits of one line have at least this share of the lower one's height in common."""
+_MOST_PIECES = 8
+"""Steps in which a line grows by pieces."""
 _MOST_DIGITS = 1024
 """Components that are chained to lines, the largest ones; their pairs are looked at."""
 _STROKES = 0.3
@@ -366,8 +371,29 @@ def _lines_and_height(ink: np.ndarray) -> tuple[list[Box], float]:
         x, y, w, h, area = digits[members].T
         boxes.append((x.min(), y.min(), (x + w).max(), (y + h).max()))
         areas.append(area.sum())
-    kept = [box for box, area in zip(boxes, areas, strict=True) if area >= 0.02 * max(areas)]
+    pieces = components[~tall & (components[:, 2:4].max(axis=1) >= max(3, _PIECE * height))].astype(float)
+    kept = [
+        _with_pieces(box, pieces, height) for box, area in zip(boxes, areas, strict=True) if area >= 0.02 * max(areas)
+    ]
     return _in_reading_order(kept), height
+
+
+def _with_pieces(box: Box, pieces: np.ndarray, height: float) -> Box:
+    """A line's box with the small components, float (n, 5), at its height and next to it.
+
+    A fine pen breaks digits into pieces, and the zeros of an amount are often small.
+    """
+    x, y, right, bottom = pieces[:, 0], pieces[:, 1], pieces[:, 0] + pieces[:, 2], pieces[:, 1] + pieces[:, 3]
+    for _ in range(_MOST_PIECES):
+        x0, y0, x1, y1 = box
+        common = np.minimum(bottom, y1) - np.maximum(y, y0)
+        beside = (common >= _LEVEL * pieces[:, 3]) & (right > x0 - _NEAR * height) & (x < x1 + _NEAR * height)
+        beside &= (x < x0) | (right > x1) | (y < y0) | (bottom > y1)
+        if not beside.any():
+            break
+        grown = (x[beside].min(), y[beside].min(), right[beside].max(), bottom[beside].max())
+        box = (min(x0, grown[0]), min(y0, grown[1]), max(x1, grown[2]), max(y1, grown[3]))
+    return box
 
 
 def _rules(ink: np.ndarray, height: float) -> np.ndarray:

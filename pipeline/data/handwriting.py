@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from skimage.morphology import skeletonize
 
 DOT, COMMA, DASH, EQUALS, HASH, DOLLAR = ".", ",", "-", "=", "#", "$"
 """Signs beside the digits, which are not read."""
@@ -15,6 +16,10 @@ _SHARP = 9.0
 """Slope of the edge of a stroke: MNIST's grey edges, enlarged, would look like a blurred print."""
 _BORDER = 3
 """Pixels around a digit while it is drawn."""
+_SPECK = 3
+"""Pixels of the smallest part or hole of a digit that counts."""
+_MIDDLE = 0.4
+"""Level at which strokes have about their own width."""
 
 
 @dataclass
@@ -61,7 +66,7 @@ class Hand:
         return cls(
             height=height,
             aspect=rng.uniform(0.75, 1.35),
-            slant=rng.normal(0.17, 0.25),
+            slant=float(np.clip(rng.normal(0.17, 0.2), -0.3, 0.6)),
             wobble=rng.uniform(0, 0.025) * height if rng.random() < 0.5 else 0.0,
             level=rng.uniform(0.22, 0.62),
             thin=rng.random() < 0.5,
@@ -69,7 +74,7 @@ class Hand:
             ones=rng.uniform(1.0, 1.25),
             crossed=rng.random() < 0.4,
             hooked=rng.random() < 0.5,
-            opened=rng.random() < 0.15,
+            opened=rng.random() < 0.1,
             hanging=rng.uniform(0.1, 0.35) if rng.random() < 0.25 else 0.0,
             gap=rng.normal(0.08, 0.12) * height,
             gap_spread=0.06 * height,
@@ -99,8 +104,6 @@ class Hand:
         width = max(3.0, shape.shape[1] * height / shape.shape[0] * self.aspect * rng.uniform(0.9, 1.1))
         drawn = cv2.resize(shape, (round(width), round(height)), interpolation=cv2.INTER_CUBIC)
         drawn = np.pad(drawn, _BORDER)
-        if self.thin:
-            drawn = _thinned(drawn)
         thickness = max(1, round(0.06 * self.height))
         if value == 7 and self.crossed:
             _cross(drawn, thickness, rng)
@@ -108,10 +111,15 @@ class Hand:
             drawn = _hook(drawn, thickness, rng)
         if value == 8 and self.opened:
             _open(drawn, rng)
-        drawn = self._bent(drawn, rng)
-        stroke = 1 / (1 + np.exp(-np.clip((drawn - self.level) * _SHARP, -30, 30)))
-        # What is far from any stroke is no ink at all.
-        stroke = np.clip(stroke - 1 / (1 + np.exp(self.level * _SHARP)), 0, 1)
+        if self.thin:
+            # Of one pen for the whole line, with `level` for its width.
+            drawn = _thinned(drawn, self.height * (0.12 - 0.15 * self.level))
+        # Strokes so thick that they fill a bow, or so thin that they break, are written with an average pen.
+        form = _pieces_and_holes(drawn > _MIDDLE)
+        for level in (self.level, _MIDDLE):
+            stroke = _inked(self._bent(drawn, rng), level)
+            if _pieces_and_holes(stroke > 0.5) == form:
+                break
         return _trimmed(stroke, 0.3)
 
     def sign(self, kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -157,13 +165,26 @@ def _trimmed(drawn: np.ndarray, least: float) -> np.ndarray:
     return drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _thinned(drawn: np.ndarray) -> np.ndarray:
-    """Strokes reduced to their ridges, where ink is nearly as strong as anywhere around."""
-    reach = max(3, round(0.1 * drawn.shape[0])) | 1
-    soft = cv2.GaussianBlur(drawn, (0, 0), reach / 3.5)
-    around = cv2.dilate(soft, np.ones((reach, reach), np.uint8))
-    ridge = np.clip((soft / np.maximum(around, 0.2) - 0.72) / 0.2, 0, 1) * (drawn > 0.25)
-    return cv2.GaussianBlur(ridge.astype(np.float32), (0, 0), 0.7)
+def _inked(drawn: np.ndarray, level: float) -> np.ndarray:
+    """The share of ink in each pixel, where strokes are what is above a level."""
+    stroke = 1 / (1 + np.exp(-np.clip((drawn - level) * _SHARP, -30, 30)))
+    # What is far from any stroke is no ink at all.
+    return np.clip(stroke - 1 / (1 + np.exp(level * _SHARP)), 0, 1)
+
+
+def _pieces_and_holes(ink: np.ndarray) -> tuple[int, int]:
+    """How many parts bool (h, w) has, and how many holes; specks do not count."""
+    padded = np.pad(ink.astype(np.uint8), 1)
+    pieces = cv2.connectedComponentsWithStats(padded, connectivity=8)[2][1:, 4]
+    holes = cv2.connectedComponentsWithStats(1 - padded, connectivity=4)[2][1:, 4]
+    return int((pieces >= _SPECK).sum()), int((holes >= _SPECK).sum()) - 1
+
+
+def _thinned(drawn: np.ndarray, pen: float) -> np.ndarray:
+    """Strokes as a fine pen writes them: their middle lines, `pen` pixels wide."""
+    middle = skeletonize(drawn > _MIDDLE)
+    away = cv2.distanceTransform((~middle).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.clip((pen + 1) / 2 + 0.5 - away, 0, 1).astype(np.float32)
 
 
 def _line(drawn: np.ndarray, start: tuple[float, float], end: tuple[float, float], thickness: int) -> None:
@@ -180,7 +201,7 @@ def _cross(seven: np.ndarray, thickness: int, rng: np.random.Generator) -> None:
 def _hook(one: np.ndarray, thickness: int, rng: np.random.Generator) -> np.ndarray:
     """A one with an upstroke before it, in one of three cases nearly as long as the stem."""
     length = int(one.shape[0] * (rng.uniform(0.6, 0.9) if rng.random() < 0.35 else rng.uniform(0.25, 0.6)))
-    reach = int(length * rng.uniform(0.4, 1.1))
+    reach = int(length * rng.uniform(0.3, 0.8))
     one = np.pad(one, ((0, 0), (reach, 1)))
     top = one[_BORDER : _BORDER + 4].sum(axis=0)
     tip = int(top.argmax()) if top.max() > 0 else one.shape[1] // 2

@@ -25,8 +25,12 @@ LENGTHS = (0.04, 0.05, 0.12, 0.2, 0.24, 0.15, 0.09, 0.05, 0.03, 0.03)
 """How often a line has 1, 2, … digits: about as often as amounts do."""
 LIGHT_ON_DARK = 0.2
 """Share of the lines with light ink on dark paper."""
-_CONTRAST = 40.0
-"""Least difference of pen and paper, in grey levels."""
+_CONTRAST, _OVER_PATTERN = 40.0, 4.0
+"""Least difference of pen and paper: in grey levels, and in standard deviations of what is printed on the paper."""
+_CUT = 0.06
+"""Share of a digit's height that the upper or lower side of the picture cuts off at most."""
+_ADVANCE = 0.65
+"""Least distance of a digit's left side and that of the next one, as a share of its width: they overlap no more."""
 _IN_LINE = 0.6
 """Share of a digit's box that is in the line that ingestion found; with less of any digit, a line is drawn again."""
 _CHUNK = 500
@@ -240,10 +244,10 @@ def place(marks: Sequence[Mark], hand: Hand, middle: float, rng: np.random.Gener
     for mark in marks:
         height, width = mark.ink.shape
         top = middle + hand.height / 2 - height + rng.normal(0, 0.8) if mark.low else middle - height / 2
-        top = int(np.clip(top + mark.sinks * height - hand.rise * x, -0.2 * height, HEIGHT - 0.8 * height))
+        top = int(np.clip(top + mark.sinks * height - hand.rise * x, -_CUT * height, HEIGHT - (1 - _CUT) * height))
         placed.append((mark, int(x), top))
         gap = rng.uniform(0, 3) if mark.value is None else rng.normal(hand.gap, hand.gap_spread)
-        x = max(x + width + gap, int(x) + 0.45 * width)
+        x = max(x + width + gap, int(x) + _ADVANCE * width)
     # A wide digit can end behind the narrow mark that follows it.
     end = max(left + mark.ink.shape[1] for mark, left, _ in placed)
     ink = np.zeros((HEIGHT, max(24, int(end + rng.uniform(2, 14)))), np.float32)
@@ -285,7 +289,8 @@ def written(digits: ImageSet, rows_of: Sequence[np.ndarray], rng: np.random.Gene
     height, width = line.pixels.shape
     ground = paper.drawn(height, width, rng)
     light = float(ground.mean())
-    contrast = rng.uniform(_CONTRAST, max(_CONTRAST + 5.0, light - 40)) * rng.uniform(0.9, 1)
+    least = max(_CONTRAST, _OVER_PATTERN * paper.pattern(ground))
+    contrast = rng.uniform(least, max(least + 5.0, light - 40)) * rng.uniform(0.9, 1)
     picture = paper.photographed(ground - line.pixels * contrast, rng)
     return Drawn(picture, line.digits, line.boxes, line.sources)
 

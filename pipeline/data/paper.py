@@ -21,8 +21,13 @@ def drawn(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.12:
         _rule(paper, int(rng.integers(0, int(0.25 * height))), rng)
     if rng.random() < 0.1:
-        paper[: rng.integers(4, 12)] = rng.uniform(60, 250)
+        paper[: rng.integers(2, 7)] = rng.uniform(60, 250)
     return paper + rng.normal(0, rng.uniform(1, 7), paper.shape).astype(np.float32)
+
+
+def pattern(paper: np.ndarray) -> float:
+    """Standard deviation of what is printed on float32 (H, W), in grey levels; shadows do not count."""
+    return float((paper - cv2.GaussianBlur(paper, (0, 0), 8)).std())
 
 
 def photographed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -175,6 +175,31 @@ def test_everything_found_is_one_line_on_demand():
     assert line.box[2] > 780
 
 
+@pytest.mark.parametrize("small", ["zeros", "pieces"])
+def test_small_zeros_and_the_pieces_of_a_broken_digit_belong_to_their_line(small):
+    page = np.full((200, 900), 225, np.uint8)
+    cv2.putText(page, "127", (30, 150), cv2.FONT_HERSHEY_SIMPLEX, 4, 40, 6)
+    (without,) = ingest(page).lines
+    if small == "zeros":
+        cv2.putText(page, "00", (275, 140), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 4)
+    else:
+        cv2.putText(page, "3", (275, 150), cv2.FONT_HERSHEY_SIMPLEX, 4, 40, 6)
+        for y in range(50, 170, 24):
+            page[y : y + 6, 265:400] = 225
+    (line,) = ingest(page).lines
+    ink = np.flatnonzero((page < 130).any(axis=0))
+    assert without.box[2] < 275 < ink[-1] <= line.box[2]
+    assert ingest(page, one_line=True).lines[0].box == line.box
+
+
+def test_specks_between_lines_belong_to_none():
+    page = rows_of_numbers(5, pitch=90)
+    alone = [line.box for line in ingest(page).lines]
+    for x in range(5, 300, 11):
+        page[60:62, x : x + 2] = page[150:152, x : x + 2] = 30
+    assert [line.box for line in ingest(page).lines] == alone
+
+
 def test_a_long_line_is_squeezed():
     pixels = decode_grey(draw("long number").data).pixels
     found = ingest(pixels)

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,6 +53,29 @@ def test_an_open_eight_has_a_gap_in_its_upper_bow(hand):
     whole, opened = written(hand, EIGHT, 8), written(replace(hand, opened=True), EIGHT, 8)
     upper = slice(0, 6)
     assert opened[upper].sum() < 0.8 * whole[upper].sum()
+
+
+@pytest.mark.parametrize("height", [18, 26, 42])
+def test_no_pen_fills_the_bows_of_an_eight_or_breaks_its_strokes(height):
+    random = np.random.default_rng(height)
+    for seed in range(60):
+        hand = replace(Hand.drawn(random, height, height), opened=False)
+        ink = np.pad(written(hand, EIGHT, 8, seed) > 0.5, 1).astype(np.uint8)
+        pieces, grounds = (
+            cv2.connectedComponentsWithStats(part, connectivity=joined)[2][1:, cv2.CC_STAT_AREA]
+            for part, joined in ((ink, 8), (1 - ink, 4))
+        )
+        # A hole of one or two pixels is not seen.
+        assert ((pieces > 2).sum(), (grounds > 2).sum()) == (1, 3), f"{hand}"
+
+
+def test_a_fine_pen_keeps_every_stroke(hand):
+    # The horizontal stroke is faint and meets a strong one, as where a pen slides.
+    cell = BAR.copy()
+    cell[13:15, 4:12] = 150
+    ink = written(replace(hand, thin=True, level=0.6), cell, 4)
+    middle = ink[len(ink) // 2 - 5 : len(ink) // 2 + 5, 1 : ink.shape[1] // 3]
+    assert (middle.max(axis=0) > 0.5).all()
 
 
 def test_signs_are_drawn(hand):

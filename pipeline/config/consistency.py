@@ -15,6 +15,7 @@ from pipeline.config.sections import (
     PUBLIC_SOURCES,
     TASKS,
     AnySuite,
+    LabelledSceneSuite,
     LabelledSuite,
     LineSuite,
     SceneSuite,
@@ -68,10 +69,10 @@ def _check_suites(params: "Params", path: Path) -> None:
         _inside_project(suite.source, f"{path}: suites.{name}.from")
         if isinstance(suite, SplitSuite):
             _check_split_suite(params, suite, f"{path}: suites.{name}")
-        if isinstance(suite, LabelledSuite):
+        if isinstance(suite, LabelledSuite | LabelledSceneSuite):
             _check_labelled_suite(params, suite, f"{path}: suites.{name}")
     for name, suite in params.suites.items():
-        if not isinstance(suite, SplitSuite | LabelledSuite):
+        if not isinstance(suite, SplitSuite | LabelledSuite | LabelledSceneSuite):
             _check_composed_suite(params, suite, f"{path}: suites.{name}")
     for task, names in params.reported.items():
         _check_reported(params, task, names, f"{path}: reported.{task}")
@@ -87,7 +88,7 @@ def _check_computed(params: "Params", path: Path) -> None:
                 f"{path}: features.{name}: no strategy of this name{nearest(name, list(params.strategies))}; "
                 f"there are {', '.join(params.strategies)}"
             )
-    scenes = [key for key, suite in params.suites.items() if isinstance(suite, SceneSuite)]
+    scenes = [key for key, suite in params.suites.items() if suite.task == "scenes"]
     for name in params.proposals:
         if name not in scenes:
             raise ConfigurationError(
@@ -130,15 +131,15 @@ def _check_split_suite(params: "Params", suite: SplitSuite, where: str) -> None:
         )
 
 
-def _check_labelled_suite(params: "Params", suite: LabelledSuite, where: str) -> None:
+def _check_labelled_suite(params: "Params", suite: LabelledSuite | LabelledSceneSuite, where: str) -> None:
     known = [name for name in params.sources if name not in PUBLIC_SIZES]
     source = PurePosixPath(suite.source).name
     if suite.source != f"raw/{source}" or source not in known:
         raise ConfigurationError(
-            f"{where}.from: expected mnist/mnist, or raw/NAME of a source of labelled lines "
+            f"{where}.from: expected mnist/mnist, or raw/NAME of a source of labelled {suite.task} "
             f"({', '.join(known) or 'there is none'}), found {shown(suite.source)}{nearest(source, known)}"
         )
-    if suite.labels == "reviewed" and source != "cheques":
+    if isinstance(suite, LabelledSuite) and suite.labels == "reviewed" and source != "cheques":
         raise ConfigurationError(
             f"{where}.labels: only labels of cheques were reviewed; expected 'published', found 'reviewed'"
         )
@@ -265,9 +266,10 @@ def _training_pictures(params: "Params", suite: AnySuite) -> int | None:
     """
     if isinstance(suite, SplitSuite | LineSuite):
         return suite.train
-    if isinstance(suite, LabelledSuite):
+    if isinstance(suite, LabelledSuite | LabelledSceneSuite):
         is_public = params.sources[PurePosixPath(suite.source).name].origin == PUBLIC
-        return LINE_SIZES["train"] + suite.recomposed if is_public else None
+        recomposed = suite.recomposed if isinstance(suite, LabelledSuite) else 0
+        return LINE_SIZES["train"] + recomposed if is_public else None
     digits = params.suites[PurePosixPath(suite.source).name]
     assert isinstance(digits, SplitSuite)  # its `from` was checked to name single digits
     return digits.train // (5 if isinstance(suite, StripSuite) else suite.digits[1]) * suite.rounds

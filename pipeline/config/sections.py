@@ -131,16 +131,35 @@ class LabelledSuite(Suite):
     recomposed: Whole
 
 
+class LabelledSceneSuite(Suite):
+    """A data set of labelled pictures with boxes as scenes, divided by the digests of their names."""
+
+    task: Literal["scenes"]
+
+
 def _kind_of_lines(value: Any) -> str:
     """Whether lines are labelled pictures, as those of a raw source are, or composed."""
-    source = value.get("from") if isinstance(value, Mapping) else getattr(value, "source", None)
-    return "labelled" if str(source).startswith("raw/") else "composed"
+    return "labelled" if _source(value).startswith("raw/") else "composed"
+
+
+def _kind_of_scenes(value: Any) -> str:
+    """As of lines. A raw source of single pictures was meant to be composed of, and its error says how."""
+    singles = [f"raw/{name}" for name in PUBLIC_SIZES]
+    return "composed" if _source(value) in singles else _kind_of_lines(value)
+
+
+def _source(value: Any) -> str:
+    return str(value.get("from") if isinstance(value, Mapping) else getattr(value, "source", None))
 
 
 AnyLineSuite = Annotated[
     Annotated[LineSuite, Tag("composed")] | Annotated[LabelledSuite, Tag("labelled")], Discriminator(_kind_of_lines)
 ]
-AnySuite = Annotated[SplitSuite | StripSuite | SceneSuite | AnyLineSuite, Discriminator("task")]
+AnySceneSuite = Annotated[
+    Annotated[SceneSuite, Tag("composed")] | Annotated[LabelledSceneSuite, Tag("labelled")],
+    Discriminator(_kind_of_scenes),
+]
+AnySuite = Annotated[SplitSuite | StripSuite | AnySceneSuite | AnyLineSuite, Discriminator("task")]
 
 
 class Validation(Section):

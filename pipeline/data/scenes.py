@@ -1,13 +1,18 @@
-"""Composes scenes: digits of any size anywhere in a square picture, each split's from its own digits only.
+"""Scenes: digits of any size anywhere in a square picture, composed of a split's own digits or from labelled pictures.
 
-Everything is drawn from one seed, in whole arrays: the same seed gives the same bytes.
+What is composed is drawn from one seed, in whole arrays: the same seed gives the same bytes.
 """
 
+import cv2
 import numpy as np
+from tqdm import tqdm
 
+from pipeline.core.decoding import printable
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, STRIP_NAMES, ImageSet
-from pipeline.data import drawing
+from pipeline.core.ingestion import CONTRAST, INK_LEVEL, is_light_on_dark, remove_paper
+from pipeline.core.lines import PictureSet
+from pipeline.data import coco, drawing
 
 SIZES = (14, 42)
 """The longer side of a digit's ink box, in pixels."""
@@ -96,6 +101,100 @@ def compose(digits: ImageSet, *, rounds: int, fewest: int, most: int, clutter: b
         sources=sources,
     )
     return scenes.take((labels != BLANK).sum(axis=1) >= fewest)
+
+
+def labelled(pictures: PictureSet) -> ImageSet:
+    """Make one scene of each labelled picture.
+
+    Polarity is decided and paper removed as in ingestion. The picture is scaled to fit, with its proportions kept, at
+    the top left of a scene that is 0 elsewhere. The level of its ink becomes that of ingested lines.
+
+    Args:
+        pictures: of any size and polarity, with boxes.
+
+    Returns:
+        Scenes in the order of the pictures, as `compose` makes them; boxes are those of the pictures, scaled, and
+        `sources`, (n, 8), has the index of a picture for each of its digits.
+
+    Raises:
+        DataError: pictures have no boxes, no digits or more than 8; or, in their scenes, two centres are less than
+            `APART` pixels apart along x, or a box has no ink. One message names up to `coco.MAX_FAULTS`.
+    """
+    n = len(pictures)
+    images = np.zeros((n, *SCENE_SHAPE), np.uint8)
+    labels = np.full((n, SCENE_SLOTS), BLANK, np.uint8)
+    boxes = np.zeros((n, SCENE_SLOTS, 4), np.float32)
+    sources = np.full((n, SCENE_SLOTS), -1, np.int32)
+    faults = []
+    for row, picture in enumerate(tqdm(pictures, desc="scenes", unit="picture", leave=False, disable=None)):
+        count = len(picture.digits)
+        if picture.boxes is None:
+            fault = "no boxes found, expected a folder in COCO's format, with a box for every digit"
+        elif not 1 <= count <= SCENE_SLOTS:
+            fault = f"{count} digits found, expected 1 to {SCENE_SLOTS} in a scene"
+        else:
+            images[row, ..., 0], fitted = _fitted(picture.pixels, picture.boxes)
+            order = np.argsort(_middles(fitted), kind="stable")
+            labels[row, :count], boxes[row, :count] = picture.digits[order], fitted[order]
+            sources[row, :count] = row
+            fault = _fault(images[row, ..., 0], labels[row, :count], boxes[row, :count])
+        if fault:
+            faults.append(f"{printable(picture.name)}: {fault}")
+    coco.expect_none(faults, pictures.origin)
+    return ImageSet(images, labels, STRIP_NAMES, pictures.origin, boxes=boxes, sources=sources)
+
+
+def _fitted(picture: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A scene, uint8 (112, 112), of uint8 (h, w), and float32 boxes (n, 4) in it."""
+    ink = remove_paper(255 - picture if is_light_on_dark(picture) else picture)
+    height, width = ink.shape
+    zoom = min(SCENE_SHAPE[0] / height, SCENE_SHAPE[1] / width)
+    rows, columns = max(1, round(height * zoom)), max(1, round(width * zoom))
+    drawn = cv2.resize(ink, (columns, rows), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+    fitted = np.clip(boxes * np.array([columns / width, rows / height] * 2), 0, [columns, rows] * 2).astype(np.float32)
+    scene = np.zeros(SCENE_SHAPE[:2], np.uint8)
+    if (level := _level(drawn, fitted)) >= CONTRAST:
+        scene[:rows, :columns] = np.rint(np.clip(drawn * np.float32(INK_LEVEL / level), 0, 255))
+    return scene, fitted
+
+
+def _level(ink: np.ndarray, boxes: np.ndarray) -> float:
+    """The 80th percentile of the strokes in the boxes: of what is above Otsu's threshold (1979) there."""
+    inside = np.zeros(ink.shape, bool)
+    for x0, y0, x1, y1 in _whole(boxes):
+        inside[y0:y1, x0:x1] = True
+    values = ink[inside]
+    if not len(values):
+        return 0.0
+    threshold, _ = cv2.threshold(values, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    strokes = values[values > threshold]
+    return float(np.percentile(strokes if len(strokes) else values, 80))
+
+
+def _fault(scene: np.ndarray, digits: np.ndarray, boxes: np.ndarray) -> str:
+    """Why nobody could read a labelled scene as its boxes say; "" if nothing is wrong."""
+    distances = np.diff(_middles(boxes))
+    if (distances < APART).any():
+        at = int(distances.argmin())
+        return (
+            f"the centres of digits {at + 1} and {at + 2} ({digits[at]} and {digits[at + 1]}) are "
+            f"{distances[at]:.1f} px apart along x in the scene, expected at least {APART}, since digits are read from "
+            "left to right"
+        )
+    for slot, (x0, y0, x1, y1) in enumerate(_whole(boxes)):
+        if not (scene[y0:y1, x0:x1] >= INK).any():
+            return f"no ink in the box of digit {slot + 1} ({digits[slot]}), expected a digit in every box"
+    return ""
+
+
+def _middles(boxes: np.ndarray) -> np.ndarray:
+    """The centres of boxes (n, 4) along x, float64 (n,)."""
+    return (boxes[:, 0].astype(float) + boxes[:, 2]) / 2
+
+
+def _whole(boxes: np.ndarray) -> np.ndarray:
+    """The whole pixels, int (n, 4), that boxes (n, 4) reach into."""
+    return np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).astype(int)
 
 
 def _deal(digits: int, fewest: int, most: int, rng: np.random.Generator) -> np.ndarray:

@@ -4,9 +4,12 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.config.sections import (
     LINE_SIZES,
     AnySuite,
+    LabelledSceneSuite,
     LabelledSuite,
     LineSuite,
     SceneSuite,
@@ -26,7 +29,8 @@ def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, Im
         name: of the suite.
         suite: its entry in params.yaml.
         source: folder of the pictures that it is made of: for a `SplitSuite` raw sets as `.npz` files, for a
-            `LabelledSuite` sets of labelled pictures, for the others the four splits of single digits.
+            `LabelledSuite` or `LabelledSceneSuite` sets of labelled pictures, for the others the four splits of single
+            digits.
         seed: `compose.seed` of params.yaml; together with `name` it fixes every byte.
 
     Returns:
@@ -41,6 +45,11 @@ def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, Im
     if isinstance(suite, SplitSuite):
         sets = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
         return splits.divide(sets, {split: getattr(suite, split) for split in SPLITS}, seed=seed)
+    if isinstance(suite, LabelledSceneSuite):
+        pictures = _pictures(source)
+        divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
+        made = scenes.labelled(pictures)
+        return {split: made.take(np.array(rows)) for split, rows in divided.items()}
     if isinstance(suite, LabelledSuite):
         return _labelled(name, suite, source, stream_seed(seed, name, "train"))
     return {
@@ -56,12 +65,16 @@ def stream_seed(seed: int, suite: str, split: str) -> int:
     return zlib.crc32(f"{seed}/{suite}/{split}".encode())
 
 
-def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[str, ImageSet]:
+def _pictures(source: Path) -> PictureSet:
     files = sorted(source.glob("*.npz"))
     if not files:
         raise DataError(f"{source}: no .npz file; expected the labelled pictures that `fetch` writes")
     sets = [PictureSet.load(file) for file in files]
-    pictures = PictureSet(tuple(picture for each in sets for picture in each), sets[0].origin)
+    return PictureSet(tuple(picture for each in sets for picture in each), sets[0].origin)
+
+
+def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[str, ImageSet]:
+    pictures = _pictures(source)
     if suite.labels == "reviewed":
         pictures = cheques.reviewed(pictures)
     divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)

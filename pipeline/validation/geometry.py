@@ -163,7 +163,9 @@ def _scene_ink(images: np.ndarray, boxes: np.ndarray, drawn: np.ndarray) -> dict
     for start in range(0, n, _CHUNK):
         rows = slice(start, start + _CHUNK)
         sums = _ink_sums(images[rows])
-        x0, y0, x1, y1 = np.moveaxis(np.clip(boxes[rows], 0, [width, height, width, height]).astype(int), -1, 0)
+        # Boxes of labelled pictures end between pixels.
+        whole = np.concatenate([np.floor(boxes[rows, :, :2]), np.ceil(boxes[rows, :, 2:])], axis=-1)
+        x0, y0, x1, y1 = np.moveaxis(np.clip(whole, 0, [width, height, width, height]).astype(int), -1, 0)
         there = drawn[rows]
         min_box_ink[rows] = np.fmin.reduce(np.where(there, _ink_within(sums, x0, y0, x1, y1), np.nan), axis=1)
         sides = (

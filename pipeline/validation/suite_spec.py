@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from pipeline.config.sections import AnySuite, LabelledSuite, LineSuite, SceneSuite, StripSuite, Task, Validation
+from pipeline.config.sections import (
+    AnySuite,
+    LabelledSceneSuite,
+    LabelledSuite,
+    LineSuite,
+    SceneSuite,
+    StripSuite,
+    Task,
+    Validation,
+)
 from pipeline.core.images import DIGIT_NAMES, SCENE_SLOTS, SLOTS, STRIP_NAMES
 from pipeline.core.lines import LINE_SLOTS
 
@@ -23,7 +32,7 @@ class SuiteSpec:
         jitter: whether the digits of a strip may leave their cells.
         clutter: whether there may be ink that belongs to no digit.
         labelled: whether the pictures are labelled ones and not composed: their classes are as frequent as they are,
-            and what ingestion does not find in them is counted, not refused.
+            what ingestion does not find in lines is counted, not refused, and so are sizes and overlaps in scenes.
     """
 
     suite: str
@@ -51,6 +60,8 @@ class SuiteSpec:
             digits = fewest, most
         elif isinstance(suite, LineSuite | LabelledSuite):
             digits = 1, LINE_SLOTS
+        elif isinstance(suite, LabelledSceneSuite):
+            digits = 1, SCENE_SLOTS
         return cls(
             suite=name,
             task=suite.task,
@@ -59,7 +70,7 @@ class SuiteSpec:
             digits=digits,
             jitter=isinstance(suite, StripSuite) and suite.jitter,
             clutter=isinstance(suite, StripSuite | SceneSuite) and suite.clutter,
-            labelled=isinstance(suite, LabelledSuite),
+            labelled=isinstance(suite, LabelledSuite | LabelledSceneSuite),
         )
 
     @property

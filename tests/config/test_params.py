@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from pipeline.config import params, signatures, types
-from pipeline.config.sections import LabelledSuite, LineSuite
+from pipeline.config.sections import LabelledSceneSuite, LabelledSuite, LineSuite, SceneSuite
 from pipeline.config.types import Recipe
 from pipeline.core.errors import ConfigurationError
 
@@ -306,6 +306,41 @@ def test_lines_are_labelled_where_they_come_from_a_raw_source():
     loaded = params.load(ROOT / "params.yaml")
     assert isinstance(loaded.suites["lines"], LineSuite)
     assert isinstance(loaded.suites["cheques"], LabelledSuite)
+
+
+SHELF = "  scenes: {task: scenes, from: mnist/mnist"
+
+
+def with_shelf(project, entry):
+    """A params.yaml with a folder in COCO's format and a suite of it."""
+    changed(project, "  cheques: {from: public}", "  cheques: {from: public}\n  shelf: {from: my_shelf}")
+    return changed(project, SHELF, f"  shelf: {{{entry}}}\n{SHELF}")
+
+
+def test_scenes_are_labelled_where_they_come_from_a_raw_source(project):
+    with_shelf(project, "task: scenes, from: raw/shelf")
+    loaded = params.load(changed(project, "proposals: [scenes]", "proposals: [scenes, shelf]"))
+    assert isinstance(loaded.suites["scenes"], SceneSuite)
+    assert isinstance(loaded.suites["shelf"], LabelledSceneSuite)
+    # How many pictures a folder has is not known before it is read.
+    params.load(changed(project, "train_on: scenes/scenes", "train_on: scenes/shelf"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("task: scenes, from: raw/shelf, rounds: 2", r"suites\.shelf\.rounds: unknown key; expected from, task"),
+        (
+            "task: scenes, from: raw/shelv",
+            r"suites\.shelf\.from: .* of labelled scenes \(cheques, shelf\), found .* \(did you mean 'shelf'\?\)",
+        ),
+        ("task: scenes, from: raw/mnist", r"suites\.shelf\.rounds: missing"),
+        ("task: scenes, from: shelf", r"suites\.shelf\.rounds: missing"),
+        ("task: strips, from: raw/shelf", r"suites\.shelf\.rounds: missing"),
+    ],
+)
+def test_labelled_scenes_that_cannot_be_made_are_refused(project, entry, expected):
+    assert re.search(expected, message_of(with_shelf(project, entry)))
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from refusals import refuses
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, DIGIT, DIGIT_NAMES, INK, ImageSet
+from pipeline.core.ingestion import INK_LEVEL
+from pipeline.core.lines import Picture, PictureSet
 from pipeline.data import drawing, scenes
 
 
@@ -200,3 +202,87 @@ def test_real_digits_keep_their_bounds(embedded):
         longer = np.maximum(x1 - x0, y1 - y0)
         assert longer.min() >= 14
         assert longer.max() <= 42
+
+
+def picture(boxes, name="a.png", size=(100, 300), ink=30, paper=220, digits=None):
+    """A picture of one filled box for each digit."""
+    pixels = np.full(size, paper, np.uint8)
+    for x0, y0, x1, y1 in boxes:
+        pixels[y0:y1, x0:x1] = ink
+    values = np.arange(len(boxes)) % 10 if digits is None else digits
+    return Picture(name, pixels, np.array(values, np.uint8), np.array(boxes, np.float32))
+
+
+def labelled(*pictures):
+    return scenes.labelled(PictureSet(pictures, "folder:mine"))
+
+
+@pytest.mark.parametrize(
+    ("size", "zoom"),
+    [((224, 224), 0.5), ((100, 300), 112 / 300), ((300, 100), 112 / 300), ((56, 40), 2), ((112, 112), 1)],
+)
+def test_the_boxes_of_a_labelled_scene_are_scaled_with_its_picture(size, zoom):
+    height, width = size
+    box = (width // 2, height // 2, width // 2 + 12, height // 2 + 24)
+    scene = labelled(picture([box], size=size))
+    # Sides of a picture become whole pixels.
+    assert np.allclose(scene.boxes[0, 0], np.array(box) * zoom, atol=0.5)
+    y, x = np.nonzero(scene.images[0, ..., 0] >= 120)
+    assert np.allclose((x.min(), y.min(), x.max() + 1, y.max() + 1), scene.boxes[0, 0], atol=1)
+    assert not scene.images[0, round(height * zoom) :].any()
+    assert not scene.images[0, :, round(width * zoom) :].any()
+    assert scene.images.shape == (1, 112, 112, 1)
+
+
+def test_a_labelled_scene_is_light_on_dark_whatever_the_polarity_of_its_picture():
+    boxes = [(40, 20, 52, 60), (150, 30, 160, 70)]
+    dark, light = picture(boxes), picture(boxes, ink=225, paper=35)
+    found = labelled(dark, light)
+    assert np.array_equal(found.images[0], found.images[1])
+    assert np.median(found.images[0]) == 0
+    assert abs(int(found.images[0].max()) - INK_LEVEL) < 10
+
+
+def test_shaded_paper_is_removed_and_faint_ink_gets_the_level_of_ingested_lines():
+    faint = picture([(40, 20, 52, 60), (150, 30, 160, 70)], ink=170)
+    shaded = np.rint(faint.pixels * np.linspace(0.8, 1, 300)).astype(np.uint8)
+    (found,) = labelled(replace(faint, pixels=shaded)).images[..., 0]
+    for x0, y0, x1, y1 in faint.boxes * 112 / 300:
+        assert abs(int(found[int(y0 + y1) // 2, int(x0 + x1) // 2]) - INK_LEVEL) < 25
+    assert (found >= INK).mean() < 0.03
+
+
+def test_the_digits_of_a_labelled_scene_are_in_the_order_of_their_centres():
+    boxes = [(150, 30, 160, 70), (20, 10, 100, 24), (40, 40, 52, 80)]
+    found = labelled(picture([(9, 9, 30, 40)]), picture(boxes, digits=[7, 8, 9]))
+    # The wide box starts first and ends last, its centre is in the middle.
+    assert found.labels[1].tolist() == [9, 8, 7, *[BLANK] * 5]
+    assert np.array_equal(found.boxes[1, 0], np.array(boxes[2], np.float32) * np.float32([112 / 300, 37 / 100] * 2))
+    assert found.sources.tolist() == [[0, *[-1] * 7], [1, 1, 1, *[-1] * 5]]
+    assert not found.boxes[1, 3:].any()
+    assert (found.origin, found.class_names[BLANK]) == ("folder:mine", "blank")
+
+
+def test_all_pictures_that_no_labelled_scene_can_be_made_of_are_named_together():
+    sound = picture([(9, 9, 30, 40)], name="sound.png")
+    eight = [(5 + 30 * slot, 20, 15 + 30 * slot, 60) for slot in range(8)]
+    empty = picture([(40, 20, 52, 60), (150, 30, 160, 70)], name="empty.png", digits=[3, 4])
+    empty.pixels[:, 140:] = 220
+    with refuses(
+        DataError,
+        "folder:mine: 5 to correct: ",
+        "table.png: no boxes found",
+        "nine.png: 9 digits found, expected 1 to 8",
+        "stacked.png: the centres of digits 2 and 3 (1 and 2) are 3.7 px apart along x",
+        "empty.png: no ink in the box of digit 2 (4)",
+        "blank.png: no ink in the box of digit 1 (0)",
+    ):
+        labelled(
+            sound,
+            replace(sound, name="table.png", boxes=None),
+            picture([*eight, (250, 20, 260, 60)], name="nine.png"),
+            picture([(9, 5, 20, 40), (100, 5, 110, 40), (110, 50, 120, 90)], name="stacked.png"),
+            empty,
+            replace(sound, name="blank.png", pixels=np.full((100, 300), 220, np.uint8)),
+        )
+    assert labelled(sound, picture(eight, name="eight.png")).labels[1].tolist() == list(range(8))

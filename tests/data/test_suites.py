@@ -1,16 +1,29 @@
 """Suites: each split of its own digits, from a random stream of its own, always the same bytes."""
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
+from noise_suites import failures, validate
+from PIL import Image
 from refusals import refuses
 
-from pipeline.config.sections import LabelledSuite, LineSuite, SceneSuite, SplitSuite, StripSuite
+from pipeline.config.sections import (
+    LINE_SIZES,
+    LabelledSceneSuite,
+    LabelledSuite,
+    LineSuite,
+    SceneSuite,
+    SplitSuite,
+    StripSuite,
+    Validation,
+)
 from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
 from pipeline.core.lines import Picture, PictureSet
-from pipeline.data import stand_in, suites
+from pipeline.data import folders, splits, stand_in, suites
+from pipeline.validation.suite_spec import SuiteSpec
 
 SEED = 7
 DIGITS = {"source": "mnist/mnist", "rounds": 1, "digits": [5, 5], "jitter": False, "clutter": False}
@@ -117,9 +130,64 @@ def test_recomposed_lines_follow_the_real_ones_of_train_and_are_made_of_them(lab
         assert np.array_equal(made[split].images, plain[split].images)
 
 
-def test_a_source_without_files_is_refused(tmp_path):
+@pytest.fixture
+def shelf(tmp_path):
+    """A folder in COCO's format of 24 pictures, each of the stand-in's digits, dark on light in every second one."""
+    digits, rng = stand_in.read("mnist")["pool"], np.random.default_rng(3)
+    images, annotations = [], []
+    for number in range(24):
+        height, width, count = 120 + 5 * number, 300 - 4 * number, number % 8 + 1
+        pixels = np.full((height, width), 20, np.uint8)
+        # From right to left: the document need not be in order.
+        for slot in reversed(range(count)):
+            row, x, y = int(rng.integers(len(digits))), slot * (width // 8), int(rng.integers(0, height - 28))
+            cell = digits.images[row, ..., 0][:, : width // 8]
+            pixels[y : y + 28, x : x + cell.shape[1]] = np.maximum(pixels[y : y + 28, x : x + cell.shape[1]], cell)
+            ys, xs = np.nonzero(cell >= 100)
+            box = [x + int(xs.min()), y + int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1]
+            annotations.append({"image_id": number, "category_id": int(digits.labels[row, 0]), "bbox": box})
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(pixels if number % 2 else 255 - pixels).save(tmp_path / f"images/{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": width, "height": height})
+    categories = [{"id": digit, "name": str(digit)} for digit in range(10)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def test_labelled_scenes_of_a_folder_are_composed_and_meet_what_is_expected(shelf, tmp_path):
+    pictures = folders.read_lines(shelf)
+    pictures.save(tmp_path / "raw/pictures.npz")
+    suite = LabelledSceneSuite(task="scenes", source="raw/shelf")
+    made = suites.compose("shelf", suite, tmp_path / "raw", SEED)
+    divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
+    for split in SPLITS:
+        assert made[split].sources[:, 0].tolist() == divided[split]
+        for row, labels in zip(divided[split], made[split].labels, strict=True):
+            digits = pictures.pictures[row].digits.tolist()
+            assert labels[labels != 10].tolist() == digits
+    spec = SuiteSpec.from_params("shelf", suite, Validation(class_share=[0.5, 2.0], constant_share=0.0))
+    report = validate(made, spec, tmp_path / "docs")
+    assert failures(report) == {}
+    assert any("the longer side of every box" in note for note in report.notes)
+
+
+def test_scenes_of_a_source_without_boxes_are_refused_by_name(labelled):
+    with refuses(DataError, "2 to correct", "sheet-9.png: no boxes", "sheet-0.png: no boxes"):
+        suites.compose("cheques", LabelledSceneSuite(task="scenes", source="raw/cheques"), labelled, SEED)
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [
+        LabelledSuite(**LABELLED, labels="published", recomposed=0),
+        LabelledSceneSuite(task="scenes", source="raw/cheques"),
+    ],
+    ids=["lines", "scenes"],
+)
+def test_a_source_without_files_is_refused(tmp_path, suite):
     with refuses(DataError, tmp_path, "no .npz file"):
-        suites.compose("cheques", LabelledSuite(**LABELLED, labels="published", recomposed=0), tmp_path, SEED)
+        suites.compose("cheques", suite, tmp_path, SEED)
 
 
 def test_a_split_has_at_most_as_many_composed_lines_as_digits(data):

@@ -173,6 +173,34 @@ def test_each_broken_rule_of_scenes_names_its_row(tmp_path):
     assert failures(validate(splits, spec("scenes"), tmp_path / "docs")) == expected
 
 
+COUNTED = {"min_side", "max_side", "bare_sides", "max_iou", "max_overlap"}
+"""What people do not keep to who draw boxes."""
+
+
+def test_sizes_and_overlaps_of_labelled_scenes_are_counted_and_everything_else_is_refused(tmp_path):
+    splits = composed_scenes()
+    expected: dict[str, list[tuple[str, str]]] = {}
+    for row, (boxes, change, faults) in enumerate(BROKEN_SCENES):
+        draw_boxes(splits["gate"], row, boxes)
+        splits["gate"].images[row, 111, row] = 9
+        if change:
+            change(splits["gate"], row)
+        for column, value in faults.items():
+            if column not in COUNTED:
+                expected.setdefault(column, []).append((f"gate row {row}", value))
+    report = validate(splits, spec("scenes", labelled=True), tmp_path / "docs")
+    assert failures(report) == expected
+    assert {"min_x_distance", "min_box_ink", "box_fault"} <= set(expected)
+    assert {each.column for each in report.expectations if each.success and each.unexpected} >= COUNTED
+
+
+def test_a_box_that_ends_between_pixels_has_the_ink_of_those_it_reaches_into(tmp_path):
+    splits = composed_scenes()
+    draw_boxes(splits["gate"], 0, [(40, 40, 41, 70)])
+    splits["gate"].boxes[0, 0] = (40.2, 40.5, 40.9, 69.5)
+    assert failures(validate(splits, spec("scenes"), tmp_path / "docs")) == {}
+
+
 def test_scenes_of_too_many_digits_or_one_value_or_twice_are_refused(tmp_path):
     splits = composed_scenes()
     gate = splits["gate"]

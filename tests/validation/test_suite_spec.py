@@ -3,7 +3,15 @@
 import pytest
 from noise_suites import spec
 
-from pipeline.config.sections import LabelledSuite, LineSuite, SceneSuite, SplitSuite, StripSuite, Validation
+from pipeline.config.sections import (
+    LabelledSceneSuite,
+    LabelledSuite,
+    LineSuite,
+    SceneSuite,
+    SplitSuite,
+    StripSuite,
+    Validation,
+)
 from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES
 from pipeline.validation.suite_spec import SuiteSpec
 
@@ -29,8 +37,9 @@ STRIPS = {"task": "strips", "source": "mnist/mnist", "rounds": 1}
             LabelledSuite(task="lines", source="raw/cheques", labels="published", recomposed=0),
             {"digits": (1, 10), "labelled": True},
         ),
+        (LabelledSceneSuite(task="scenes", source="raw/shelf"), {"digits": (1, 8), "labelled": True}),
     ],
-    ids=["splits", "strips", "jittered-strips", "scenes", "lines", "labelled-lines"],
+    ids=["splits", "strips", "jittered-strips", "scenes", "lines", "labelled-lines", "labelled-scenes"],
 )
 def test_the_specification_of_a_suite(suite, expected):
     found = SuiteSpec.from_params("mine", suite, BOUNDS)

@@ -380,7 +380,7 @@ def reading_lines(project, tmp_path, monkeypatch):
         ("strips/plain", "data/lines/lines", 32, "train_on: 'strips/plain' does not teach lines"),
         ("lines/lines", "data/lines/lines", 30_001, "batch: 30001 is more than the 30000 pictures"),
         ("lines/cheques", "data/lines/lines", 489, "batch: 489 is more than the 488 pictures"),
-        ("lines/cheques_reviewed", "data/lines/lines", 20_489, "batch: 20489 is more than the 20488 pictures"),
+        ("lines/cheques_reviewed", "data/lines/lines", 40_489, "batch: 40489 is more than the 40488 pictures"),
     ],
 )
 def test_a_strategy_of_lines_that_cannot_train_is_refused(reading_lines, train_on, features, batch, expected):

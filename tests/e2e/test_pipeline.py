@@ -24,7 +24,7 @@ OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy
 """A proxy that does not exist: with a network, too, the stand-in is taken."""
 LEFT_OUT = ("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "rcnn", "fast_rcnn", "resnet", "vgg16")
 """Strategies like one of those that stay; tests/strategies trains them all."""
-TASKS = ("strips", "scenes", "mnist", "cifar10")
+TASKS = ("strips", "scenes", "lines", "mnist", "cifar10")
 
 
 def run(project, *command, check=True, **environment):

@@ -57,9 +57,8 @@ def make(folder: Path) -> Path:
     settings["gates"]["tasks"] = {task: settings["gates"]["tasks"][task] for task in TASKS}
     (folder / "params.yaml").write_text(json.dumps(settings, indent=2))
     pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())
-    absent = [task for task in ("strips", "scenes") if task not in TASKS]
-    bento = pipeline["stages"]["bento"]
-    bento["deps"] = [dep for dep in bento["deps"] if dep not in {f"artifacts/{task}" for task in absent}]
+    bento, kept = pipeline["stages"]["bento"], {f"artifacts/{task}" for task in TASKS}
+    bento["deps"] = [dep for dep in bento["deps"] if not dep.startswith("artifacts/") or dep in kept]
     named = {"mnist": "digit-reader", "cifar10": "cifar10-classifier"}
     pipeline["artifacts"] = {name: pipeline["artifacts"][name] for name in named.values()}
     (folder / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False, allow_unicode=True, width=1000))

@@ -22,7 +22,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 """A proxy that does not exist: with a network, too, the stand-in is taken."""
-LEFT_OUT = ("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "rcnn", "fast_rcnn", "resnet", "vgg16")
+LEFT_OUT = (
+    *("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "rcnn", "fast_rcnn", "resnet", "vgg16"),
+    *("crnn", "centernet"),
+)
 """Strategies like one of those that stay; tests/strategies trains them all."""
 TASKS = ("strips", "scenes", "lines", "mnist", "cifar10")
 

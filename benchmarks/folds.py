@@ -3,7 +3,7 @@
 `python -m benchmarks.folds --strategy fcn_ctc` divides the amounts of train and valid into folds, trains the strategy
 for each fold on the others as `make repro` does, and reads the fold. The threshold at which 99 % of these readings are
 right is then applied to the amounts of test, as the model that `make repro` trained on train has read them.
-Each fold takes as long as a training; `--budget 0.5` halves the steps.
+Each fold takes as long as a training; `--share 0.5` recomposes half as many lines, and so halves the steps.
 """
 
 from pathlib import Path
@@ -30,13 +30,13 @@ SUITE = "cheques_reviewed"
 TARGET = 0.99
 
 
-def main(strategy: str = "fcn_ctc", folds: int = 3, budget: float = 1.0) -> None:
+def main(strategy: str = "fcn_ctc", folds: int = 3, share: float = 1.0) -> None:
     """Print the threshold, and what it accepts out of fold and of test.
 
     Args:
         strategy: one for lines.
         folds: how many.
-        budget: times the steps of params.yaml.
+        share: of the recomposed lines of params.yaml.
     """
     settings = params.load(Path("params.yaml"))
     entry, module = settings.strategies[strategy], strategies.load(strategy)
@@ -54,7 +54,7 @@ def main(strategy: str = "fcn_ctc", folds: int = 3, budget: float = 1.0) -> None
         anew = recomposition.compose(
             pictures.take(rows[~held_out]).pictures,
             rows[~held_out],
-            lines=settings.suites[SUITE].recomposed,
+            lines=round(share * settings.suites[SUITE].recomposed),
             origin=pictures.origin,
             seed=stream_seed(settings.compose.seed, SUITE, f"fold {fold}"),
         )
@@ -64,7 +64,7 @@ def main(strategy: str = "fcn_ctc", folds: int = 3, budget: float = 1.0) -> None
                 unseen,
                 normalizer=normalizer,
                 seed=settings.seed,
-                budget=budget * settings.budget,
+                budget=settings.budget,
                 features=Path(entry.features),
                 **entry.arguments,
             )
@@ -84,8 +84,8 @@ def main(strategy: str = "fcn_ctc", folds: int = 3, budget: float = 1.0) -> None
         ("out of fold", out_of_fold),
         ("test", (shown.confidence, sequence_correct(shown.classes, test.labels, BLANK))),
     ):
-        share, right = coverage(*found, threshold)
-        print(f"{name}: {100 * share:.1f} % of {len(found[0])} accepted, of which {100 * right:.2f} % are right")
+        accepted, right = coverage(*found, threshold)
+        print(f"{name}: {100 * accepted:.1f} % of {len(found[0])} accepted, of which {100 * right:.2f} % are right")
 
 
 if __name__ == "__main__":

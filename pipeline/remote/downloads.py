@@ -196,7 +196,7 @@ def _transfer(url: str, partial: Path, remote: RemoteFile) -> None:
                 file.write(chunk)
                 bar.update(len(chunk))
                 seconds = monotonic() - began
-                if seconds > RATE_PERIOD and received - first < MINIMUM_RATE * seconds:
+                if received != total and seconds > RATE_PERIOD and received - first < MINIMUM_RATE * seconds:
                     raise _Interrupted(
                         f"interrupted after {received:,} bytes: slower than {MINIMUM_RATE:,} bytes a second"
                     )

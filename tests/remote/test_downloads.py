@@ -147,13 +147,24 @@ def test_too_many_bytes_are_refused(host, tmp_path, announces):
 
 
 def test_a_host_that_is_too_slow_is_given_up(host, tmp_path, monkeypatch):
-    """Every look at the clock is 100 seconds later: 50,000 bytes come at 500 a second."""
+    """Every look at the clock is 100 seconds later: at most 10,000 bytes come in that time."""
     monkeypatch.setattr(downloads, "monotonic", itertools.count(step=100).__next__)
-    monkeypatch.setattr(downloads, "_CHUNK", len(DATA))
+    monkeypatch.setattr(downloads, "_CHUNK", len(DATA) // 5)
     host.content = {"/file.gz": DATA}
     with refuses(Unreachable, host.url, "1,024 bytes a second"):
         download(remote(host), tmp_path)
     assert not (tmp_path / "some/file.gz").exists()
+
+
+def test_a_file_that_is_complete_is_taken_however_slow_it_came(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "monotonic", itertools.count(step=100).__next__)
+    host.content = {"/file.gz": DATA}
+    part = tmp_path / "some/file.gz.partial"
+    part.parent.mkdir()
+    part.write_bytes(DATA[:-10])
+    part.with_name(part.name + ".origin").write_text(f'{host.url}/file.gz\n"one"')
+    assert download(remote(host), tmp_path).read_bytes() == DATA
+    assert [seen[1] for seen in host.seen] == ["bytes=49990-"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")

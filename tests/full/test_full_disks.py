@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.full, needs_mounts]
 
 LADDER = tuple(int(step) for step in os.environ.get("FULL_LADDER", "0,4,32,256,2048,16384").split(","))
 """Kilobytes free."""
-SIZE = 900
+SIZE = 1800
 """Of the disk, in megabytes."""
 
 

@@ -92,4 +92,11 @@ def _type(annotation: ast.expr | None, where: str) -> Any:
 
 
 def _module(strategy: str) -> ast.Module:
-    return ast.parse((STRATEGIES_FOLDER / f"{strategy}.py").read_text(encoding="utf-8"))
+    """The source of a strategy, or of the one whose `train` it takes over: `from pipeline.strategies.NAME import`."""
+    module = ast.parse((STRATEGIES_FOLDER / f"{strategy}.py").read_text(encoding="utf-8"))
+    for node in module.body:
+        if isinstance(node, ast.ImportFrom) and "train" in [name.name for name in node.names]:
+            package, _, other = (node.module or "").rpartition(".")
+            if package == "pipeline.strategies":
+                return _module(other)
+    return module

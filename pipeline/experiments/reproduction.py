@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import params
-from pipeline.config.sections import PUBLIC
+from pipeline.config.sections import FEATURES_FOLDER, PUBLIC
 from pipeline.core.files import write_text
 from pipeline.experiments import keeping, preflight, runs, staleness
 from pipeline.experiments.estimates import Estimates
 from pipeline.project import dvc, workspace
 from pipeline.project.progress import Progress
 from pipeline.records.comparison import Candidate
+from pipeline.records.features import FeaturesRecord
 from pipeline.registry.storage import Storage
+from pipeline.remote import weights
+from pipeline.remote.downloads import Unreachable
 
 EXPERIMENT = "quick"
 """The experiment of a run at another budget, and the folder for its report and its logs."""
@@ -33,9 +36,9 @@ def reproduce(settings: params.Params) -> None:
     preflight.expect_reproduction()
     estimates = Estimates.load(LOGS)
     progress = Progress(LOGS, sys.stdout, estimates.left)
-    if fetches := [f"fetch@{name}" for name in _unsettled(settings)]:
-        progress.expect(fetches)
-        dvc.follow("make repro", progress, "repro", "--force", "--single-item", *fetches)
+    if again := [*(f"fetch@{name}" for name in _unsettled(settings)), *_without_weights(settings)]:
+        progress.expect(again)
+        dvc.follow("make repro", progress, "repro", "--force", "--single-item", *again)
     progress.expect(staleness.examine().pending)
     dvc.follow("make repro", progress, "repro")
     estimates.save(LOGS, progress.ran)
@@ -102,6 +105,21 @@ def _unsettled(settings: params.Params) -> list[str]:
     return [
         name for name in settings.sources if workspace.origin(name) == "embedded" or settings.origin_of(name) != PUBLIC
     ]
+
+
+def _without_weights(settings: params.Params) -> list[str]:
+    """Stages of features made of random weights though ImageNet's were asked for, which a mirror holds now."""
+    stages = []
+    for name, entry in settings.features.items():
+        record = Path(FEATURES_FOLDER) / name / "features.json"
+        if not record.exists() or FeaturesRecord.read(record).pretrained != "missing":
+            continue
+        try:
+            weights.mirrored(entry.network)
+        except Unreachable:
+            continue
+        stages.append(f"features@{name}")
+    return stages
 
 
 def _warn_of_the_stand_in(settings: params.Params) -> None:

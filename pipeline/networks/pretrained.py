@@ -15,6 +15,8 @@ import numpy as np
 from pipeline.config.types import Weights
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.layers import CaffePreprocessing
+from pipeline.remote import weights as weights_files
+from pipeline.remote.downloads import Unreachable
 
 Builder = Callable[..., keras.Model]
 """Called as those of `keras.applications`: `include_top=False`, `weights` None or "imagenet", `input_shape`.
@@ -86,25 +88,29 @@ def base(builder: Builder, weights: Weights, *, size: int, seed: int) -> Base:
 
     Args:
         builder: makes it.
-        weights: `imagenet`: as Keras fetches them into its cache (`~/.keras`, or KERAS_HOME) and verifies them; where
-            they are not available, this warns on standard error and uses random ones. A file of
-            `save_weights`, or one that Keras distributes, with its SHA-256. `none`: random.
+        weights: `imagenet`: from the mirror that DATASETS_MIRROR names, if it holds them; else as Keras fetches them
+            into its cache (`~/.keras`, or KERAS_HOME). Both are verified. Where neither has them, this warns on
+            standard error and uses random ones. A file of `save_weights`, or one that Keras distributes, with its
+            SHA-256. `none`: random.
         size: height and width of what it takes, in pixels.
         seed: of random weights.
 
     Raises:
-        DataError: the file is missing, has another digest, or does not fit the network.
-        ConfigurationError: the network cannot take pictures of this size.
+        DataError: the file, or that of the mirror, has another digest or does not fit the network; or it is missing.
+        ConfigurationError: the network cannot take pictures of this size, or the mirror is no folder.
     """
     if isinstance(weights, dict):
         network = _empty(builder, size)
         _load(network, Path(weights["file"]).expanduser(), weights["sha256"])
         return Base(builder, size, network.get_weights(), f"local:{weights['sha256'][:12]}")
     if weights == "imagenet":
-        try:
-            return Base(builder, size, _imagenet(builder, size).get_weights(), "imagenet")
-        except Unavailable as error:
-            warn_missing(str(error))
+        reasons = []
+        for source in (_mirrored, _imagenet):
+            try:
+                return Base(builder, size, source(builder, size).get_weights(), "imagenet")
+            except Unavailable as error:
+                reasons.append(str(error))
+        warn_missing("; ".join(reasons))
     network = _empty(builder, size)
     pretrained = "missing" if weights == "imagenet" else "not_applicable"
     return Base(builder, size, _random(network, seed), pretrained)
@@ -122,6 +128,19 @@ def warn_missing(reason: str) -> None:
 
 class Unavailable(Exception):
     """ImageNet's weights are not available; the message gives the reason."""
+
+
+def _mirrored(builder: Builder, size: int) -> keras.Model:
+    names = [name for name, known in NETWORKS.items() if known is builder and name in weights_files.IMAGENET]
+    if not names:
+        raise Unavailable("no mirror has them")
+    try:
+        path = weights_files.mirrored(names[0])
+    except Unreachable as error:
+        raise Unavailable(str(error)) from None
+    network = _empty(builder, size)
+    _load(network, path, weights_files.IMAGENET[names[0]].sha256)
+    return network
 
 
 def _imagenet(builder: Builder, size: int) -> keras.Model:

@@ -61,7 +61,8 @@ def train(
         x = layers.Dense(hidden, use_bias=False)(layers.Flatten()(x))
         x = activated(x)
         x = layers.Dropout(dropout, seed=seed)(x)
-        length = layers.Dense(SLOTS + 1, dtype="float32", name="length")(x)
+        # 0 to 5, and more. No strip holds more, so training teaches only when not to say so.
+        length = layers.Dense(SLOTS + 2, dtype="float32", name="length")(x)
         digits = layers.Dense(SLOTS * len(DIGIT_NAMES), dtype="float32", name="digits")(x)
         digits = ops.reshape(digits, (-1, SLOTS, len(DIGIT_NAMES)))
         return keras.Model(strips, {"length": length, "digits": digits}, name="goodfellow")

@@ -1,9 +1,7 @@
 """One convolutional trunk over the whole strip, and five softmax heads."""
 
-from typing import Literal
-
 import keras
-from keras import layers, ops
+from keras import layers
 
 from pipeline.config.types import Fraction, NonNegative, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
@@ -24,7 +22,6 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
-    trunk: Literal["columns", "forum"],
     recipe: Recipe,
     dropout: Fraction,
     rotation_range: NonNegative,
@@ -35,8 +32,6 @@ def train(
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
 
     Args:
-        trunk: `columns` gives each head the features above its own 28 columns; `forum` is the literal network of the
-            question this strategy answers: two 3×3 convolutions, one pooling, and one dense layer that all heads share.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the heads.
         rotation_range: degrees, for each cell on its own, as are the next two.
@@ -47,8 +42,7 @@ def train(
 
     def build() -> keras.Model:
         strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="strips")
-        x = normalize(strips, normalizer)
-        x = trunks.cells(x, SLOTS) if trunk == "columns" else _shared(x)
+        x = trunks.cells(normalize(strips, normalizer), SLOTS)
         x = layers.Dropout(dropout, seed=seed)(x)
         # Five dense heads at once: (n, slots, features) by (slots, features, classes), one kernel and bias a slot.
         heads = layers.EinsumDense("nsf,sfc->nsc", (SLOTS, len(STRIP_NAMES)), bias_axes="sc", dtype="float32")
@@ -75,12 +69,3 @@ def train(
         ),
     )
     return softmax_reader(network)
-
-
-def _shared(x: keras.KerasTensor) -> keras.KerasTensor:
-    """(n, 28, 140, 1) -> (n, 5, 128): the same vector for every head."""
-    x = layers.Conv2D(32, 3, activation="relu")(x)
-    x = layers.Conv2D(64, 3, activation="relu")(x)
-    x = layers.MaxPooling2D(2)(x)
-    x = layers.Dense(128, activation="relu")(layers.Flatten()(layers.Dropout(0.25)(x)))
-    return ops.repeat(ops.expand_dims(x, 1), SLOTS, axis=1)

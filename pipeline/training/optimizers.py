@@ -29,6 +29,11 @@ def adadelta(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adadelta(recipe.learning_rate, weight_decay=recipe.weight_decay or None)
 
 
+def adam(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """Adam (Kingma and Ba 2015) at a constant rate, whatever the number of steps."""
+    return keras.optimizers.Adam(recipe.learning_rate, weight_decay=recipe.weight_decay or None)
+
+
 def sgd(momentum: float) -> Optimizer:
     """Gradient descent with momentum at a constant rate, whatever the number of steps."""
 

@@ -20,6 +20,7 @@ from pipeline.networks.features import Features
 from pipeline.preprocessing import normalization
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.records.features import FeaturesRecord
+from pipeline.remote import weights
 from pipeline.strategies import vgg16
 from pipeline.training import loop, models, optimizers
 
@@ -219,6 +220,34 @@ def test_a_size_that_the_network_cannot_take_and_a_cut_behind_its_end_are_clear_
         pretrained.split(small(include_top=False, weights=None, input_shape=(28, 28, 3)), 11)
 
 
+def test_imagenet_comes_from_the_mirror_and_is_verified(monkeypatch, tmp_path):
+    """The file's path below the mirror is that of the weights of VGG16; the digest is that of the file of this test."""
+    monkeypatch.setitem(pretrained.NETWORKS, "vgg16", small)
+    remote = weights.IMAGENET["vgg16"].remote
+    path = tmp_path / remote.name
+    path.parent.mkdir()
+    learned = small(include_top=False, weights=None, input_shape=(28, 28, 3))
+    learned.save_weights(path)
+    monkeypatch.setenv("DATASETS_MIRROR", str(tmp_path))
+    with pytest.raises(DataError, match=r"SHA-256 .* found, expected a2f51117"):
+        pretrained.base(small, "imagenet", size=28, seed=1)
+    monkeypatch.setitem(weights.IMAGENET, "vgg16", weights.WeightsFile(remote, digest(path)))
+    base = pretrained.base(small, "imagenet", size=28, seed=1)
+    assert base.pretrained == "imagenet"
+    for found, expected in zip(base.weights, learned.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_mirror_s_own_file_fits_vgg16():
+    """Published values of the first kernel of VGG16: those that a public print-out of Keras's file shows."""
+    if not os.environ.get("DATASETS_MIRROR"):
+        pytest.skip("no mirror")
+    base = pretrained.base(keras.applications.VGG16, "imagenet", size=32, seed=1)
+    assert base.pretrained == "imagenet"
+    assert len(base.weights) == 26
+    np.testing.assert_allclose(base.weights[0][0, 0, :, 0], [0.42947, 0.55038, 0.48002], atol=1e-5)
+
+
 @pytest.mark.slow
 def test_without_imagenet_a_run_says_so_at_once_and_so_do_its_records(patches, tmp_path):
     """The two stages as DVC runs them, behind a proxy that nobody listens at."""
@@ -233,6 +262,7 @@ def test_without_imagenet_a_run_says_so_at_once_and_so_do_its_records(patches, t
     (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
     (tmp_path / "stages").symlink_to(ROOT / "stages")
     environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras")}
+    environment.pop("DATASETS_MIRROR", None)
     environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
     def run(stage, **arguments):

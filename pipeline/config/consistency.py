@@ -184,6 +184,9 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
         expected, reason = PROPOSALS_FOLDER, "since its model takes regions"
     elif frozen:
         expected, reason = f"{FEATURES_FOLDER}/{owner}", f"since there is an entry features.{owner}"
+    elif strategy.features.startswith("models/"):
+        _check_initial_model(params, name, strategy, f"{path}: strategies.{name}.features")
+        return
     elif strategy.task == "lines" and strategy.features.startswith("data/"):
         _check_second_data_set(params, strategy, f"{path}: strategies.{name}.features")
         return
@@ -204,6 +207,19 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
     for suite in suites:
         if suite not in params.proposals:
             raise ConfigurationError(f"{path}: proposals: expected every suite that {name} reads, {suite!r} is missing")
+
+
+def _check_initial_model(params: "Params", name: str, strategy: Strategy, where: str) -> None:
+    """A strategy may begin with the weights of another one's model, which begins with none itself."""
+    if not signatures.takes_features(name):
+        raise ConfigurationError(f"{where}: expected 'data/{strategy.train_on}', since {name} takes no features")
+    first = [other for other, entry in params.strategies.items() if not entry.features.startswith("models/")]
+    models = [f"models/{params.strategies[other].task}/{other}" for other in first]
+    if strategy.features not in models:
+        raise ConfigurationError(
+            f"{where}: no model of a strategy that begins anew {shown(strategy.features)}"
+            f"{nearest(strategy.features, models)}; there are {', '.join(models) or 'none'}"
+        )
 
 
 def _check_shared_features(params: "Params", name: str, owner: str, path: Path) -> None:

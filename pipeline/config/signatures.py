@@ -43,10 +43,7 @@ def settings_of(strategy: str) -> dict[str, tuple[Any, Any]]:
     Raises:
         ConfigurationError: the file has no `train`, or an annotation is not one that can be read.
     """
-    trains = [node for node in _module(strategy).body if isinstance(node, ast.FunctionDef) and node.name == "train"]
-    if not trains:
-        raise ConfigurationError(f"pipeline/strategies/{strategy}.py: no function train(train, valid, *, ...)")
-    arguments = trains[0].args
+    arguments = _train(strategy).args
     settings: dict[str, tuple[Any, Any]] = {}
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         if argument.arg in CONTRACT_ARGUMENTS:
@@ -61,11 +58,23 @@ def settings_of(strategy: str) -> dict[str, tuple[Any, Any]]:
     return settings
 
 
+def takes_features(strategy: str) -> bool:
+    """Whether `train` has an argument `features`."""
+    return any(argument.arg == "features" for argument in _train(strategy).args.kwonlyargs)
+
+
 @functools.cache
 def settings_model(strategy: str, base: type[Section]) -> type[Section]:
     """A pydantic model of one entry under `strategies`: the fields of `base`, then the settings of the strategy."""
     fields: dict[str, Any] = settings_of(strategy)
     return create_model(strategy, __base__=base, **fields)
+
+
+def _train(strategy: str) -> ast.FunctionDef:
+    trains = [node for node in _module(strategy).body if isinstance(node, ast.FunctionDef) and node.name == "train"]
+    if not trains:
+        raise ConfigurationError(f"pipeline/strategies/{strategy}.py: no function train(train, valid, *, ...)")
+    return trains[0]
 
 
 def _type(annotation: ast.expr | None, where: str) -> Any:

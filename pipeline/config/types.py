@@ -36,6 +36,7 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
 Length = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
 """Epochs, or a budget that multiplies them: finite, and so is the product of both."""
@@ -68,12 +69,14 @@ class Recipe(Section):
         batch: examples per step.
         learning_rate: of the optimizer; with a schedule, its peak.
         weight_decay: decoupled, of kernels only.
+        keep: the weights of which epoch: the `last`, which suits a rate that falls to nothing, or the `best` on valid.
     """
 
     epochs: Length
     batch: Count
     learning_rate: Positive
     weight_decay: NonNegative = 0.0
+    keep: Literal["last", "best"] = "last"
 
 
 class NormalizationSwitches(Section):
@@ -183,6 +186,21 @@ class AugmentationSection(Section):
 
 AugmentationOptions = Annotated[AugmentationSection, AfterValidator(AugmentationSection.model_dump)]
 """A strategy's setting that holds them all, checked: it arrives as a plain mapping, for `Augmentation(**mapping)`."""
+
+
+class DistortionSection(Section):
+    """The arguments of `pipeline.preprocessing.distortion.Distortion`; all are off by default."""
+
+    rotation_range: NonNegative = 0.0
+    shear_range: NonNegative = 0.0
+    shift_range: NonNegative = 0.0
+    zoom_range: Fraction = 0.0
+    elastic: NonNegative = 0.0
+    stroke: Share = 0.0
+
+
+DistortionOptions = Annotated[DistortionSection, AfterValidator(DistortionSection.model_dump)]
+"""A strategy's setting that holds them all, checked: it arrives as a plain mapping, for `Distortion(**mapping)`."""
 
 
 def checked(kind: Any, value: Any, where: str) -> Any:

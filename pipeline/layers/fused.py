@@ -52,6 +52,6 @@ class FusedBatchNormalization(layers.BatchNormalization):
         return tf.reshape(tf.cast(outputs, inputs.dtype), shape)
 
 
-def activated(x: keras.KerasTensor, activation: str = "relu") -> keras.KerasTensor:
-    """Batch normalization of the last axis, then the activation."""
-    return layers.Activation(activation)(FusedBatchNormalization()(x))
+def activated(x: keras.KerasTensor, activation: str = "relu", name: str | None = None) -> keras.KerasTensor:
+    """Batch normalization of the last axis, by this name, then the activation."""
+    return layers.Activation(activation)(FusedBatchNormalization(name=name)(x))

@@ -15,6 +15,7 @@ def block(
     padding: str = "same",
     pooled: bool = False,
     activation: str = "relu",
+    name: str | None = None,
 ) -> keras.KerasTensor:
     """Convolution without bias, batch normalization (Ioffe and Szegedy 2015), activation.
 
@@ -26,8 +27,9 @@ def block(
         padding: `same` or `valid`.
         pooled: take the maximum of every 2×2 window before the normalization.
         activation: by its Keras name.
+        name: of the convolution; the batch normalization gets `_norm` behind it.
     """
-    x = layers.Conv2D(filters, kernel, strides=strides, padding=padding, use_bias=False)(x)
+    x = layers.Conv2D(filters, kernel, strides=strides, padding=padding, use_bias=False, name=name)(x)
     if pooled:
         x = layers.MaxPooling2D(2)(x)
-    return activated(x, activation)
+    return activated(x, activation, name and f"{name}_norm")

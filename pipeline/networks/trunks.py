@@ -7,6 +7,8 @@ from pipeline.layers import activated
 from pipeline.networks.blocks import block
 
 CHANNELS = 128
+NAME = "trunk"
+"""How the names of the trunk's layers begin; they are the same in every strategy, so that weights can be passed on."""
 STRIDE = 4
 """Pixels per column of the trunk's features."""
 
@@ -16,10 +18,10 @@ def trunk(images: keras.KerasTensor) -> keras.KerasTensor:
 
     The first two layers have stride 2: on a CPU the time goes into full-resolution layers.
     """
-    x = block(images, 32, 5, strides=2)
-    x = block(x, 64, 3, strides=2)
-    x = block(x, CHANNELS, 3)
-    return block(x, CHANNELS, 3)
+    x = block(images, 32, 5, strides=2, name=f"{NAME}1")
+    x = block(x, 64, 3, strides=2, name=f"{NAME}2")
+    x = block(x, CHANNELS, 3, name=f"{NAME}3")
+    return block(x, CHANNELS, 3, name=f"{NAME}4")
 
 
 def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:

@@ -1,15 +1,17 @@
 """Convolutional columns over the strip, read by connectionist temporal classification."""
 
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, NonNegative, Recipe, Whole
+from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe, Whole
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import BestPath, normalize
 from pipeline.networks import trunks
-from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.training import loop
+from pipeline.training import initial, loop
 from pipeline.training.objectives import left_aligned
 from pipeline.training.reader import sequence_reader
 
@@ -24,12 +26,12 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
+    features: Path | None = None,
     window: Count,
     recurrent: Whole,
     recipe: Recipe,
     dropout: Fraction,
-    shift_range: NonNegative,
-    shear_range: NonNegative,
+    distortion: DistortionOptions,
 ) -> keras.Model:
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
 
@@ -37,12 +39,12 @@ def train(
     4 pixels; the loss sums over all ways of writing the digits into the columns, so positions are not supervised.
 
     Args:
+        features: folder of the trained strategy whose trunk this one begins with.
         window: columns of the trunk that one column of scores sees.
         recurrent: units of a bidirectional GRU between columns and scores, each way; 0 for none.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the scores.
-        shift_range: pixels the whole strip moves, in x and y.
-        shear_range: degrees the whole strip is slanted.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for the whole strip.
     """
 
     def build() -> keras.Model:
@@ -55,19 +57,14 @@ def train(
         return keras.Model(strips, logits, name="ctc")
 
     network = loop.fit(
-        build,
+        initial.trained(build, features, trunks.NAME),
         train,
         valid,
         recipe=recipe,
         budget=budget,
         seed=seed,
         objective=_Temporal(),
-        augment=Augmentation(
-            width_shift_range=shift_range,
-            height_shift_range=shift_range,
-            shear_range=shear_range,
-            fill_mode="constant",
-        ),
+        augment=Distortion(**distortion),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     return sequence_reader(images, BestPath(SLOTS, name="reading")(network(images)))

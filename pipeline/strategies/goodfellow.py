@@ -1,15 +1,17 @@
 """A deep convolutional trunk with one output for the number of digits and one for each digit."""
 
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, NonNegative, Recipe
+from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
 from pipeline.layers import LengthAndDigits, activated, normalize
 from pipeline.networks import trunks
-from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.training import loop
+from pipeline.training import initial, loop
 from pipeline.training.objectives import left_aligned
 from pipeline.training.reader import sequence_reader
 
@@ -28,11 +30,11 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
+    features: Path | None = None,
     hidden: Count,
     recipe: Recipe,
     dropout: Fraction,
-    shift_range: NonNegative,
-    shear_range: NonNegative,
+    distortion: DistortionOptions,
 ) -> keras.Model:
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
 
@@ -40,11 +42,11 @@ def train(
     convolutional neural networks". The positions of the digits are not supervised.
 
     Args:
+        features: folder of the trained strategy whose trunk this one begins with.
         hidden: units of the layer that all outputs read.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the outputs.
-        shift_range: pixels the whole strip moves, in x and y.
-        shear_range: degrees the whole strip is slanted.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for the whole strip.
     """
 
     def build() -> keras.Model:
@@ -68,19 +70,14 @@ def train(
         return keras.Model(strips, {"length": length, "digits": digits}, name="goodfellow")
 
     network = loop.fit(
-        build,
+        initial.trained(build, features, trunks.NAME),
         train,
         valid,
         recipe=recipe,
         budget=budget,
         seed=seed,
         objective=_LengthAndDigits(),
-        augment=Augmentation(
-            width_shift_range=shift_range,
-            height_shift_range=shift_range,
-            shear_range=shear_range,
-            fill_mode="constant",
-        ),
+        augment=Distortion(**distortion),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     logits = network(images)

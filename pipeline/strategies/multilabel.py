@@ -1,15 +1,18 @@
 """Fifty-five sigmoids, five groups of eleven, trained with binary cross-entropy."""
 
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Fraction, NonNegative, Recipe
+from pipeline.config.types import DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.networks import trunks
-from pipeline.preprocessing.augmentation import Augmentation, Recomposition
+from pipeline.preprocessing.augmentation import Recomposition
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.training import loop
+from pipeline.training import initial, loop
 from pipeline.training.objectives import BinaryCrossEntropy
 from pipeline.training.reader import softmax_reader
 
@@ -23,11 +26,10 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
+    features: Path | None = None,
     recipe: Recipe,
     dropout: Fraction,
-    rotation_range: NonNegative,
-    shift_range: NonNegative,
-    zoom_range: NonNegative,
+    distortion: DistortionOptions,
     blank_rate: Fraction,
 ) -> keras.Model:
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and return a reader of them.
@@ -37,11 +39,10 @@ def train(
     the returned model computes.
 
     Args:
+        features: folder of the trained strategy whose trunk this one begins with.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the one dense layer that holds all 55 outputs.
-        rotation_range: degrees, for each cell on its own, as are the next two.
-        shift_range: pixels, in x and y.
-        zoom_range: fraction.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for each cell on its own.
         blank_rate: how often a cell is emptied, in strips recomposed from each batch's cells.
     """
 
@@ -53,7 +54,7 @@ def train(
         return keras.Model(strips, ops.reshape(logits, (-1, SLOTS, len(STRIP_NAMES))), name="multilabel")
 
     network = loop.fit(
-        build,
+        initial.trained(build, features, trunks.NAME),
         train,
         valid,
         recipe=recipe,
@@ -61,13 +62,7 @@ def train(
         seed=seed,
         objective=BinaryCrossEntropy(),
         augment=Recomposition(
-            cell=Augmentation(
-                rotation_range=rotation_range,
-                width_shift_range=shift_range,
-                height_shift_range=shift_range,
-                zoom_range=zoom_range,
-                fill_mode="constant",
-            ),
+            cell=Distortion(**distortion),
             slots=SLOTS,
             blank=BLANK,
             blank_rate=blank_rate,

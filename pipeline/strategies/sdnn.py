@@ -3,12 +3,12 @@
 import keras
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, NonNegative, Recipe
+from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import StringPath, normalize
 from pipeline.layers.paths import log_sum_exp, string_scores
 from pipeline.networks.blocks import block
-from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.objectives import left_aligned
@@ -29,8 +29,7 @@ def train(
     gap: Count,
     recipe: Recipe,
     dropout: Fraction,
-    shift_range: NonNegative,
-    shear_range: NonNegative,
+    distortion: DistortionOptions,
 ) -> keras.Model:
     """Train on whole strings, strips (n, 28, 140, 1) with labels (n, 5), and return a reader of them.
 
@@ -44,8 +43,7 @@ def train(
         gap: positions of 4 pixels from one digit to the next, at least.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the scores.
-        shift_range: pixels the whole strip moves, in x and y.
-        shear_range: degrees the whole strip is slanted.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for the whole strip.
     """
 
     def build() -> keras.Model:
@@ -69,12 +67,7 @@ def train(
         budget=budget,
         seed=seed,
         objective=_DiscriminativeForward(gap),
-        augment=Augmentation(
-            width_shift_range=shift_range,
-            height_shift_range=shift_range,
-            shear_range=shear_range,
-            fill_mode="constant",
-        ),
+        augment=Distortion(**distortion),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     return sequence_reader(images, StringPath(SLOTS, gap, name="reading")(network(images)))

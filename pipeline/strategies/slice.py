@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.config.types import Fraction, NonNegative, Recipe
+from pipeline.config.types import DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.networks import trunks
-from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
 from pipeline.training.reader import softmax_reader
@@ -25,18 +25,14 @@ def train(
     budget: float,
     recipe: Recipe,
     dropout: Fraction,
-    rotation_range: NonNegative,
-    shift_range: NonNegative,
-    zoom_range: NonNegative,
+    distortion: DistortionOptions,
 ) -> keras.Model:
     """Train on single digits (n, 28, 28, 1) and return a reader of strips (n, 28, 140, 1).
 
     Args:
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` digits.
         dropout: before the last layer.
-        rotation_range: degrees.
-        shift_range: pixels, in x and y.
-        zoom_range: fraction.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for every digit of a batch.
     """
 
     def build() -> keras.Model:
@@ -54,13 +50,7 @@ def train(
         recipe=recipe,
         budget=budget,
         seed=seed,
-        augment=Augmentation(
-            rotation_range=rotation_range,
-            width_shift_range=shift_range,
-            height_shift_range=shift_range,
-            zoom_range=zoom_range,
-            fill_mode="constant",
-        ),
+        augment=Distortion(**distortion),
     )
     return softmax_reader(_over_strips(digit))
 

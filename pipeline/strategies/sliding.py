@@ -1,15 +1,18 @@
 """The single-digit network made fully convolutional, slid over the strip; its scores aggregated into a reading."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, Recipe
+from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import Peaks, normalize
 from pipeline.networks import trunks
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.training import loop
+from pipeline.training import initial, loop
 from pipeline.training.objectives import left_aligned
 from pipeline.training.reader import sequence_reader
 
@@ -30,10 +33,12 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
+    features: Path | None = None,
     window: Count,
     reach: Count,
     recipe: Recipe,
     dropout: Fraction,
+    distortion: DistortionOptions,
 ) -> keras.Model:
     """Train on strips (n, 28, 140, 1) with labels (n, 5) and boxes (n, 5, 4), and return a reader of them.
 
@@ -41,10 +46,13 @@ def train(
     share one pass of the convolutions.
 
     Args:
+        features: folder of the trained strategy whose trunk this one begins with.
         window: columns of the trunk that one window sees.
         reach: windows on either side within which two peaks are one digit.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` strips.
         dropout: before the scores.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for the whole strip. Boxes and the
+            windows' classes stay as they are, so that only what moves digits by less than a pixel is of use.
     """
 
     def build() -> keras.Model:
@@ -58,13 +66,14 @@ def train(
 
     peaks = Peaks(SLOTS, reach, trunks.STRIDE, DIGIT, name="reading")
     network = loop.fit(
-        build,
+        initial.trained(build, features, trunks.NAME),
         loop.Examples((train.images,), {"labels": train.labels, "windows": windows(train)}),
         loop.Examples((valid.images,), {"labels": valid.labels, "windows": windows(valid)}),
         recipe=recipe,
         budget=budget,
         seed=seed,
         objective=_Windows(peaks),
+        augment=Distortion(**distortion),
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     outputs = network(images)

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.config.types import Count, Fraction, NonNegative, Recipe, Whole
+from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe, Whole
+from pipeline.core.errors import ConfigurationError
 from pipeline.core.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
-from pipeline.layers import Peaks, normalize
+from pipeline.layers import Peaks
 from pipeline.networks.blocks import block
-from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.strategies.slice import with_blanks
 from pipeline.training import loop
@@ -33,9 +34,7 @@ def train(
     reach: Count,
     recipe: Recipe,
     dropout: Fraction,
-    rotation_range: NonNegative,
-    shift_range: NonNegative,
-    zoom_range: NonNegative,
+    distortion: DistortionOptions,
 ) -> keras.Model:
     """Train on single digits (n, 28, 28, 1) and return a reader of strips (n, 28, 140, 1).
 
@@ -47,14 +46,17 @@ def train(
         reach: windows on either side within which two peaks are one digit.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` digits.
         dropout: before the scores.
-        rotation_range: degrees.
-        shift_range: pixels, in x and y.
-        zoom_range: fraction.
+        distortion: options of `pipeline.preprocessing.distortion.Distortion`, for every digit of a batch.
+
+    Raises:
+        ConfigurationError: the normalization is not the same for every pixel.
     """
+
+    scale = _scale(normalizer)
 
     def build() -> keras.Model:
         pictures = keras.Input((DIGIT, None, 1), dtype="uint8", name="pictures")
-        x = normalize(pictures, normalizer)
+        x = layers.Rescaling(scale, name="scale")(pictures)
         x = block(x, 32, 5, padding="valid", pooled=True)
         x = block(x, 64, 5, padding="valid", pooled=True)
         x = block(x, 128, 4, padding="valid")
@@ -69,18 +71,20 @@ def train(
         recipe=recipe,
         budget=budget,
         seed=seed,
-        augment=Augmentation(
-            rotation_range=rotation_range,
-            width_shift_range=shift_range,
-            height_shift_range=shift_range,
-            zoom_range=zoom_range,
-            fill_mode="constant",
-        ),
+        augment=Distortion(**distortion),
     )
     strips = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     logits = averaged(windows(digit, strips), average)
     boxes = ops.zeros_like(logits[..., :4]) + np.array([-1, -1, 1, 1], np.float32) * (DIGIT / 2)
     return sequence_reader(strips, Peaks(SLOTS, reach, STRIDE, DIGIT, name="reading")(logits, boxes))
+
+
+def _scale(normalizer: Normalizer) -> float:
+    """What every pixel is multiplied by: a window's pixels have no place of their own in the wider picture."""
+    steps = normalizer.steps((DIGIT, DIGIT, 1))
+    if steps.samplewise_center or steps.featurewise_center or steps.zca_epsilon is not None:
+        raise ConfigurationError("sliding_digits: normalization: expected rescale or none, the same for every pixel")
+    return 1 / 255 if steps.rescale else 1.0
 
 
 def windows(digit: keras.Model, strips: keras.KerasTensor) -> keras.KerasTensor:

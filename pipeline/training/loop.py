@@ -1,4 +1,4 @@
-"""The one fit loop: seeds, precision, batches, augmentation, the choice of the best epoch."""
+"""The one fit loop: seeds, precision, batches, augmentation, the epoch that is kept."""
 
 import contextlib
 import math
@@ -113,15 +113,15 @@ def fit(
     objective: Objective | None = None,
     augment: Augment | None = None,
 ) -> keras.Model:
-    """Train a network; keep the weights of the epoch with the highest exact-match accuracy on valid.
+    """Train a network; keep the weights of the last epoch, or of that with the highest exact-match accuracy on valid.
 
     Args:
         build: makes the untrained network, from uint8 (n, H, W, C), or from all inputs of the examples, to what the
             objective compares with the targets. It is called twice: under the training precision, and under float32
             for the network that is returned.
         train: the training split.
-        valid: the split that chooses among the epochs.
-        recipe: epochs, batch, learning rate and weight decay.
+        valid: the split whose accuracy is recorded after every epoch, and chooses among them if the recipe says so.
+        recipe: epochs, batch, learning rate, weight decay, and the epoch that is kept.
         budget: scales the epochs.
         seed: of the weights, the order and the augmentation. The same seed gives the same weights on one machine.
         optimizer: makes the optimizer from the recipe and the number of steps.
@@ -129,7 +129,7 @@ def fit(
         augment: augments training batches.
 
     Returns:
-        The network with the best weights, built under float32.
+        The network with the weights that are kept, built under float32.
     """
     run = _current.get() or Run()
     keras.utils.set_random_seed(seed)
@@ -144,12 +144,13 @@ def fit(
     learner = Learner(network, objective or CrossEntropy())
     learner.compile(optimizer=optimizer(recipe, per_round * rounds), jit_compile=False)
     best = keras.callbacks.EarlyStopping("val_exact_match", mode="max", patience=rounds, restore_best_weights=True)
+    chosen = [best] if recipe.keep == "best" else []
     history = learner.fit(
         batches(train, recipe.batch, seed, augment),
         epochs=rounds,
         steps_per_epoch=per_round,
         validation_data=_in_order(valid, recipe.batch),
-        callbacks=[best, *run.callbacks],
+        callbacks=[*chosen, *run.callbacks],
         shuffle=False,
         verbose="auto" if sys.stdout.isatty() else 2,
     )

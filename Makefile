@@ -33,7 +33,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro docs quick doctor exp exps study read serve registry test test-slow test-full lint typecheck format locks clean
+.PHONY: help setup repro docs quick doctor exp exps study read serve registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -101,6 +101,9 @@ test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines,
 
 test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), two hours more
 	@FULL_KILLS="$$KILLS" python -m pytest -m full tests/full
+
+bench: setup  ## compare with Keras, PyTorch and scikit-learn on an idle machine, and write docs/performance.md: about an hour
+	@python -m benchmarks.bench --write
 
 lint: setup  ## check style, layers, types, and that dvc.yaml is a valid DAG
 	@ruff check . && ruff format --check .

@@ -16,30 +16,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
+from benchmarks.augmentation_options import OPTIONS
+from benchmarks.peers.augmentation_generator import flow
 from pipeline.core.images import ImageSet
 from pipeline.preprocessing.augmentation import Augmentation
 from pipeline.project import command
 from pipeline.training import loop, precision
-
-GEOMETRY = {
-    "rotation_range": 15,
-    "width_shift_range": 0.1,
-    "height_shift_range": 0.1,
-    "shear_range": 10,
-    "zoom_range": 0.1,
-    "horizontal_flip": True,
-}
-COLOUR = {"brightness_range": [0.7, 1.3], "channel_shift_range": 30}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "flip, whole shifts": {"width_shift_range": 4, "height_shift_range": 4, "horizontal_flip": True},
-    "geometry": GEOMETRY,
-    "geometry, no interpolation": {**GEOMETRY, "interpolation_order": 0},
-    "colour": COLOUR,
-    "everything": {**GEOMETRY, **COLOUR, "vertical_flip": True},
-}
-"""Options of both, `fill_mode` and `channel_shift_mode` at their defaults."""
 
 
 def main(data: Path = Path("data/cifar10/cifar10"), batch: int = 64, rounds: int = 15, steps: int = 10) -> None:
@@ -61,10 +44,8 @@ def _pictures(data: Path) -> ImageSet:
 def _against_the_generator(train: ImageSet, batch: int, rounds: int) -> None:
     print(f"\n{'pictures a second':28} {'ours':>9} {'generator':>10} {'ratio':>7}  of pairs: least, median, most")
     for name, options in OPTIONS.items():
-        ours = _stream(train, batch, Augmentation(**options))
-        # Its images as floats, as its own documentation has it; converting is not counted.
-        images = train.images[:4096].astype(np.float32)
-        generator = ImageDataGenerator(**options).flow(images, train.labels[:4096], batch_size=batch, seed=1)
+        ours = endless(train, batch, Augmentation(**options))
+        generator = flow(train.images[:4096], train.labels[:4096], batch, options)
         pace: dict[str, list[float]] = {"ours": [], "generator": []}
         for _ in range(rounds):
             pace["ours"].append(batch * 100 / _seconds(lambda: next(ours), 100))  # noqa: B023 - called at once
@@ -84,8 +65,8 @@ def _in_training(train: ImageSet, batch: int, rounds: int, steps: int) -> None:
     unlike seconds, it hardly depends on what else the machine does.
     """
     step = _training_step(train, batch)
-    streams = {"none": _stream(train, batch, None)}
-    streams |= {name: _stream(train, batch, Augmentation(**options)) for name, options in OPTIONS.items()}
+    streams = {"none": endless(train, batch, None)}
+    streams |= {name: endless(train, batch, Augmentation(**options)) for name, options in OPTIONS.items()}
     taken: dict[str, list[tuple[float, float, float]]] = {name: [] for name in streams}
     for _ in range(rounds):
         for name, stream in streams.items():
@@ -136,10 +117,11 @@ def _training_step(train: ImageSet, batch: int) -> Callable[[tf.Tensor, tf.Tenso
     return step
 
 
-def _stream(train: ImageSet, batch: int, augment: loop.Augment | None) -> Iterator[Any]:
-    stream = iter(loop.batches(train, batch, seed=1, augment=augment))
-    next(stream)
-    return stream
+def endless(train: ImageSet, batch: int, augment: loop.Augment | None) -> Iterator[Any]:
+    """Endless batches as a training gets them; the first is taken."""
+    batches = iter(loop.batches(train, batch, seed=1, augment=augment))
+    next(batches)
+    return batches
 
 
 def _seconds(work: Callable[[], Any], times: int) -> float:

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sklearn.decomposition import PCA
 
+from benchmarks.peers import zca_sklearn
 from pipeline.core.errors import PipelineError
 from pipeline.data import sources
 from pipeline.preprocessing import normalization
-from pipeline.preprocessing.normalization import Normalizer
+from pipeline.preprocessing.normalization import Normalizer, Statistics
 
 PICTURES = 40_000
 APPLIED = 10_000
@@ -128,13 +128,18 @@ def _seconds(apply: Callable[[], object], pictures: int) -> float:
     return (time.process_time() - started) / pictures
 
 
+def fit(pictures: np.ndarray, center: str) -> Statistics:
+    """Fit the whitening of uint8 (n, H, W, C) in blocks, as from a set larger than memory, and make its matrix."""
+    blocks = (pictures[start : start + 1000] for start in range(0, len(pictures), 1000))
+    statistics = normalization.fit(blocks, name="cifar10", zca_epsilon=EPSILON, zca_center=center)
+    statistics.zca_matrix(EPSILON)
+    return statistics
+
+
 def _ours(center: str) -> Callable[[np.ndarray, Path], dict]:
     def run(pictures: np.ndarray, folder: Path) -> dict:
         with _Measured() as measured:
-            # The blocks of an iterator, as from a set that does not fit into memory.
-            blocks = (pictures[start : start + 1000] for start in range(0, len(pictures), 1000))
-            statistics = normalization.fit(blocks, name="cifar10", zca_epsilon=EPSILON, zca_center=center)
-            statistics.zca_matrix(EPSILON)
+            statistics = fit(pictures, center)
         applied = pictures[:APPLIED]
         np.save(folder / f"ours, {center}.npy", statistics.apply(pictures[:COMPARED], "zca").reshape(COMPARED, -1))
         Normalizer.of(statistics, "zca").save(folder / "zca.npz")
@@ -158,11 +163,10 @@ def _layer(pictures: np.ndarray, folder: Path) -> dict:
 
 
 def _generator(pictures: np.ndarray, folder: Path) -> dict:
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+    from benchmarks.peers import zca_generator
 
     with _Measured() as measured:
-        generator = ImageDataGenerator(rescale=1 / 255, featurewise_center=True, zca_whitening=True)
-        generator.fit(pictures)
+        generator = zca_generator.fit(pictures)
     batch = pictures[:APPLIED_SINGLY].astype(np.float32)
     singly, done = [picture.copy() for picture in batch], []
     apply = {
@@ -177,18 +181,14 @@ def _generator(pictures: np.ndarray, folder: Path) -> dict:
 def _pca(dtype: str) -> Callable[[np.ndarray, Path], dict]:
     def run(pictures: np.ndarray, folder: Path) -> dict:
         with _Measured() as measured:
-            flat = pictures.reshape(len(pictures), -1).astype(dtype)
-            flat /= 255
-            # The fastest of its solvers for many pictures of few values.
-            pca = PCA(whiten=True, svd_solver="covariance_eigh").fit(flat)
-
-        def turned(part: np.ndarray) -> np.ndarray:
-            return pca.transform(part) @ pca.components_
+            flat = zca_sklearn.rescaled(pictures, dtype)
+            pca = zca_sklearn.fit(flat)
 
         # It divides the covariance by n - 1, ours and the generator by n.
-        np.save(folder / f"scikit-learn, {dtype}.npy", turned(flat[:COMPARED]) * np.sqrt(len(flat) / (len(flat) - 1)))
+        white = zca_sklearn.apply(pca, flat[:COMPARED]) * np.sqrt(len(flat) / (len(flat) - 1))
+        np.save(folder / f"scikit-learn, {dtype}.npy", white)
         applied = flat[:APPLIED]
-        return measured | {"apply": {"all at once": _seconds(lambda: turned(applied), len(applied))}}
+        return measured | {"apply": {"all at once": _seconds(lambda: zca_sklearn.apply(pca, applied), len(applied))}}
 
     return run
 

@@ -13,7 +13,7 @@ class Objective(Protocol):
         """Float (n,) or (n, ...); the fit loop takes the mean."""
 
     def correct(self, targets: Any, outputs: Any) -> Any:
-        """Bool (n,): which pictures are exact matches; the epoch with the most on valid is kept."""
+        """Bool (n,): which pictures are exact matches; a recipe may keep the epoch with the most on valid."""
 
 
 class CrossEntropy:

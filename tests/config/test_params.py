@@ -157,7 +157,7 @@ def test_the_committed_file_is_right():
         (
             "  mnist: [mnist]",
             "  mnist: []",
-            r"reported\.mnist: no suite; expected at least one to score textbook",
+            r"reported\.mnist: no suite; expected at least one to score lenet5",
         ),
         ("class_share: [0.5, 2.0]", "class_share: [2.0, 0.5]", r"validate: expected class_share is \[least, most\]"),
         ("train_on: scenes/scenes", "train_on: strips/plain", r"rcnn\.train_on: 'strips/plain' does not teach scenes"),
@@ -394,8 +394,33 @@ def test_a_strategy_of_lines_takes_a_second_data_set(reading_lines):
     assert loaded.strategies["ctc"].takes_features
     loaded = params.load(reading_lines(features="data/lines/cheques_reviewed", **entry))
     assert not loaded.strategies["ctc"].takes_features
-    others = [name for name, each in loaded.strategies.items() if each.takes_features and each.task != "lines"]
-    assert others == ["vgg16"]
+    others = [name for name, each in loaded.strategies.items() if each.features.startswith("data/features/")]
+    assert others == ["vgg16", "vgg16_article"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("models/strips/slice   #", "models/strips/slices #", r"multihead\.features: no model .*did you mean"),
+        ("models/strips/slice   #", "models/mnist/slice #", r"no model of a strategy that begins anew"),
+        ("models/strips/slice   #", "models/strips/ctc #", r"no model of a strategy that begins anew"),
+        (
+            "    code: pipeline/networks/blocks.py\n    features: data/strips/mixed\n    width: 2",
+            "    code: pipeline/networks/blocks.py\n    features: models/strips/slice\n    width: 2",
+            r"sdnn\.features: expected 'data/strips/mixed', since sdnn takes no features",
+        ),
+        (
+            "    freeze_until: 19\n    activation: sigmoid",
+            "    freeze_until: 15\n    activation: sigmoid",
+            r"vgg16_article\.freeze_until: expected 19, which computed the features of vgg16, found 15",
+        ),
+    ],
+)
+def test_a_strategy_begins_with_what_another_one_made(project, before, after, message):
+    loaded = params.load(project / "params.yaml")
+    assert loaded.strategies["multihead"].features == "models/strips/slice"
+    assert loaded.strategies["multihead"].takes_features
+    assert re.search(message, message_of(changed(project, before, after)))
 
 
 def test_a_missing_file(tmp_path):
@@ -411,10 +436,10 @@ def test_a_batch_larger_than_the_fewest_scenes_there_can_be(project):
 
 def test_settings_are_the_keyword_arguments_and_those_of_the_recipe(project):
     settings = signatures.settings_of("multihead")
-    assert {"trunk", "blank_rate", *Recipe.model_fields} <= set(settings)
+    assert {"distortion", "blank_rate", *Recipe.model_fields} <= set(settings)
     assert not {"normalizer", "seed", "budget", "train", "valid", "recipe"} & set(settings)
     entry = params.load(project / "params.yaml").strategies["multihead"]
-    assert entry.settings["trunk"] == "columns"
+    assert entry.settings["distortion"]["stroke"] == 0.4
     assert entry.arguments["recipe"] == Recipe(epochs=8, batch=32, learning_rate=0.003, weight_decay=0.05)
     assert "epochs" not in entry.arguments
 

@@ -29,6 +29,8 @@ RECORDED = {
         "pipeline/networks/features.py",
         "pipeline/networks/pretrained.py",
         "pipeline/records/features.py",
+        "pipeline/remote/downloads.py",
+        "pipeline/remote/weights.py",
     },
     "data/proposals": {"pipeline/preprocessing/proposals.py"},
 }

@@ -118,7 +118,7 @@ def make(
         precision=policy,
         origin=train.origin,
         missing=why,
-        code={path.name: digest(path) for path in (Path(__file__), Path(pretrained.__file__))},
+        code={path.name: digest(path) for path in (Path(__file__), *pretrained.SOURCES)},
     )
     if why:
         return Features(None, None, base, record)

@@ -15,8 +15,8 @@ import numpy as np
 from pipeline.config.types import Weights
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.layers import CaffePreprocessing
+from pipeline.remote import downloads
 from pipeline.remote import weights as weights_files
-from pipeline.remote.downloads import Unreachable
 
 Builder = Callable[..., keras.Model]
 """Called as those of `keras.applications`: `include_top=False`, `weights` None or "imagenet", `input_shape`.
@@ -25,6 +25,9 @@ What it makes is a chain of layers, the first an input."""
 
 NETWORKS: dict[str, Builder] = {"vgg16": keras.applications.VGG16}
 """By the names that params.yaml gives them; all take `CaffePreprocessing`."""
+
+SOURCES = tuple(Path(file) for file in (__file__, weights_files.__file__, downloads.__file__))
+"""The files of this module and of those by which it finds weights."""
 
 TIMEOUT = 10.0
 """Seconds that a server may keep silent before the weights count as out of reach."""
@@ -136,7 +139,7 @@ def _mirrored(builder: Builder, size: int) -> keras.Model:
         raise Unavailable("no mirror has them")
     try:
         path = weights_files.mirrored(names[0])
-    except Unreachable as error:
+    except downloads.Unreachable as error:
         raise Unavailable(str(error)) from None
     network = _empty(builder, size)
     _load(network, path, weights_files.IMAGENET[names[0]].sha256)

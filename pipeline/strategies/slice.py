@@ -1,16 +1,16 @@
 """Cut the strip into five cells and classify each with one single-digit network."""
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from pipeline.config.types import DistortionOptions, Fraction, Recipe
-from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.core.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
 from pipeline.networks import trunks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
+from pipeline.training.cells import with_blanks
 from pipeline.training.reader import softmax_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
@@ -53,17 +53,6 @@ def train(
         augment=Distortion(**distortion),
     )
     return softmax_reader(_over_strips(digit))
-
-
-def with_blanks(digits: ImageSet) -> ImageSet:
-    """The digits and a tenth as many empty cells, of class 10: single digits have no blanks to learn from."""
-    blanks = max(1, len(digits) // 10)
-    return ImageSet(
-        images=np.concatenate([digits.images, np.zeros((blanks, *digits.shape), np.uint8)]),
-        labels=np.concatenate([digits.labels, np.full((blanks, 1), BLANK, np.uint8)]),
-        class_names=STRIP_NAMES,
-        origin=digits.origin,
-    )
 
 
 def _over_strips(digit: keras.Model) -> keras.Model:

@@ -11,8 +11,8 @@ from pipeline.layers import Peaks
 from pipeline.networks.blocks import block
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.strategies.slice import with_blanks
 from pipeline.training import loop
+from pipeline.training.cells import with_blanks
 from pipeline.training.reader import sequence_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")

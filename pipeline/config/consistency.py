@@ -187,7 +187,7 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
     elif strategy.features.startswith("models/"):
         _check_initial_model(params, name, strategy, f"{path}: strategies.{name}.features")
         return
-    elif strategy.task == "lines" and strategy.features.startswith("data/"):
+    elif signatures.takes_features(name) and strategy.features.startswith("data/") and folder.parts[1] != "features":
         _check_second_data_set(params, strategy, f"{path}: strategies.{name}.features")
         return
     else:
@@ -234,12 +234,13 @@ def _check_shared_features(params: "Params", name: str, owner: str, path: Path) 
 
 
 def _check_second_data_set(params: "Params", strategy: Strategy, where: str) -> None:
-    """A strategy of lines may train on two data sets."""
-    lines = [f"data/lines/{key}" for key, suite in params.suites.items() if suite.task == "lines"]
-    if strategy.features not in lines:
+    """A strategy may train on two data sets, the second one of its own task, or name its own data set again."""
+    own, task = f"data/{strategy.train_on}", strategy.task
+    there = [f"data/{task}/{key}" for key, suite in params.suites.items() if suite.task == task]
+    if strategy.features not in (own, *there):
         raise ConfigurationError(
-            f"{where}: no data set of lines {shown(strategy.features)}{nearest(strategy.features, lines)}; "
-            f"there are {', '.join(lines) or 'none'}"
+            f"{where}: no data set of {task} {shown(strategy.features)}{nearest(strategy.features, there)}; "
+            f"there are {', '.join(there) or 'none'}"
         )
 
 

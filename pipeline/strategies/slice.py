@@ -1,5 +1,7 @@
 """Cut the strip into five cells and classify each with one single-digit network."""
 
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
@@ -10,7 +12,7 @@ from pipeline.networks import trunks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
-from pipeline.training.cells import with_blanks
+from pipeline.training.cells import with_blanks, with_cells_of
 from pipeline.training.reader import softmax_reader
 
 SUITES = ("plain", "blanks", "jitter", "clutter")
@@ -23,6 +25,8 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
+    features: Path | None = None,
+    cut_out: Fraction = 0.0,
     recipe: Recipe,
     dropout: Fraction,
     distortion: DistortionOptions,
@@ -30,6 +34,8 @@ def train(
     """Train on single digits (n, 28, 28, 1) and return a reader of strips (n, 28, 140, 1).
 
     Args:
+        features: folder of a second data set, of strips with training and valid split, whose cells join the digits.
+        cut_out: share of those cells among the training pictures; they come in one pass.
         recipe: of AdamW under a one-cycle schedule; a step takes `batch` digits.
         dropout: before the last layer.
         distortion: options of `pipeline.preprocessing.distortion.Distortion`, for every digit of a batch.
@@ -43,10 +49,14 @@ def train(
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)
         return keras.Model(cells, ops.reshape(logits, (-1, 1, len(STRIP_NAMES))), name="digit_net")
 
+    seen, unseen = with_blanks(train), with_blanks(valid)
+    if features is not None and cut_out:
+        seen = with_cells_of(ImageSet.load(features / "train.npz"), seen, cut_out)
+        unseen = with_cells_of(ImageSet.load(features / "valid.npz"), unseen, cut_out)
     digit = loop.fit(
         build,
-        with_blanks(train),
-        with_blanks(valid),
+        seen,
+        unseen,
         recipe=recipe,
         budget=budget,
         seed=seed,

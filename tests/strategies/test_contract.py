@@ -30,7 +30,7 @@ STEPS = 160
 """Steps that suffice to learn 64 pictures by heart."""
 SLOW = (
     *("cnn", "resnet", "vgg16"),
-    *("ctc", "goodfellow", "multihead", "multilabel", "sdnn"),
+    *("ctc", "goodfellow", "multihead", "multilabel", "sdnn", "forum_sigmoids", "forum_softmax"),
     *("rcnn", "fast_rcnn", "faster_rcnn"),
     *("fcn_ctc", "crnn", "centernet"),
 )
@@ -42,7 +42,9 @@ LINES = 16
 LINE_STEPS = 400
 
 
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in strategies.strategy_names()]
+OWN = [name for name in strategies.strategy_names() if strategies.load(name).train.__module__.endswith(f".{name}")]
+"""The others take over the `train` of one of these."""
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OWN]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The threshold for real amounts from readings out of fold: 80 amounts of valid are too few for one of 99 %.
 
 `python -m benchmarks.folds --strategy fcn_ctc` divides the amounts of train and valid into folds, trains the strategy
-for each fold on the others as `make repro` does, and reads the fold. The threshold at which 99 % of these readings are
-right is then applied to the amounts of test, as the model that `make repro` trained on train has read them.
+for each fold on the others as `make repro` does, and reads the fold. The threshold at which these readings assure an
+accuracy of 99 % (`pipeline.evaluation.calibration`) is then applied to the amounts of test, as the model that
+`make repro` trained on train has read them.
 Each fold takes as long as a training; `--share 0.5` recomposes half as many lines, and so halves the steps.
 """
 
@@ -75,7 +76,7 @@ def main(strategy: str = "fcn_ctc", folds: int = 3, share: float = 1.0) -> None:
     out_of_fold = np.concatenate(confidence), np.concatenate(correct)
     threshold = coverage_threshold(*out_of_fold, target=TARGET)
     if threshold is None:
-        print(f"no threshold is right in {100 * TARGET:g} % of the readings out of fold")
+        print(f"nothing is accepted: the readings out of fold assure {100 * TARGET:g} % at no threshold")
         return
     test = ImageSet.load(Path("data/lines", SUITE, "test.npz"))
     shown = Readings.load(Path("predictions/lines", strategy, f"{SUITE}-test.npz"))
@@ -85,7 +86,8 @@ def main(strategy: str = "fcn_ctc", folds: int = 3, share: float = 1.0) -> None:
         ("test", (shown.confidence, sequence_correct(shown.classes, test.labels, BLANK))),
     ):
         accepted, right = coverage(*found, threshold)
-        print(f"{name}: {100 * accepted:.1f} % of {len(found[0])} accepted, of which {100 * right:.2f} % are right")
+        correct = "" if right is None else f", of which {100 * right:.2f} % are right"
+        print(f"{name}: {100 * accepted:.1f} % of {len(found[0])} accepted{correct}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from pipeline.evaluation.accuracy import DECIMALS, expect_pictures
 
 BINS = 15
 """Equal-width bins of the expected calibration error."""
 TARGET = 0.995
-"""Accuracy on valid of the readings at or above the coverage threshold."""
+"""Accuracy that the readings at or above the coverage threshold must reach."""
+LEVEL = 0.9
+"""Confidence level of that: the accuracy is lower with a probability of at most one in ten."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +60,74 @@ def ece(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
     return reliability(confidence, correct, bins).ece
 
 
-def coverage_threshold(confidence: np.ndarray, correct: np.ndarray, target: float = TARGET) -> float | None:
-    """The lowest confidence at and above which at least `target` of the readings are correct; None when there is none.
+def lower_limit(correct: np.ndarray | int, n: np.ndarray | int, level: float = LEVEL) -> np.ndarray:
+    """The one-sided lower confidence limit of a share (Clopper and Pearson 1934), float64 in the arguments' shape.
 
-    Choose it on valid: this is selective classification (El-Yaniv and Wiener 2010). The threshold lies on a grid of
-    1e-6, so the stored value with six decimals accepts the same pictures.
+    Args:
+        correct: successes, 0 to n.
+        n: trials, at least 1.
+        level: the probability, at least, with which the limit is at most the share.
+    """
+    correct, n = np.asarray(correct, np.float64), np.asarray(n, np.float64)
+    return np.where(correct > 0, stats.beta.ppf(1 - level, np.maximum(correct, 1), n - correct + 1), 0.0)
+
+
+def coverage_threshold(
+    confidence: np.ndarray, correct: np.ndarray, target: float = TARGET, level: float = LEVEL
+) -> float | None:
+    """The confidence at and above which readings are correct with a share of at least `target`, at confidence `level`.
+
+    Choose it on valid: this is selective classification (El-Yaniv and Wiener 2010) with a guaranteed risk (Geifman and
+    El-Yaniv 2017). A threshold holds where the Clopper-Pearson limit of the accuracy of what it accepts reaches the
+    target. Many thresholds are tried, each of which could hold by luck. They are therefore tested one after the other
+    as a fixed sequence, from the most confident readings down, up to the first that does not hold (Learn then Test,
+    Angelopoulos et al. 2021, section 3.2): every test then has the whole level, where the union bound of Geifman and
+    El-Yaniv divides it by the steps of their binary search. docs/scores.md compares the two. The first threshold is
+    the highest that could hold: the one that accepts as many readings as would be enough if all were correct, 460 for
+    99.5 % at 90 %. The order and the beginning depend on the confidences alone, not on what is correct.
+
+    The guarantee is for pictures drawn as those of valid were, if accuracy does not rise as the threshold falls. The
+    threshold lies on a grid of 1e-6, so the stored value with six decimals accepts the same pictures.
+
+    Args:
+        confidence: float (n,), 0 to 1.
+        correct: bool (n,), exact matches.
+        target: the accuracy to reach, above 0 and below 1.
+        level: the probability, at least, with which a threshold that is returned reaches it, below 1.
+
+    Returns:
+        The threshold; None where none holds, so that nothing can be accepted.
+
+    Raises:
+        DataError: there are no pictures.
     """
     expect_pictures(correct)
     confidence = confidence.astype(np.float64)
     order = np.argsort(confidence, kind="stable")
     correct_from = np.append(np.cumsum(correct[order][::-1])[::-1], 0)
-    grid = np.unique(np.floor(confidence * 10**DECIMALS)) / 10**DECIMALS
+    grid = np.unique(np.floor(confidence * 10**DECIMALS))[::-1] / 10**DECIMALS
     first = np.searchsorted(confidence[order], grid, side="left")
     accepted = len(confidence) - first
-    # The tolerance is for the rounding of target * accepted: 0.995 * 200 must not ask for more than 199.
-    enough = (accepted > 0) & (correct_from[first] >= target * accepted - 1e-9)
-    return round(float(grid[enough][0]), DECIMALS) if enough.any() else None
+    testable = (accepted > 0) & (lower_limit(accepted, np.maximum(accepted, 1), level) >= target)
+    grid, accepted, matches = grid[testable], accepted[testable], correct_from[first[testable]]
+    failed = np.append(lower_limit(matches, accepted, level) < target, True)
+    held = int(failed.argmax())
+    return round(float(grid[held - 1]), DECIMALS) if held else None
 
 
-def coverage(confidence: np.ndarray, correct: np.ndarray, threshold: float | None) -> tuple[float | None, float | None]:
-    """The share of the pictures accepted at `threshold`, and their accuracy; None where there is neither."""
+def coverage(confidence: np.ndarray, correct: np.ndarray, threshold: float | None) -> tuple[float, float | None]:
+    """The share of the pictures accepted at `threshold`, and their accuracy; 0 and None where nothing is accepted.
+
+    Args:
+        confidence: float (n,), 0 to 1.
+        correct: bool (n,), exact matches.
+        threshold: of `coverage_threshold`; None accepts nothing.
+
+    Raises:
+        DataError: there are no pictures.
+    """
     expect_pictures(correct)
     if threshold is None:
-        return None, None
+        return 0.0, None
     accepted = confidence.astype(np.float64) >= threshold
     return float(accepted.mean()), float(correct[accepted].mean()) if accepted.any() else None

@@ -1,4 +1,4 @@
-"""The scores of one model: every measure of a split, and what one threshold accepts of all suites together."""
+"""The scores of one model: every measure of a split, and the one threshold from which its readings are accepted."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from pipeline.evaluation.accuracy import (
     slot_accuracy,
     wilson,
 )
-from pipeline.evaluation.calibration import TARGET, coverage, coverage_threshold, ece
-from pipeline.evaluation.detection import map50
+from pipeline.evaluation.calibration import LEVEL, TARGET, coverage, coverage_threshold, ece
+from pipeline.evaluation.detection import average_precision
 from pipeline.evaluation.evaluated import Evaluated, Results
 from pipeline.records.evaluation import Accepted, Coverage, Evaluation, SplitScores
 from pipeline.records.export import ExportRecord
@@ -25,6 +25,7 @@ def evaluation(model: ExportRecord, results: Results) -> Evaluation:
         model: what was evaluated.
         results: its readings by suite and split; each suite has `valid`, `gate` and `test`.
     """
+    together = pooled_coverage(results)
     return Evaluation(
         strategy=model.strategy,
         task=model.task,
@@ -34,18 +35,22 @@ def evaluation(model: ExportRecord, results: Results) -> Evaluation:
         deployable=model.deployable,
         pretrained=model.pretrained,
         sha256=model.model.sha256,
-        suites=by_suite(results),
-        coverage=pooled_coverage(results),
+        suites=by_suite(results, together.threshold),
+        coverage=together,
     )
 
 
-def by_suite(results: Results) -> dict[str, dict[str, SplitScores]]:
-    """Scores by suite and split. The threshold of a suite is chosen on its split `valid`."""
-    scores = {}
-    for suite, splits in results.items():
-        threshold = coverage_threshold(splits["valid"].readings.confidence, splits["valid"].correct)
-        scores[suite] = {split: measure(evaluated, threshold) for split, evaluated in splits.items()}
-    return scores
+def by_suite(results: Results, threshold: float | None) -> dict[str, dict[str, SplitScores]]:
+    """Scores by suite and split.
+
+    Args:
+        results: readings by suite and split.
+        threshold: of `pooled_coverage`; None where none holds.
+    """
+    return {
+        suite: {split: measure(evaluated, threshold) for split, evaluated in splits.items()}
+        for suite, splits in results.items()
+    }
 
 
 def measure(evaluated: Evaluated, threshold: float | None) -> SplitScores:
@@ -53,12 +58,13 @@ def measure(evaluated: Evaluated, threshold: float | None) -> SplitScores:
 
     Args:
         evaluated: n readings and their targets.
-        threshold: of `coverage_threshold`, chosen on the suite's valid split; None when none reached the target.
+        threshold: of `pooled_coverage`; None where none holds, so that nothing is accepted.
     """
     readings, pictures, correct = evaluated.readings, evaluated.pictures, evaluated.correct
     matches, n = int(correct.sum()), len(correct)
     low, high = wilson(matches, n)
     share, accuracy = coverage(readings.confidence, correct, threshold)
+    boxes = average_precision(readings, pictures)
     of_digits = digit_accuracy(readings.classes, pictures.labels, evaluated.blank, evaluated.positional)
     slots = per_slot_accuracy(readings.classes, pictures.labels).tolist() if evaluated.positional else None
     return SplitScores(
@@ -71,7 +77,9 @@ def measure(evaluated: Evaluated, threshold: float | None) -> SplitScores:
         ci_high=rounded(high),
         accuracy_power_n=rounded(accuracy_power_n(of_digits, pictures.labels, evaluated.blank)),
         count_accuracy=rounded(count_accuracy(readings.classes, pictures.labels, evaluated.blank)),
-        map50=rounded(map50(readings, pictures)),
+        ap=rounded(boxes.ap if boxes else None),
+        ap50=rounded(boxes.ap50 if boxes else None),
+        ap75=rounded(boxes.ap75 if boxes else None),
         coverage_995=rounded(share),
         accuracy_at_coverage=rounded(accuracy),
         ece=rounded(ece(readings.confidence, correct)),
@@ -83,21 +91,41 @@ def measure(evaluated: Evaluated, threshold: float | None) -> SplitScores:
 def pooled_coverage(results: Results) -> Coverage:
     """One threshold for all suites, chosen on their valid splits together, and what it accepts of each split.
 
-    Serving uses this one, since a service does not know which suite a picture is from.
+    Serving uses this one, since a service does not know which suite a picture is from. The leaderboard uses it too: a
+    suite alone has too few pictures of valid for most thresholds to hold.
     """
-    pooled = {
-        split: (
-            np.concatenate([splits[split].readings.confidence for splits in results.values()]),
-            np.concatenate([splits[split].correct for splits in results.values()]),
-        )
-        for split in ("valid", "gate", "test")
-    }
-    threshold = coverage_threshold(*pooled["valid"])
+    threshold = coverage_threshold(*_pooled(results, "valid"))
 
     def accepted(split: str) -> Accepted:
-        share, accuracy = coverage(*pooled[split], threshold)
+        share, accuracy = coverage(*_pooled(results, split), threshold)
         return Accepted(share=rounded(share), accuracy=rounded(accuracy))
 
     return Coverage(
-        target=TARGET, threshold=threshold, valid=accepted("valid"), gate=accepted("gate"), test=accepted("test")
+        target=TARGET,
+        level=LEVEL,
+        threshold=threshold,
+        valid=accepted("valid"),
+        gate=accepted("gate"),
+        test=accepted("test"),
+    )
+
+
+def _pooled(results: Results, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence, float32 (n,), and exact matches, bool (n,), of a split of all suites.
+
+    Suites that have the same pictures under other labels, such as published and reviewed ones, are no independent
+    readings: they count once, as correct where every suite says so.
+    """
+    pooled: list[tuple[Evaluated, np.ndarray]] = []
+    for splits in results.values():
+        evaluated = splits[split]
+        for index, (other, correct) in enumerate(pooled):
+            if np.array_equal(evaluated.pictures.images, other.pictures.images):
+                pooled[index] = (other, correct & evaluated.correct)
+                break
+        else:
+            pooled.append((evaluated, evaluated.correct))
+    return (
+        np.concatenate([evaluated.readings.confidence for evaluated, _ in pooled]),
+        np.concatenate([correct for _, correct in pooled]),
     )

@@ -87,8 +87,8 @@ class Reading(_Body):
         class_: the name of the class, as `class`; absent where the classes are digits.
         slots: from left to right.
         confidence: the probability that the whole reading is correct.
-        accepted: whether `confidence` reaches the threshold that gave 99.5 % accuracy on validation, and there is
-            something to see in the picture; None where no threshold gave it.
+        accepted: whether `confidence` reaches the threshold above which 99.5 % accuracy is assured by validation, and
+            there is something to see in the picture; None where there is no such threshold: nothing is accepted.
         notes: how the picture was converted before it was read, in order, and what is odd about it.
     """
 
@@ -159,7 +159,7 @@ class PictureAnswer(_Body):
         slots: all positions of the reading, with `probabilities`; absent unless the picture has the size of a model.
         confidence: the least of the lines'; None without lines.
         accepted: whether every line is accepted; False without lines, or if there were too many; else None where no
-            threshold gave 99.5 % accuracy.
+            threshold assures 99.5 % accuracy.
         notes: how the picture was decoded and prepared, in order. Without lines the last one says why there are none.
         model: what read it.
     """
@@ -222,7 +222,7 @@ class ModelDescription(ModelIdentity):
         inputs: the pictures it takes.
         slots: positions of a reading.
         class_names: the name of each class.
-        threshold: the confidence from which a reading is accepted; None where no threshold gave 99.5 % accuracy.
+        threshold: the confidence from which a reading is accepted; None where no threshold assures 99.5 % accuracy.
         metrics: sequence accuracy on test, by suite.
     """
 

@@ -20,11 +20,12 @@ class SplitScores(Record):
         accuracy_power_n: the sequence accuracy if errors were independent: mean of `digit_accuracy` to the power of the
             number of digits; None where there are no digits.
         count_accuracy: share of the pictures with the correct number of digits; None where no class is blank.
-        map50: mean average precision at an IoU of 0.5; None where the strategy or the pictures have no boxes.
-        coverage_995, accuracy_at_coverage: share of the pictures accepted at `threshold`, and the accuracy of those;
-            None where no threshold reaches 99.5 % on valid.
+        ap, ap50, ap75: COCO's average precision over IoUs of 0.5 to 0.95, at 0.5 and at 0.75; None where the strategy
+            or the pictures have no boxes.
+        coverage_995, accuracy_at_coverage: share of the pictures accepted at `threshold`, and the accuracy of those; 0
+            and None where nothing is accepted.
         ece: expected calibration error of the confidence.
-        threshold: the confidence that gives 99.5 % accuracy on this suite's valid split; None where none does.
+        threshold: that of `Coverage`, for all suites of the task together; None where none holds.
         slots: the accuracy of each slot; None without positions.
     """
 
@@ -37,8 +38,10 @@ class SplitScores(Record):
     ci_high: float
     accuracy_power_n: float | None
     count_accuracy: float | None
-    map50: float | None
-    coverage_995: float | None
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    coverage_995: float
     accuracy_at_coverage: float | None
     ece: float
     threshold: float | None
@@ -56,12 +59,15 @@ class Coverage(Record):
     """One threshold for all suites together, chosen on their valid splits: the one that serving uses.
 
     Attributes:
-        target: the accuracy that accepted readings must reach on valid.
-        threshold: the lowest confidence that reaches it; None where none does.
+        target: the accuracy that accepted readings must reach.
+        level: the confidence level at which the threshold holds; None in a record from before there was one, when the
+            threshold only reached the target on valid itself.
+        threshold: the confidence from which a reading is accepted; None where none holds, so that nothing is accepted.
         valid, gate, test: what it accepts.
     """
 
     target: float
+    level: float | None = None
     threshold: float | None
     valid: Accepted
     gate: Accepted

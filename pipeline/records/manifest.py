@@ -27,7 +27,7 @@ class Manifest(ServedModel):
 
     @property
     def threshold(self) -> float | None:
-        """The confidence from which a reading is accepted; None where no threshold reached the target."""
+        """The confidence from which a reading is accepted; None where no threshold holds, so that none is."""
         return self.coverage.threshold
 
     @property

@@ -113,7 +113,8 @@ def _metrics(version: RegisteredVersion) -> Iterator[VerificationResult]:
             suite: {split: version.evaluated(suite, split, positional) for split in evidence.SPLITS}
             for suite in recorded.metrics
         }
-        scores, coverage = by_suite(results), pooled_coverage(results)
+        coverage = pooled_coverage(results)
+        scores = by_suite(results, coverage.threshold)
     except PipelineError as error:
         yield VerificationResult(subject="metrics", holds=False, detail=f"cannot be computed again: {error}")
         return

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pipeline.evaluation.calibration import TARGET
+from pipeline.evaluation.calibration import LEVEL, TARGET
 from pipeline.records.comparison import Score
 from pipeline.records.data import ValidationReport
 from pipeline.reports.overview import Overview
+from pipeline.reports.tables import accepted_accuracy
 from pipeline.reports.templating import READS, render
 
 
@@ -48,6 +49,8 @@ def report(overview: Overview, settings: Mapping[str, JsonValue], folders: Folde
         origins=sorted({row.origin for row in overview.rows}),
         embedded=overview.stand_in,
         target=TARGET,
+        level=LEVEL,
+        accepted_accuracy=accepted_accuracy,
     )
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.evaluation import confusion
+from pipeline.evaluation.calibration import TARGET
 from pipeline.records.comparison import Candidate, Score
+from pipeline.records.evaluation import SplitScores
 from pipeline.records.timing import EvaluationTiming, TrainingTiming
 from pipeline.records.training import TrainingRecord
 from pipeline.reports import markdown
@@ -27,7 +29,9 @@ COLUMNS = (
     "ci_high",
     "accuracy_power_n",
     "count_accuracy",
-    "map50",
+    "ap",
+    "ap50",
+    "ap75",
     "coverage_995",
     "accuracy_at_coverage",
     "ece",
@@ -44,12 +48,19 @@ HEADINGS = (
     "digit accuracy",
     "accuracy^n",
     "count accuracy",
-    "mAP@0.5",
+    "AP",
+    "AP50",
+    "AP75",
     "coverage at 99.5 %",
+    "accuracy of accepted",
     "ECE",
     "parameters",
 )
 """Of the leaderboard in Markdown."""
+NOTHING_ACCEPTED = "none accepted"
+"""In place of the accuracy of accepted readings where there are none."""
+BELOW = "▼"
+"""Marks an accuracy of accepted readings below the target of their threshold."""
 TIMINGS = ("strategy", "train_seconds", "evaluate_seconds", "ms_per_picture_batch_1", "ms_per_picture_batch_256")
 CURVES = ("loss", "exact_match", "val_loss", "val_exact_match")
 
@@ -91,14 +102,24 @@ def leaderboard_markdown(rows: Sequence[Score]) -> str:
                 percent(row.digit_accuracy),
                 percent(row.accuracy_power_n),
                 percent(row.count_accuracy),
-                percent(row.map50),
+                percent(row.ap),
+                percent(row.ap50),
+                percent(row.ap75),
                 percent(row.coverage_995),
+                accepted_accuracy(row),
                 cell(row.ece),
                 f"{row.parameters:,}",
             )
             for above, row in zip([None, *tests], tests, strict=False)
         ],
     )
+
+
+def accepted_accuracy(row: SplitScores) -> str:
+    """The accuracy of the accepted readings in per cent, marked where it is below the target of the threshold."""
+    if row.accuracy_at_coverage is None:
+        return NOTHING_ACCEPTED
+    return percent(row.accuracy_at_coverage) + (f" {BELOW}" if row.accuracy_at_coverage < TARGET else "")
 
 
 def summary(candidates: Iterable[Candidate]) -> dict[str, float]:

@@ -46,9 +46,9 @@ NOTES = {
 }
 """What the notes of an answer mean."""
 ACCEPTED = {
-    True: "accepted: it reaches the threshold that gives 99.5 % accuracy on validation",
-    False: "not accepted: it is below the threshold that gives 99.5 % accuracy on validation; check the reading",
-    None: "no threshold gives 99.5 % accuracy on validation; check the reading",
+    True: "accepted: it reaches the threshold for 99.5 % accuracy",
+    False: "not accepted: it is below the threshold for 99.5 % accuracy; check the reading",
+    None: "not accepted: this model has no threshold for 99.5 % accuracy; check every reading",
 }
 NOT_ACCEPTED = "not accepted: there is nothing to see in the picture"
 

@@ -82,7 +82,7 @@ def test_json_is_the_answer_of_the_service(artifacts, picture, capsys):
 def test_the_size_chooses_the_model_and_a_stand_in_says_so(artifacts, picture, capsys):
     text = printed(capsys, picture(onnx_models.draw([3], onnx_models.CIFAR_SHAPE)), artifacts)
     assert "picture.png: cat\n" in text
-    assert "no threshold gives 99.5 % accuracy" in text
+    assert "no threshold for 99.5 % accuracy" in text
     assert "model: bands for cifar10" in text
     assert "trained on the EMBEDDED STAND-IN, not real data" in text
 

@@ -1,10 +1,14 @@
-"""Boxes: true positives and mean average precision, against cases worked out by hand and against a plain loop."""
+"""Boxes: true positives and average precision, against cases worked out by hand and against pycocotools."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from evaluations import boxed, boxed_pictures, pictures, readings, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, STRIP_NAMES, ImageSet
@@ -19,9 +23,16 @@ def square(x, y=0, side=10):
     return (x, y, x + side, y + side)
 
 
+def ap50(read, targets):
+    """The average precision at an IoU of 0.5."""
+    found = detection.average_precision(read, targets)
+    return None if found is None else found.ap50
+
+
 def test_average_precision_of_a_case_worked_out_by_hand():
     # Ones: three in the targets. By falling score: hit, miss (second box on a digit), hit, miss (nothing there).
-    # Precision 1, 1/2, 2/3, 2/4 at recalls 1/3, 1/3, 2/3, 2/3; interpolated 1 up to 1/3 and 2/3 up to 2/3: 5/9.
+    # Precision 1, 1/2, 2/3, 2/4 at recalls 1/3, 1/3, 2/3, 2/3. Of 101 recalls, 34 are up to 1/3 and have the precision
+    # 1, 33 are up to 2/3 and have 2/3, and 34 have 0.
     # Twos: one in the targets, found by a box of exactly half the union: 1. Threes: one, its box too far off: 0.
     # Sevens are not in the targets: reading one costs no class anything.
     targets = boxed_pictures(
@@ -46,33 +57,35 @@ def test_average_precision_of_a_case_worked_out_by_hand():
         [True, False, False, False],
         [True, False, False, False],
     ]
-    assert detection.map50(read, targets) == pytest.approx((5 / 9 + 1 + 0) / 3)
+    ones = (34 + 33 * 2 / 3) / 101
+    assert ap50(read, targets) == pytest.approx((ones + 1 + 0) / 3)
 
 
 def test_boxes_are_half_open_pixels():
     targets = boxed_pictures(["1"], [[(0, 0, 3, 1)]])
     # Two of three pixels shared, of four in all: one half. As if both ends belonged to a box it would be 6 / 10.
-    assert detection.map50(boxed(["1"], [[(1, 0, 4, 1)]]), targets) == 1
-    assert detection.map50(boxed(["1"], [[(1.1, 0, 4.1, 1)]]), targets) == 0
+    assert ap50(boxed(["1"], [[(1, 0, 4, 1)]]), targets) == 1
+    assert ap50(boxed(["1"], [[(1.1, 0, 4.1, 1)]]), targets) == 0
 
 
 def test_there_is_no_map_without_boxes_or_digits():
     targets = boxed_pictures(["1_"], [[square(0), NOWHERE]])
-    assert detection.map50(readings(rows("1_"), [1]), targets) is None
-    assert detection.map50(boxed(["1_"], [[square(0), NOWHERE]]), pictures(rows("1_"))) is None
-    assert detection.map50(boxed(["__"], [[NOWHERE, NOWHERE]]), boxed_pictures(["__"], [[NOWHERE, NOWHERE]])) is None
-    assert detection.map50(boxed(["__"], [[NOWHERE, NOWHERE]]), targets) == 0
+    assert ap50(readings(rows("1_"), [1]), targets) is None
+    assert ap50(boxed(["1_"], [[square(0), NOWHERE]]), pictures(rows("1_"))) is None
+    assert ap50(boxed(["__"], [[NOWHERE, NOWHERE]]), boxed_pictures(["__"], [[NOWHERE, NOWHERE]])) is None
+    assert ap50(boxed(["__"], [[NOWHERE, NOWHERE]]), targets) == 0
     with pytest.raises(DataError, match="NaN"):
-        detection.map50(boxed(["1_"], [[(np.nan, 0, 1, 1), NOWHERE]]), targets)
+        ap50(boxed(["1_"], [[(np.nan, 0, 1, 1), NOWHERE]]), targets)
 
 
 def test_pictures_with_unknown_boxes_are_left_out():
     boxes = [[square(0), square(20)], [NOWHERE, NOWHERE], [square(0), NOWHERE], [NOWHERE, NOWHERE]]
     targets = boxed_pictures(["12", "12", "1_", "__"], boxes)
-    read = boxed(["12", "12", "1_", "2_"], [boxes[0], boxes[0], boxes[0], boxes[0]])
+    scores = [[0.9, 0.8], [0.9, 0.8], [0.9, 0.8], [0.9, 0.8]]
+    read = boxed(["12", "12", "1_", "2_"], [boxes[0], boxes[0], boxes[0], boxes[0]], scores)
     # The second picture does not count; a detection where there is no digit does.
-    assert detection.map50(read, targets) == pytest.approx((1 + 0.5) / 2)
-    assert detection.map50(read.take([1]), targets.take(slice(1, 2))) is None
+    assert ap50(read, targets) == pytest.approx((1 + 0.5) / 2)
+    assert ap50(read.take([1]), targets.take(slice(1, 2))) is None
 
 
 def test_true_positives_need_boxes_on_both_sides():
@@ -82,67 +95,113 @@ def test_true_positives_need_boxes_on_both_sides():
             detection.true_positives(*pair)
 
 
-def brute_force_map50(read, targets):
-    """The score as the development kit of PASCAL VOC computes it: one detection after the other."""
-    areas = []
-    for name in range(BLANK):
-        boxes = [
-            [b for b, c in zip(*pair, strict=True) if c == name]
-            for pair in zip(targets.boxes, targets.labels, strict=True)
-        ]
-        total = sum(map(len, boxes))
-        if not total:
-            continue
-        detections = [
-            (-float(read.probabilities[i, slot, name]), i, slot)
-            for i, slot in zip(*np.nonzero(read.classes == name), strict=True)
-        ]
-        used, curve, hits = set(), [], 0
-        for place, (_, i, slot) in enumerate(sorted(detections), 1):
-            best, which = 0.0, None
-            for index, box in enumerate(boxes[i]):
-                x0, y0, x1, y1 = (
-                    float(f(a, b)) for f, a, b in zip((max, max, min, min), read.boxes[i, slot], box, strict=True)
-                )
-                shared = max(x1 - x0, 0) * max(y1 - y0, 0)
-                sizes = [float((b[2] - b[0]) * (b[3] - b[1])) for b in (read.boxes[i, slot], box)]
-                if shared / (sum(sizes) - shared) > best:
-                    best, which = shared / (sum(sizes) - shared), index
-            if best >= 0.5 and (i, which) not in used:
-                used.add((i, which))
-                hits += 1
-            curve.append((hits / total, hits / place))
-        area, before = 0.0, 0.0
-        for recall, _ in curve:
-            area += (recall - before) * max((p for r, p in curve if r >= recall), default=0)
-            before = recall
-        areas.append(area)
-    return sum(areas) / len(areas) if areas else None
+def coco(read, targets):
+    """AP@[.5:.95], AP50 and AP75 by pycocotools; None where it has none. Equal scores stay in the order they are in."""
+    images = [{"id": i + 1, "width": 100, "height": 100} for i in range(len(read))]
+    boxes, found = [], []
+    for i, slot in zip(*np.nonzero(targets.labels != BLANK), strict=True):
+        x0, y0, x1, y1 = targets.boxes[i, slot].astype(float)
+        box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
+        boxes.append({**box, "id": len(boxes) + 1, "image_id": i + 1, "category_id": int(targets.labels[i, slot]) + 1})
+    for i, slot in zip(*np.nonzero(read.classes != BLANK), strict=True):
+        x0, y0, x1, y1 = read.boxes[i, slot].astype(float)
+        name = int(read.classes[i, slot])
+        score = float(read.probabilities[i, slot, name])
+        found.append({"image_id": i + 1, "category_id": name + 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": score})
+    truth = COCO()
+    categories = [{"id": name + 1} for name in range(BLANK)]
+    truth.dataset = {"info": {}, "images": images, "annotations": boxes, "categories": categories}
+    truth.createIndex()
+    # `loadRes` refuses an empty list.
+    results = truth.loadRes(found) if found else COCO()
+    if not found:
+        results.dataset = {"images": images, "annotations": [], "categories": categories}
+        results.createIndex()
+    evaluation = COCOeval(truth, results, "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    figures = evaluation.stats[:3]
+    return None if figures[0] == -1 else tuple(figures)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 8))
-@settings(max_examples=150, deadline=None)
-def test_mean_average_precision_is_that_of_a_loop_over_detections(seed, n, slots):
+def drawn(seed, n, slots, *, shares=(0.35, 0.35, 0.1, 0.2), ties=False):
+    """Random targets of the classes 1 and 2, and readings of 1, 2 and 3 near them.
+
+    Args:
+        seed, n, slots: of the draw, pictures, and slots of each.
+        shares: of the classes 1, 2, 3 and blank among what is read at random.
+        ties: whether all scores are of four values.
+    """
     rng = np.random.default_rng(seed)
     # Corners on whole pixels and few classes: boxes often overlap, also with several of their class.
     corner, size = rng.integers(0, 20, (n, slots, 2)), rng.integers(8, 16, (n, slots, 2))
     true = np.concatenate([corner, corner + size], axis=-1).astype(np.float32)
     labels = rng.choice([1, 2, BLANK], (n, slots)).astype(np.uint8)
-    classes = np.where(rng.random((n, slots)) < 0.7, labels, rng.choice([1, 2, 3, BLANK], (n, slots))).astype(np.uint8)
-    read = true + rng.integers(-2, 3, true.shape)
+    anew = rng.choice([1, 2, 3, BLANK], (n, slots), p=shares)
+    classes = np.where(rng.random((n, slots)) < 0.7, labels, anew).astype(np.uint8)
+    near = true + rng.integers(-2, 3, true.shape)
     probabilities = rng.dirichlet(np.ones(11), (n, slots)).astype(np.float32)
-    readings = Readings(probabilities, classes, np.ones(n, np.float32), read.astype(np.float32))
-    targets = ImageSet(np.zeros((n, 4, 4, 1), np.uint8), labels, STRIP_NAMES, "mnist", true)
-    expected = brute_force_map50(readings, targets)
-    assert detection.map50(readings, targets) == (None if expected is None else pytest.approx(expected))
+    if ties:
+        probabilities = np.ceil(probabilities * 4) / 4
+    boxes = np.where((labels != BLANK)[..., None], true, 0).astype(np.float32)
+    targets = ImageSet(np.zeros((n, 4, 4, 1), np.uint8), labels, STRIP_NAMES, "mnist", boxes)
+    return Readings(probabilities.astype(np.float32), classes, np.ones(n, np.float32), near.astype(np.float32)), targets
 
 
-def test_equal_scores_count_together_whatever_the_order_of_the_pictures():
-    targets = boxed_pictures(["1", "1"], [[square(0)], [square(0)]])
-    hit_first = boxed(["1", "1"], [[square(0)], [square(90)]])
-    miss_first = boxed(["1", "1"], [[square(90)], [square(0)]])
-    # One of two found, one of two detections right.
-    assert detection.map50(hit_first, targets) == detection.map50(miss_first, targets) == 0.25
+def expect_equal(read, targets):
+    """The average precisions are those of pycocotools."""
+    found, expected = detection.average_precision(read, targets), coco(read, targets)
+    if expected is None:
+        assert found is None
+    else:
+        assert (found.ap, found.ap50, found.ap75) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 8), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_average_precision_is_that_of_pycocotools(seed, n, slots, ties):
+    expect_equal(*drawn(seed, n, slots, ties=ties))
+
+
+def test_average_precision_of_crowded_classes_is_that_of_pycocotools():
+    read, targets = drawn(3, 200, 10)
+    assert 0.5 < ap50(read, targets) < 0.9
+    expect_equal(read, targets)
+    one = ImageSet(targets.images, np.full_like(targets.labels, 1), STRIP_NAMES, "mnist", read.boxes - 1)
+    expect_equal(replace(read, classes=np.full_like(read.classes, 1)), one)
+
+
+def test_average_precision_with_many_ties_is_that_of_pycocotools():
+    expect_equal(*drawn(4, 100, 8, ties=True))
+
+
+def test_a_class_without_targets_counts_in_neither():
+    read, targets = drawn(5, 50, 6, shares=(0, 0, 1, 0))
+    assert np.any(read.classes == 3)
+    assert not np.any(targets.labels == 3)
+    expect_equal(read, targets)
+
+
+def test_readings_without_detections_have_the_precision_0_in_both():
+    read, targets = drawn(6, 20, 5)
+    nothing = replace(read, classes=np.full_like(read.classes, BLANK))
+    assert detection.average_precision(nothing, targets) == detection.AveragePrecision(0, 0, 0)
+    expect_equal(nothing, targets)
+
+
+def test_pictures_without_digits_have_no_precision_in_either():
+    read, targets = drawn(7, 20, 5)
+    labels = np.full_like(targets.labels, BLANK)
+    expect_equal(read, ImageSet(targets.images, labels, STRIP_NAMES, "mnist", np.zeros_like(targets.boxes)))
+
+
+def test_a_detection_takes_the_next_box_where_a_better_one_took_the_best():
+    targets = boxed_pictures(["11"], [[square(0), square(3)]])
+    read = boxed(["11"], [[square(0), square(1)]], [[0.9, 0.8]])
+    # Both come closest to the first box. The less sure one still has an IoU of 2/3 with the second.
+    assert detection.true_positives(read, targets).tolist() == [[True, True]]
+    expect_equal(read, targets)
 
 
 @pytest.mark.parametrize(

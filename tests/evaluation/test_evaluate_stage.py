@@ -185,7 +185,9 @@ def test_digits_found_from_right_to_left_are_scored_from_left_to_right(inside, t
     run(tmp_path, data=tmp_path / "data", **with_regions(tmp_path, CELLS[::-1]))
     score = scores_of(tmp_path)
     assert score.sequence_accuracy == 0.9
-    assert score.map50 > 0.9
+    assert score.ap50 > 0.9
+    assert score.ap50 >= score.ap75 >= 0
+    assert 0 < score.ap <= score.ap50
     stored = Readings.load(tmp_path / "predictions/strips/bands/plain-test.npz")
     left = np.where(stored.classes == BLANK, 1000, stored.boxes[..., 0])
     assert np.all(np.diff(left, axis=1) >= 0)

@@ -57,7 +57,7 @@ def evaluate(strategy):
             evaluated.readings.save(folder / f"mnist-{split}.npz")
     Evaluation(
         strategy=strategy, task="mnist", origin="mnist", precision="float32", parameters=1, deployable=True,
-        pretrained="none", sha256="0" * 64, suites=scores.by_suite({"mnist": read}),
+        pretrained="none", sha256="0" * 64, suites=scores.by_suite({"mnist": read}, None),
         coverage=scores.pooled_coverage({"mnist": read}),
     ).write(Path(f"metrics/evaluation/mnist/{strategy}.json"))
 

@@ -11,13 +11,21 @@ from pipeline.records.manifest import Manifest
 from pipeline.reports import model_card
 
 EVALUATION = evaluations.evaluation(0.02)
+COVERAGE = Coverage(
+    target=0.995,
+    level=0.9,
+    threshold=0.75,
+    valid=Accepted(share=0.6, accuracy=0.999),
+    gate=Accepted(share=0.6, accuracy=0.999),
+    test=Accepted(share=0.5, accuracy=0.9975),
+)
 
 
 def manifest(**changes):
     """The manifest of the evaluated model."""
     record = evaluations.record(parameters=1234567)
     served = {name: getattr(record, name) for name in ServedModel.model_fields}
-    return Manifest(**served | {"coverage": EVALUATION.coverage, "metrics": {}} | changes)
+    return Manifest(**served | {"coverage": COVERAGE, "metrics": {}} | changes)
 
 
 def test_the_card_has_the_hash_the_scores_and_the_threshold():
@@ -26,7 +34,9 @@ def test_the_card_has_the_hash_the_scores_and_the_threshold():
     assert "ab" * 32 in card
     assert "1,234,567 parameters, 1.3 MB." in card
     assert f"| plain | 200 | {100 * test.sequence_accuracy:.2f} | {100 * test.ci_low:.2f} to" in card
-    assert f"**{EVALUATION.coverage.threshold:.6f}**" in card
+    assert "**0.750000**" in card
+    assert "with a confidence of 90 %" in card
+    assert "On test it accepts 50.0 % of the pictures, and\n99.75 % of those are read correctly. " in card
     assert "- Seed: 20.\n" in card
     assert "- Budget: 1.0.\n" in card
     assert card.startswith("---\nlibrary_name: onnx\n")
@@ -34,6 +44,12 @@ def test_the_card_has_the_hash_the_scores_and_the_threshold():
     assert "stand-in" not in card
     assert "{" not in card
     assert not re.search(r"\n\n\n|[ \t]\n", card)
+
+
+def test_the_card_says_that_the_accuracy_of_what_is_accepted_is_below_the_target():
+    below = COVERAGE.model_copy(update={"test": Accepted(share=0.5, accuracy=0.9942)})
+    card = model_card.render(manifest(coverage=below), EVALUATION)
+    assert "99.42 % of those are read correctly, which is **below the target**. Neither" in card
 
 
 @pytest.mark.parametrize(
@@ -59,10 +75,10 @@ def test_the_card_of_a_model_of_lines_says_what_it_takes():
 
 
 def test_the_card_warns_of_the_stand_in_of_missing_weights_and_of_a_missing_threshold():
-    nothing = Accepted(share=None, accuracy=None)
-    coverage = Coverage(target=0.995, threshold=None, valid=nothing, gate=nothing, test=nothing)
+    nothing = Accepted(share=0, accuracy=None)
+    coverage = Coverage(target=0.995, level=0.9, threshold=None, valid=nothing, gate=nothing, test=nothing)
     card = model_card.render(manifest(origin="embedded", pretrained="missing", coverage=coverage), EVALUATION)
     assert "Measured on the embedded stand-in" in card
     assert "pretrained weights were not available" in card
-    assert "No confidence threshold" in card
+    assert "No reading is accepted: the valid splits assure 99.5 % accuracy at no confidence threshold." in card
     assert "datasets:" not in card

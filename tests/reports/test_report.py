@@ -9,6 +9,7 @@ from evaluations import SUITES, strips
 from pipeline.evaluation import leaderboard
 from pipeline.evaluation.evaluated import Evaluated
 from pipeline.plots import galleries, style
+from pipeline.records.evaluation import Accepted
 from pipeline.reports.overview import Overview
 from pipeline.reports.report import Folders, report
 
@@ -80,13 +81,31 @@ def test_candidates_are_open_and_the_others_behind_their_names(tmp_path, found, 
 
 def test_scores_of_digits_numbers_and_boxes_are_shown(tmp_path, found, pixel):
     splits = {
-        split: score.model_copy(update={"map50": 0.8765}) for split, score in found["good"].suites["plain"].items()
+        split: score.model_copy(update={"ap": 0.7654, "ap50": 0.8765, "ap75": 0.8})
+        for split, score in found["good"].suites["plain"].items()
     }
     html = page({"boxed": found["good"].model_copy(update={"suites": {"plain": splits}})}, tmp_path, pixel)
     test = splits["test"]
     shares = (f"{100 * share:.2f}" for share in (test.digit_accuracy, test.accuracy_power_n, test.count_accuracy))
     assert "<td>{}</td><td>{}</td><td>{}</td>".format(*shares) in html
-    assert "<td>87.65</td>" in html
+    assert "<td>76.54</td><td>87.65</td><td>80.00</td>" in html
+
+
+def test_the_accuracy_of_what_is_accepted_is_marked_where_it_is_below_the_target(tmp_path, found, pixel):
+    chosen = found["good"].coverage.model_copy(update={"threshold": 0.75, "test": Accepted(share=0.5, accuracy=0.993)})
+    figures = {"coverage_995": 0.5, "accuracy_at_coverage": 0.993, "threshold": 0.75}
+    splits = {split: score.model_copy(update=figures) for split, score in found["good"].suites["plain"].items()}
+    below = found["good"].model_copy(update={"suites": {"plain": splits}, "coverage": chosen})
+    html = page({"good": below}, tmp_path, pixel)
+    assert '<td>50.0</td><td class="bad">99.30 ▼</td>' in html
+    assert "At the confidence threshold 0.7500, at which valid assures 99.5 % accuracy" in text_of(html)
+
+
+def test_a_candidate_without_a_threshold_accepts_nothing(tmp_path, found, pixel):
+    html = page({"good": found["good"]}, tmp_path, pixel)
+    assert found["good"].coverage.threshold is None
+    assert "It accepts no reading: valid assures 99.5 % accuracy at no confidence threshold." in text_of(html)
+    assert "<td>0.0</td><td>none accepted</td>" in html
 
 
 def test_data_that_was_validated_is_marked(tmp_path, found, pixel):

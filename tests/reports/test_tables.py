@@ -37,7 +37,8 @@ def cells_of(text):
 def test_the_columns_of_the_leaderboard_stay():
     assert ",".join(tables.COLUMNS) == (
         "strategy,suite,split,origin,n,digit_accuracy,slot_accuracy,sequence_accuracy,ci_low,ci_high,"
-        "accuracy_power_n,count_accuracy,map50,coverage_995,accuracy_at_coverage,ece,parameters,deployable,pretrained"
+        "accuracy_power_n,count_accuracy,ap,ap50,ap75,coverage_995,accuracy_at_coverage,ece,parameters,deployable,"
+        "pretrained"
     )
 
 
@@ -45,7 +46,7 @@ def test_cells_have_four_decimals_or_are_empty(found):
     text = tables.leaderboard(leaderboard.rows(found, SUITES))
     assert text.splitlines()[0] == ",".join(tables.COLUMNS)
     first = rows_of(text)[0]
-    assert (first["sequence_accuracy"], first["map50"], first["deployable"]) == ("1.0000", "", "false")
+    assert (first["sequence_accuracy"], first["ap"], first["deployable"]) == ("1.0000", "", "false")
     assert (first["n"], first["pretrained"]) == ("200", "missing")
 
 
@@ -61,12 +62,30 @@ def test_the_markdown_table_has_the_rows_of_test(found):
     assert shown["95 % interval"] == f"{100 * test.ci_low:.2f} to {100 * test.ci_high:.2f}"
     assert shown["accuracy^n"] == f"{100 * test.accuracy_power_n:.2f}"
     assert shown["count accuracy"] == f"{100 * test.count_accuracy:.2f}"
-    assert (shown["mAP@0.5"], shown["parameters"]) == ("", "1,000")
+    assert (shown["AP"], shown["AP50"], shown["AP75"], shown["parameters"]) == ("", "", "", "1,000")
 
 
 def test_the_markdown_table_has_the_suite_in_its_first_row_only(found):
     lines = cells_of(tables.leaderboard_markdown(leaderboard.rows(found, SUITES)))[2:]
     assert [line[0] for line in lines] == ["plain", "", "", "", "blanks", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("share", "accuracy", "shown"),
+    [
+        pytest.param(0.8, 0.9981, ("80.00", "99.81"), id="reaches the target"),
+        pytest.param(0.8, 0.995, ("80.00", "99.50"), id="is the target"),
+        pytest.param(0.8, 0.99494, ("80.00", "99.49 ▼"), id="below the target"),
+        pytest.param(0.0, None, ("0.00", "none accepted"), id="nothing accepted"),
+    ],
+)
+def test_the_accuracy_of_what_is_accepted_stands_beside_coverage(found, share, accuracy, shown):
+    row = leaderboard.rows({"good": found["good"]}, SUITES)[1]
+    row = row.model_copy(update={"coverage_995": share, "accuracy_at_coverage": accuracy})
+    header, _, first = cells_of(tables.leaderboard_markdown([row]))
+    place = header.index("coverage at 99.5 %")
+    assert header[place + 1] == "accuracy of accepted"
+    assert tuple(first[place : place + 2]) == shown
 
 
 def test_scores_of_the_stand_in_are_marked():

@@ -146,9 +146,10 @@ def package(folder: Path, bias: float, *, pad: int = 0, **changes: object) -> No
             path = folder / MODEL.predictions(STRATEGY, suite, split)
             path.unlink(missing_ok=True)
             evaluated.readings.save(path)
+    coverage = pooled_coverage(results)
     Evaluation(
-        suites=by_suite(results),
-        coverage=pooled_coverage(results),
+        suites=by_suite(results, coverage.threshold),
+        coverage=coverage,
         sha256=manifest.model.sha256,
         **manifest.model_dump(
             include={"strategy", "task", "origin", "precision", "parameters", "deployable", "pretrained"}

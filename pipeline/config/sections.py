@@ -78,6 +78,7 @@ class StripSuite(Suite):
 
     task: Literal["strips"]
     rounds: Count
+    valid_rounds: Count = 1
     digits: Annotated[list[Annotated[int, Field(strict=True, ge=0, le=5)]], Field(min_length=2, max_length=2)]
     jitter: Switch
     clutter: Switch
@@ -96,6 +97,7 @@ class SceneSuite(Suite):
 
     task: Literal["scenes"]
     rounds: Count
+    valid_rounds: Count = 1
     digits: Annotated[list[Annotated[int, Field(strict=True, ge=1, le=8)]], Field(min_length=2, max_length=2)]
     clutter: Switch
 

@@ -35,9 +35,10 @@ def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, Im
 
     Returns:
         The splits by name. Strips, scenes and lines of a split are composed of the digits of this split only. The
-        training split goes through its digits `suite.rounds` times, the others once. The numbers of lines are those
-        of the public sources: a split has at most as many composed lines as digits, and recomposed lines follow
-        labelled ones in the proportion of the public source, in the training split alone.
+        training split goes through its digits `suite.rounds` times, the valid split, by which thresholds are chosen,
+        `suite.valid_rounds` times, the others once. The numbers of lines are those of the public sources: a split has
+        at most as many composed lines as digits, and recomposed lines follow labelled ones in the proportion of the
+        public source, in the training split alone.
 
     Raises:
         DataError: a file is missing or damaged, or its pictures cannot be divided or composed.
@@ -99,7 +100,7 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
 def _compose_split(suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int) -> ImageSet:
     if isinstance(suite, LineSuite):
         return lines.compose(digits, lines=min(getattr(suite, split), len(digits)), seed=seed)
-    rounds = suite.rounds if split == "train" else 1
+    rounds = {"train": suite.rounds, "valid": suite.valid_rounds}.get(split, 1)
     fewest, most = suite.digits
     if isinstance(suite, SceneSuite):
         return scenes.compose(digits, rounds=rounds, fewest=fewest, most=most, clutter=suite.clutter, seed=seed)

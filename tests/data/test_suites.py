@@ -80,13 +80,13 @@ def test_a_suite_is_always_the_same_bytes(data, name):
     assert sha256(suites.compose(name, suite, data / suite.source, SEED)) == DIGESTS[name]
 
 
-def test_each_split_is_made_of_its_own_digits_and_only_train_goes_round_more_than_once(data):
-    suite = SUITES["clutter"].model_copy(update={"rounds": 2})
+def test_each_split_is_made_of_its_own_digits_and_goes_round_as_often_as_its_suite_says(data):
+    suite = SUITES["clutter"].model_copy(update={"rounds": 2, "valid_rounds": 3})
     made = suites.compose("clutter", suite, data / suite.source, SEED)
     for split in SPLITS:
         digits = ImageSet.load(data / f"mnist/mnist/{split}.npz").sources[:, 0]
         assert set(made[split].sources.ravel()) - {-1} <= set(digits)
-        assert len(made[split]) == len(digits) // 5 * (2 if split == "train" else 1)
+        assert len(made[split]) == len(digits) // 5 * {"train": 2, "valid": 3}.get(split, 1)
 
 
 LABELLED = {"task": "lines", "source": "raw/cheques"}

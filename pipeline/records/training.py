@@ -8,7 +8,6 @@ from pydantic import JsonValue
 from pipeline.records.base import Record
 
 Task = Literal["strips", "scenes", "lines", "mnist", "cifar10"]
-Pretrained = Literal["not_applicable", "imagenet", "none", "file", "missing"]
 
 
 class TrainedModel(Record):
@@ -23,7 +22,8 @@ class TrainedModel(Record):
         origin: where the training pictures came from: `mnist`, `cifar10`, `folder:NAME`, or `embedded`, the stand-in.
         positional: whether slot i of a reading is the i-th position, and not the i-th digit found.
         deployable: whether the whole strategy is in the graph; if not, the model has a second input, `regions`.
-        pretrained: where weights came from that training began with.
+        pretrained: where weights came from that training began with: `not_applicable`, `imagenet`, `missing`, `local:`
+            and the digits of a file, or the name of a strategy.
         parameters: how many numbers the model holds.
         precision: the Keras dtype policy of the training.
         seed, budget: of params.yaml.

@@ -132,7 +132,7 @@ def transfer(
         x = layers.Dropout(dropout, seed=seed)(x)
         initializer = keras.initializers.GlorotUniform(seed + 1)
         logits = layers.Dense(train.classes, dtype="float32", kernel_initializer=initializer, name="logits")(x)
-        return frozen, keras.Model(shown, ops.reshape(logits, (-1, 1, train.classes)), name="learnt")
+        return frozen, keras.Model(shown, ops.reshape(logits, (-1, 1, train.classes)), name="trained")
 
     def whole(frozen: keras.Model, trained: keras.Model) -> keras.Model:
         pictures = keras.Input(train.shape, dtype="uint8", name="pictures")

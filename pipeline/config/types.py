@@ -69,6 +69,7 @@ class Recipe(Section):
         batch: examples per step.
         learning_rate: of the optimizer; with a schedule, its peak.
         weight_decay: decoupled, of kernels only.
+        examples: how many of the training examples are used, the first ones; all by default.
         keep: the weights of which epoch: the `last`, which suits a rate that falls to nothing, or the `best` on valid.
     """
 
@@ -76,6 +77,7 @@ class Recipe(Section):
     batch: Count
     learning_rate: Positive
     weight_decay: NonNegative = 0.0
+    examples: Count | None = None
     keep: Literal["last", "best"] = "last"
 
 

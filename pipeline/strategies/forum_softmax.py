@@ -29,7 +29,5 @@ def train(
         heads = [layers.Dense(len(STRIP_NAMES), dtype="float32", name=f"head{slot}")(x) for slot in range(SLOTS)]
         return keras.Model(strips, ops.stack(heads, axis=1), name="forum_softmax")
 
-    network = loop.fit(
-        build, train, valid, recipe=recipe, budget=budget, seed=seed, optimizer=optimizers.adam
-    )
+    network = loop.fit(build, train, valid, recipe=recipe, budget=budget, seed=seed, optimizer=optimizers.adam)
     return softmax_reader(network)

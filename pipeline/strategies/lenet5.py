@@ -40,7 +40,5 @@ def train(
         logits = layers.Dense(train.classes, dtype="float32", name="logits")(x)
         return keras.Model(pictures, ops.reshape(logits, (-1, 1, train.classes)), name="lenet5")
 
-    network = loop.fit(
-        build, train, valid, recipe=recipe, budget=budget, seed=seed, optimizer=optimizers.adam
-    )
+    network = loop.fit(build, train, valid, recipe=recipe, budget=budget, seed=seed, optimizer=optimizers.adam)
     return softmax_reader(network)

@@ -75,6 +75,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs[0])
 
+    def first(self, count: int | None) -> "Examples":
+        """The first `count` of them, or all where there are not so many, or no number is given."""
+        if count is None or count >= len(self):
+            return self
+        return Examples(*tf.nest.map_structure(lambda array: array[:count], (self.inputs, self.targets)))
+
     @classmethod
     def of(cls, pictures: "ImageSet | Examples") -> "Examples":
         """Pictures and their labels, unless they are examples already."""
@@ -121,7 +127,7 @@ def fit(
             for the network that is returned.
         train: the training split.
         valid: the split whose accuracy is recorded after every epoch, and chooses among them if the recipe says so.
-        recipe: epochs, batch, learning rate, weight decay, and the epoch that is kept.
+        recipe: epochs, batch, learning rate, weight decay, the number of examples, and the epoch that is kept.
         budget: scales the epochs.
         seed: of the weights, the order and the augmentation. The same seed gives the same weights on one machine.
         optimizer: makes the optimizer from the recipe and the number of steps.
@@ -134,7 +140,7 @@ def fit(
     run = _current.get() or Run()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    train, valid = Examples.of(train), Examples.of(valid)
+    train, valid = Examples.of(train).first(recipe.examples), Examples.of(valid)
     steps = max(1, round(budget * recipe.epochs * len(train) / recipe.batch))
     rounds = max(1, min(steps, round(budget * recipe.epochs)))
     per_round = math.ceil(steps / rounds)

@@ -127,7 +127,10 @@ def captured(name, monkeypatch):
     rng = np.random.default_rng(0)
     slots = 5 if entry.task == "strips" else 1
     pictures = ImageSet(
-        rng.integers(0, 256, (16, *shape), dtype=np.uint8), rng.integers(0, 10, (16, slots), dtype=np.uint8), names, "test"
+        rng.integers(0, 256, (16, *shape), dtype=np.uint8),
+        rng.integers(0, 10, (16, slots), dtype=np.uint8),
+        names,
+        "test",
     )
     seen = {}
 

@@ -30,8 +30,8 @@ def build():
     return keras.Model(images, layers.Reshape((1, 4))(logits))
 
 
-def fit(seed=1, epochs=3, budget=1.0, **more):
-    recipe = Recipe(epochs=epochs, batch=32, learning_rate=0.01, weight_decay=0.05)
+def fit(seed=1, epochs=3, budget=1.0, keep="last", examples=None, **more):
+    recipe = Recipe(epochs=epochs, batch=32, learning_rate=0.01, weight_decay=0.05, keep=keep, examples=examples)
     return loop.fit(build, bars(), bars(64, seed=1), recipe=recipe, budget=budget, seed=seed, **more)
 
 
@@ -58,18 +58,33 @@ def test_it_learns_under_either_precision_and_returns_float32():
         assert (read == bars(64, seed=1).labels).mean() > 0.95
 
 
-def test_the_best_weights_are_kept_not_the_last():
+@pytest.mark.parametrize(("keep", "chosen"), [("best", max), ("last", lambda rates: rates[-1])])
+def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(keep, chosen):
     class Spoil(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 6:
                 self.model.set_weights([np.zeros_like(weight) for weight in self.model.get_weights()])
 
     with loop.running("float32", [Spoil()]) as run:
-        model = fit(epochs=7)
+        model = fit(epochs=7, keep=keep)
     valid = bars(64, seed=1)
-    best = max(epoch["val_exact_match"] for epoch in run.history)
-    assert run.history[-1]["val_exact_match"] < best
-    assert (model(valid.images).numpy().argmax(axis=-1) == valid.labels).mean() == pytest.approx(best)
+    rates = [epoch["val_exact_match"] for epoch in run.history]
+    assert rates[-1] < max(rates)
+    assert (model(valid.images).numpy().argmax(axis=-1) == valid.labels).mean() == pytest.approx(chosen(rates))
+
+
+def test_a_recipe_takes_the_first_examples_alone():
+    whole = loop.Examples.of(bars())
+    assert whole.first(None) is whole
+    assert whole.first(10_000) is whole
+    few = whole.first(40)
+    np.testing.assert_array_equal(few.inputs[0], whole.inputs[0][:40])
+    np.testing.assert_array_equal(few.targets, whole.targets[:40])
+    named = loop.Examples(whole.inputs, {"labels": whole.targets, "others": whole.targets}).first(3)
+    assert {name: len(each) for name, each in named.targets.items()} == {"labels": 3, "others": 3}
+    for one, two in zip(weights(fit(examples=40)), weights(fit(examples=40)), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any((one != two).any() for one, two in zip(weights(fit(examples=40)), weights(fit()), strict=True))
 
 
 @pytest.mark.parametrize(("epochs", "budget", "rounds"), [(4, 1.0, 4), (4, 0.5, 2), (4, 0.01, 1), (1, 3.0, 3)])

@@ -51,7 +51,6 @@ def train(
     Raises:
         ConfigurationError: the normalization is not the same for every pixel.
     """
-
     scale = _scale(normalizer)
 
     def build() -> keras.Model:

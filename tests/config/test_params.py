@@ -85,7 +85,7 @@ def test_the_committed_file_is_right():
         (
             "features: data/mnist/mnist",
             "features: data/features/slice",
-            r"strategies\.sliding_digits\.features: expected 'data/mnist/mnist', since there is no entry features\.sliding_digits",
+            r"strategies\.sliding_digits\.features: expected 'data/mnist/mnist', since there is no entry",
         ),
         (
             "features: data/features/vgg16",

@@ -20,7 +20,7 @@ from pipeline.networks.features import Features
 from pipeline.preprocessing import normalization
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.records.features import FeaturesRecord
-from pipeline.remote import weights
+from pipeline.remote import weights as published
 from pipeline.strategies import vgg16
 from pipeline.training import loop, models, optimizers
 
@@ -223,7 +223,7 @@ def test_a_size_that_the_network_cannot_take_and_a_cut_behind_its_end_are_clear_
 def test_imagenet_comes_from_the_mirror_and_is_verified(monkeypatch, tmp_path):
     """The file's path below the mirror is that of the weights of VGG16; the digest is that of the file of this test."""
     monkeypatch.setitem(pretrained.NETWORKS, "vgg16", small)
-    remote = weights.IMAGENET["vgg16"].remote
+    remote = published.IMAGENET["vgg16"].remote
     path = tmp_path / remote.name
     path.parent.mkdir()
     learned = small(include_top=False, weights=None, input_shape=(28, 28, 3))
@@ -231,7 +231,7 @@ def test_imagenet_comes_from_the_mirror_and_is_verified(monkeypatch, tmp_path):
     monkeypatch.setenv("DATASETS_MIRROR", str(tmp_path))
     with pytest.raises(DataError, match=r"SHA-256 .* found, expected a2f51117"):
         pretrained.base(small, "imagenet", size=28, seed=1)
-    monkeypatch.setitem(weights.IMAGENET, "vgg16", weights.WeightsFile(remote, digest(path)))
+    monkeypatch.setitem(published.IMAGENET, "vgg16", published.WeightsFile(remote, digest(path)))
     base = pretrained.base(small, "imagenet", size=28, seed=1)
     assert base.pretrained == "imagenet"
     for found, expected in zip(base.weights, learned.get_weights(), strict=True):

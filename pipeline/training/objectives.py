@@ -5,6 +5,9 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
+from pipeline.layers import StringPath
+from pipeline.layers.paths import log_sum_exp, string_scores
+
 
 class Objective(Protocol):
     """Compares the outputs of a network with targets, both tensors of n rows or structures of them."""
@@ -46,6 +49,33 @@ class BinaryCrossEntropy:
 
     def correct(self, targets, outputs):
         return every_slot(targets, outputs)
+
+
+class DiscriminativeForward:
+    """log of the sum over all paths - log of the sum over the paths with the correct digits.
+
+    LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", section VI.D:
+    scores (n, T, classes), the last class blank, against labels (n, slots). It is normalized once for the whole string.
+
+    Args:
+        gap: positions from one digit to the next, at least.
+    """
+
+    def __init__(self, gap: int) -> None:
+        self.gap = gap
+
+    def loss(self, targets, outputs):
+        blank, slots = outputs.shape[-1] - 1, targets.shape[-1]
+        digits = left_aligned(targets, blank)
+        count = ops.sum(ops.cast(ops.not_equal(digits, blank), "int32"), -1)
+        string, everything = string_scores(outputs[..., :-1] - outputs[..., -1:], digits, slots, self.gap)
+        correct = ops.sum(string * ops.one_hot(count, slots + 1, dtype=string.dtype), -1)
+        return log_sum_exp(everything) - correct
+
+    def correct(self, targets, outputs):
+        blank, slots = outputs.shape[-1] - 1, targets.shape[-1]
+        read = StringPath(slots, self.gap)(outputs)["classes"]
+        return ops.all(ops.equal(ops.cast(read, "int32"), left_aligned(targets, blank)), -1)
 
 
 def every_slot(targets, logits):

@@ -405,9 +405,9 @@ def test_a_strategy_of_lines_takes_a_second_data_set(reading_lines):
         ("models/strips/slice   #", "models/mnist/slice #", r"no model of a strategy that begins anew"),
         ("models/strips/slice   #", "models/strips/ctc #", r"no model of a strategy that begins anew"),
         (
-            "    code: pipeline/networks/blocks.py\n    features: data/strips/mixed\n    width: 2",
-            "    code: pipeline/networks/blocks.py\n    features: models/strips/slice\n    width: 2",
-            r"sdnn\.features: expected 'data/strips/mixed', since sdnn takes no features",
+            "    code: pipeline/networks/blocks.py\n    features: data/strips/mixed\n    gap: 3",
+            "    code: pipeline/networks/blocks.py\n    features: models/strips/slice\n    gap: 3",
+            r"sdnn_lenet5\.features: expected 'data/strips/mixed', since sdnn_lenet5 takes no",
         ),
         (
             "    freeze_until: 19\n    activation: sigmoid",

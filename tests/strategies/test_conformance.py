@@ -93,7 +93,7 @@ SPECIFICATIONS = {
             ("Conv2D", {"filters": 11, "kernel_size": (1, 1)}),
         ],
         "optimizer": ("AdamW", {}),
-        "objective": None,
+        "objective": objectives.DiscriminativeForward,
         "epochs": 8,
     },
     # The article on transfer: the frozen base, then its head.
@@ -191,8 +191,7 @@ def test_it_trains_as_its_source_says(name, monkeypatch):
     config = made.get_config()
     assert {key: pytest.approx(config[key]) for key in properties} == properties
     assert seen["recipe"].epochs == wanted["epochs"]
-    if wanted["objective"] is not None:
-        assert type(seen.get("objective") or objectives.CrossEntropy()) is wanted["objective"]
+    assert type(seen.get("objective") or objectives.CrossEntropy()) is wanted["objective"]
     augment = seen.get("augment")
     assert name == "sdnn_lenet5" or augment is None
 

@@ -61,8 +61,8 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@pwd -P > $@
 
-repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package
-	@python -m pipeline.commands.repro
+repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)
+	@python -m pipeline.commands.repro $(if $(JOBS),--jobs="$$JOBS")
 
 docs: setup  ## copy the leaderboard and the pictures of the run into README.md and docs/
 	@python -m pipeline.commands.docs

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.config import params
 from pipeline.config.sections import FEATURES_FOLDER, PUBLIC
 from pipeline.core.files import write_text
-from pipeline.experiments import keeping, preflight, runs, staleness
+from pipeline.experiments import keeping, lanes, preflight, runs, staleness
 from pipeline.experiments.estimates import Estimates
 from pipeline.project import dvc, workspace
 from pipeline.project.progress import Progress
@@ -25,7 +25,7 @@ LOGS = Path("reports/logs")
 """The log of every stage of the last runs in the workspace."""
 
 
-def reproduce(settings: params.Params) -> None:
+def reproduce(settings: params.Params, jobs: int = 1) -> None:
     """Run what is stale, in the workspace. First fetch again the sources for which DVC cannot see a change.
 
     Raises:
@@ -39,7 +39,11 @@ def reproduce(settings: params.Params) -> None:
     if again := [*(f"fetch@{name}" for name in _unsettled(settings)), *_without_weights(settings)]:
         progress.expect(again)
         dvc.follow("make repro", progress, "repro", "--force", "--single-item", *again)
-    progress.expect(staleness.examine().pending)
+    pending = staleness.examine().pending
+    progress.expect(pending)
+    if jobs > 1:
+        lanes.run("make repro", progress, staleness.dependencies(pending), jobs)
+    # With lanes, too: what DVC itself finds stale decides.
     dvc.follow("make repro", progress, "repro")
     estimates.save(LOGS, progress.ran)
     keeping.expect_kept("make repro", keeping.recorded(), staleness.upstream(""))

@@ -55,6 +55,14 @@ def examine() -> Staleness:
     )
 
 
+def dependencies(stages: set[str]) -> dict[str, set[str]]:
+    """By stage, those of `stages` on which it depends directly; in an order in which they can run."""
+    with dvc.opened() as repo:
+        graph = nx.relabel_nodes(repo.index.graph, {stage: stage.addressing for stage in repo.index.graph})
+    order = nx.lexicographical_topological_sort(graph.reverse())
+    return {name: set(graph.successors(name)) & stages for name in order if name in stages}
+
+
 def upstream(target: str) -> set[str]:
     """A stage of dvc.yaml, or all stages of a `foreach`, with every stage that it depends on; all stages for ""."""
     with dvc.opened() as repo:

@@ -1,8 +1,10 @@
 """Follows the output of `dvc repro`: one line per stage, the output of the stages in log files, the time left."""
 
 import contextlib
+import copy
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -61,6 +63,19 @@ class Progress:
         self._opened: set[str] = set()
         self._result: Path | None = None
         self._rest = b""
+        self._dvc_log, self._alone = DVC_LOG, True
+        self._turn = threading.RLock()
+
+    def lane(self, number: int) -> "Progress":
+        """The progress of one of several runs of DVC side by side, each followed by a thread of its own.
+
+        Its stages count with those of the others. DVC's own output goes to `dvc-NUMBER.log`, and a terminal shows no
+        running stage.
+        """
+        lane = copy.copy(self)
+        lane._dvc_log, lane._alone = f"dvc-{number}.log", False
+        lane.log = lane._logs / lane._dvc_log
+        return lane
 
     def expect(self, stages: Collection[str]) -> None:
         """Add stages to those that this run is expected to handle: the m of `n/m`."""
@@ -75,7 +90,7 @@ class Progress:
         """
         self._logs.mkdir(parents=True, exist_ok=True)
         self._result = result
-        self._open(DVC_LOG)
+        self._open(self._dvc_log)
         try:
             yield
         finally:
@@ -93,9 +108,10 @@ class Progress:
         """Take the end of the output; without a failure, the stage that was running is done."""
         self._line(self._rest)
         self._rest = b""
-        if self._stage and not failed:
-            self._end()
-        self._stage = ""
+        with self._turn:
+            if self._stage and not failed:
+                self._end()
+            self._stage = ""
 
     def summary(self) -> str:
         """One line that counts the stages."""
@@ -120,16 +136,17 @@ class Progress:
             self.last_line = text
 
     def _event(self, kind: str, name: str) -> None:
-        if self._stage:
-            self._end()
-        if kind == "run":
-            self._stage, self._began = name, self._clock()
-            self._open(f"{name}.log")
-        elif kind == "cached":
-            self.cached.add(name)
-            self._print(name, "from the cache")
-        elif kind == "unchanged" and name not in self.ran:
-            self.unchanged.add(name)
+        with self._turn:
+            if self._stage:
+                self._end()
+            if kind == "run":
+                self._stage, self._began = name, self._clock()
+                self._open(f"{name}.log")
+            elif kind == "cached":
+                self.cached.add(name)
+                self._print(name, "from the cache")
+            elif kind == "unchanged" and name not in self.ran:
+                self.unchanged.add(name)
 
     def _end(self) -> None:
         name, self._stage = self._stage, ""
@@ -141,7 +158,7 @@ class Progress:
             self._result.unlink()
         parts = [f"{format_seconds(self.ran[name]):>10}", *filter(None, [result])]
         self._print(name, "  ".join(parts))
-        self._open(DVC_LOG)
+        self._open(self._dvc_log)
 
     def _print(self, name: str, text: str) -> None:
         self._clear()
@@ -172,7 +189,7 @@ class Progress:
 
     def _show(self) -> None:
         """Show the running stage, how long it has run, and its last line, in one line of the terminal."""
-        if not self._stage or not self._out.isatty():
+        if not self._stage or not self._alone or not self._out.isatty():
             return
         handled = {*self.ran, *self.cached, *self.unchanged} & self._expected
         text = f"{self._position(len(handled) + 1)} {self._stage}  {format_seconds(self._clock() - self._began)}"

@@ -34,6 +34,8 @@ class Progress:
         unchanged: the stages that were up to date.
         log: the log of the running stage, or of DVC between two stages.
         last_line: the last line of that log that is not empty.
+        dvc_log: the name of DVC's own log.
+        alone: whether a terminal shows the running stage.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Progress:
         self._opened: set[str] = set()
         self._result: Path | None = None
         self._rest = b""
-        self._dvc_log, self._alone = DVC_LOG, True
+        self.dvc_log, self.alone = DVC_LOG, True
         self._turn = threading.RLock()
 
     def lane(self, number: int) -> "Progress":
@@ -73,8 +75,8 @@ class Progress:
         running stage.
         """
         lane = copy.copy(self)
-        lane._dvc_log, lane._alone = f"dvc-{number}.log", False
-        lane.log = lane._logs / lane._dvc_log
+        lane.dvc_log, lane.alone = f"dvc-{number}.log", False
+        lane.log = self._logs / lane.dvc_log
         return lane
 
     def expect(self, stages: Collection[str]) -> None:
@@ -90,7 +92,7 @@ class Progress:
         """
         self._logs.mkdir(parents=True, exist_ok=True)
         self._result = result
-        self._open(self._dvc_log)
+        self._open(self.dvc_log)
         try:
             yield
         finally:
@@ -158,7 +160,7 @@ class Progress:
             self._result.unlink()
         parts = [f"{format_seconds(self.ran[name]):>10}", *filter(None, [result])]
         self._print(name, "  ".join(parts))
-        self._open(self._dvc_log)
+        self._open(self.dvc_log)
 
     def _print(self, name: str, text: str) -> None:
         self._clear()
@@ -189,7 +191,7 @@ class Progress:
 
     def _show(self) -> None:
         """Show the running stage, how long it has run, and its last line, in one line of the terminal."""
-        if not self._stage or not self._alone or not self._out.isatty():
+        if not self._stage or not self.alone or not self._out.isatty():
             return
         handled = {*self.ran, *self.cached, *self.unchanged} & self._expected
         text = f"{self._position(len(handled) + 1)} {self._stage}  {format_seconds(self._clock() - self._began)}"

@@ -81,7 +81,7 @@ def test_after_a_failure_what_runs_is_kept_and_nothing_else_begins(stale):
     script = (stale / "train.sh").read_text()
     failing = 'if [ "$1" = ctc ]; then echo "3 data: x.npz: damaged" > "$PIPELINE_ERROR_FILE"; exit 3; fi\n'
     (stale / "train.sh").write_text(MEET + failing + script.removeprefix(MEET))
-    with pytest.raises(Stopped, match="x.npz: damaged") as stopped:
+    with pytest.raises(Stopped, match=r"x\.npz: damaged") as stopped:
         repro.main(jobs=2)
     assert stopped.value.exit_code == 3
     assert (stale / "models/slice").read_text() == "2"

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers
 
 from pipeline.core.images import DIGIT, STRIP_NAMES, STRIP_SHAPE
-from pipeline.networks import trunks
+from pipeline.networks import blocks, trunks
 
 STRIPS = 64
 ROUNDS = 9
@@ -22,7 +22,7 @@ def main() -> None:
     """Print milliseconds a strip both ways, and their ratio."""
     strips = np.random.default_rng(0).integers(0, 256, (STRIPS, *STRIP_SHAPE), np.uint8)
     padded = np.pad(strips, ((0, 0), (0, 0), (DIGIT // 2, DIGIT // 2), (0, 0)))
-    middles = trunks.STRIDE * np.arange(STRIP_SHAPE[1] // trunks.STRIDE)
+    middles = blocks.STRIDE * np.arange(STRIP_SHAPE[1] // blocks.STRIDE)
     windows = np.concatenate([padded[:, :, x : x + DIGIT] for x in middles])
     shared, apart = _network(STRIP_SHAPE[1]), _network(DIGIT)
     ratios, times = [], {"one shared pass": [], f"{len(middles)} windows apart": []}
@@ -41,7 +41,7 @@ def _network(width: int) -> tf.types.experimental.PolymorphicFunction:
     x = trunks.columns(layers.Rescaling(1 / 255)(pictures), window=7)
     if width == DIGIT:
         # A window apart is asked once, at its middle.
-        x = x[:, width // trunks.STRIDE // 2]
+        x = x[:, width // blocks.STRIDE // 2]
     model = keras.Model(pictures, layers.Dense(len(STRIP_NAMES))(x))
     graph = tf.function(lambda images: model(images, training=False))
     graph(np.zeros((1, DIGIT, width, 1), np.uint8))

@@ -10,27 +10,18 @@ from keras import layers, ops
 from pipeline.core.images import BLANK, SCENE_SHAPE, STRIP_NAMES, ImageSet
 from pipeline.layers import ByPicture, Detections, activated, normalize
 from pipeline.layers import boxes as geometry
-from pipeline.networks.blocks import block
+from pipeline.networks.blocks import trunk
 from pipeline.preprocessing.normalization import Normalizer
 
-STRIDE = 4
-"""Pixels per cell of the features."""
-CHANNELS = 96
 OVERLAP = 0.5
 """Intersection over union from which a region is of the class of a true box."""
 SIDE = SCENE_SHAPE[0]
 
 
 def features(normalizer: Normalizer) -> keras.Model:
-    """uint8 (n, 112, 112, 1) -> float (n, 28, 28, 96), each cell seeing 31 pixels.
-
-    One convolution and one pooling, both with stride 2, come first: on a CPU the time goes into large maps.
-    """
+    """uint8 (n, 112, 112, 1) -> float (n, 28, 28, 128), each cell seeing 25 pixels."""
     images = keras.Input(SCENE_SHAPE, dtype="uint8")
-    x = block(normalize(images, normalizer), 32, 5, strides=2)
-    x = block(layers.MaxPooling2D(2)(x), 64, 3)
-    x = block(block(x, CHANNELS, 3), CHANNELS, 3)
-    return keras.Model(images, x, name="features")
+    return keras.Model(images, trunk(normalize(images, normalizer)), name="features")
 
 
 def dense_head(shape: tuple[int, ...], units: int, dropout: float, seed: int) -> keras.Model:

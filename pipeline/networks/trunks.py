@@ -1,27 +1,10 @@
-"""The convolutional trunk that strategies for digits share, over a cell or over a whole strip."""
+"""What strategies for strips put on the trunk: features of each slot, or of each column."""
 
 import keras
 from keras import layers, ops
 
 from pipeline.layers import activated
-from pipeline.networks.blocks import block
-
-CHANNELS = 128
-NAME = "trunk"
-"""How the names of the trunk's layers begin; they are the same in every strategy, so that weights can be passed on."""
-STRIDE = 4
-"""Pixels per column of the trunk's features."""
-
-
-def trunk(images: keras.KerasTensor) -> keras.KerasTensor:
-    """Normalized float (n, H, W, C) -> features (n, H / 4, W / 4, 128).
-
-    The first two layers have stride 2: on a CPU the time goes into full-resolution layers.
-    """
-    x = block(images, 32, 5, strides=2, name=f"{NAME}1")
-    x = block(x, 64, 3, strides=2, name=f"{NAME}2")
-    x = block(x, CHANNELS, 3, name=f"{NAME}3")
-    return block(x, CHANNELS, 3, name=f"{NAME}4")
+from pipeline.networks.blocks import CHANNELS, trunk
 
 
 def cells(images: keras.KerasTensor, slots: int) -> keras.KerasTensor:

@@ -8,7 +8,7 @@ from keras import layers, ops
 from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe, Whole
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import BestPath, normalize
-from pipeline.networks import trunks
+from pipeline.networks import blocks, trunks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import initial, loop
@@ -57,7 +57,7 @@ def train(
         return keras.Model(strips, logits, name="ctc")
 
     network = loop.fit(
-        initial.trained(build, features, trunks.NAME),
+        initial.trained(build, features, blocks.TRUNK),
         train,
         valid,
         recipe=recipe,

@@ -11,7 +11,7 @@ from keras import layers
 from pipeline.config.types import Count, Fraction, NonNegative, Recipe, Regions
 from pipeline.core.images import SCENE_SHAPE, ImageSet
 from pipeline.layers import RegionAlign
-from pipeline.networks import detection
+from pipeline.networks import blocks, detection
 from pipeline.preprocessing import proposals
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
@@ -55,7 +55,7 @@ def train(
         images = keras.Input(SCENE_SHAPE, dtype="uint8", name="images")
         boxes = keras.Input((None, 4), dtype="float32", name="regions")
         maps = detection.features(normalizer)
-        head = detection.dense_head((BINS, BINS, detection.CHANNELS), hidden, dropout, seed)
+        head = detection.dense_head((BINS, BINS, blocks.CHANNELS), hidden, dropout, seed)
         return keras.Model([images, boxes], _heads(images, boxes, maps, head, context), name="fast_rcnn")
 
     seen, unseen = proposals.of_splits(train, valid, features)
@@ -76,5 +76,5 @@ def train(
 
 
 def _heads(images, regions, maps: layers.Layer, head: layers.Layer, context: float) -> dict[str, keras.KerasTensor]:
-    cut = RegionAlign(BINS, detection.STRIDE, context, name="cut")([maps(images), regions])
+    cut = RegionAlign(BINS, blocks.STRIDE, context, name="cut")([maps(images), regions])
     return detection.region_outputs(head(cut), regions)

@@ -4,6 +4,8 @@ Everything is in the graph, suppression included. Both parts learn jointly from 
 poor at first, the heads learn from true boxes, shifted a little, as well.
 """
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -13,10 +15,10 @@ from pipeline.config.types import Count, Fraction, NonNegative, Recipe
 from pipeline.core.images import SCENE_SHAPE, SCENE_SLOTS, ImageSet
 from pipeline.layers import Proposals, RegionAlign
 from pipeline.layers import boxes as geometry
-from pipeline.networks import detection
+from pipeline.networks import blocks, detection
 from pipeline.networks.blocks import block
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.training import loop
+from pipeline.training import initial, loop
 from pipeline.training.loop import Examples
 
 SUITES = ("scenes",)
@@ -24,7 +26,7 @@ POSITIONAL = False
 BINS = 7
 HEIGHTS = (17, 25, 36)
 """Of the anchors, in pixels; digits are 14 to 42 px high or wide."""
-ASPECTS = (0.45, 0.75, 1.05)
+ASPECTS = (0.22, 0.45, 0.75, 1.05)
 CANDIDATES = 128
 """Anchors that compete in suppression; RIVALS is the overlap at which they do."""
 BEHIND = 1000.0
@@ -43,6 +45,7 @@ def train(
     normalizer: Normalizer,
     seed: int,
     budget: float,
+    features: Path | None = None,
     regions: Count,
     context: NonNegative,
     jitter: Fraction,
@@ -53,6 +56,7 @@ def train(
     """Train on scenes (n, 112, 112, 1) with boxes and return a detector of their digits.
 
     Args:
+        features: folder of the trained strategy whose convolutions this one begins with.
         regions: that the network proposes of a scene.
         context: what is added to a region's sides before it is cut out, as a share of them.
         jitter: true boxes among the regions are shifted and stretched by up to this share of their sides.
@@ -66,9 +70,9 @@ def train(
         shown = keras.Input((SCENE_SLOTS, 4), dtype="float32", name="shown")
         maps = detection.features(normalizer)
         proposing = _proposing(maps.output.shape[1:])
-        head = detection.dense_head((BINS, BINS, detection.CHANNELS), hidden, dropout, seed)
+        head = detection.dense_head((BINS, BINS, blocks.CHANNELS), hidden, dropout, seed)
         proposed = Proposals(
-            detection.SIDE, detection.STRIDE, HEIGHTS, ASPECTS, CANDIDATES, regions, RIVALS, name="proposals"
+            detection.SIDE, blocks.STRIDE, HEIGHTS, ASPECTS, CANDIDATES, regions, RIVALS, name="proposals"
         )
         seen = maps(images)
         anchors = proposing(seen)
@@ -77,7 +81,7 @@ def train(
         return keras.Model([images, shown], {**outputs, "anchors": anchors}, name="faster_rcnn")
 
     network = loop.fit(
-        build,
+        initial.trained(build, features, blocks.TRUNK),
         Examples((train.images, train.boxes), detection.targets_of(train)),
         Examples((valid.images, np.zeros_like(valid.boxes)), detection.targets_of(valid)),
         recipe=recipe,
@@ -114,7 +118,7 @@ class Joint(detection.DetectionLoss):
 
     def __init__(self) -> None:
         super().__init__()
-        self.anchors = geometry.anchors(detection.SIDE // detection.STRIDE, detection.STRIDE, HEIGHTS, ASPECTS)
+        self.anchors = geometry.anchors(detection.SIDE // blocks.STRIDE, blocks.STRIDE, HEIGHTS, ASPECTS)
 
     def loss(self, targets, outputs):
         objectness, offsets = outputs["anchors"][..., 0], outputs["anchors"][..., 1:]
@@ -170,5 +174,5 @@ def _proposing(shape: tuple[int, int, int]) -> keras.Model:
 
 
 def _heads(seen, regions, head: layers.Layer, context: float) -> dict[str, keras.KerasTensor]:
-    cut = RegionAlign(BINS, detection.STRIDE, context)([seen, regions])
+    cut = RegionAlign(BINS, blocks.STRIDE, context)([seen, regions])
     return detection.region_outputs(head(cut), regions)

@@ -8,7 +8,7 @@ from keras import layers, ops
 from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, DIGIT_NAMES, SLOTS, STRIP_SHAPE, ImageSet
 from pipeline.layers import LengthAndDigits, activated, normalize
-from pipeline.networks import trunks
+from pipeline.networks import blocks, trunks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import initial, loop
@@ -70,7 +70,7 @@ def train(
         return keras.Model(strips, {"length": length, "digits": digits}, name="goodfellow")
 
     network = loop.fit(
-        initial.trained(build, features, trunks.NAME),
+        initial.trained(build, features, blocks.TRUNK),
         train,
         valid,
         recipe=recipe,

@@ -8,7 +8,7 @@ from keras import layers
 from pipeline.config.types import DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
-from pipeline.networks import trunks
+from pipeline.networks import blocks, trunks
 from pipeline.preprocessing.augmentation import Recomposition
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
@@ -50,7 +50,7 @@ def train(
         return keras.Model(strips, heads(x), name="multihead")
 
     network = loop.fit(
-        initial.trained(build, features, trunks.NAME),
+        initial.trained(build, features, blocks.TRUNK),
         train,
         valid,
         recipe=recipe,

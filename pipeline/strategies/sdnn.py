@@ -8,7 +8,7 @@ from keras import layers
 from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe
 from pipeline.core.images import SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import StringPath, normalize
-from pipeline.networks import trunks
+from pipeline.networks import blocks, trunks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import initial, loop
@@ -56,7 +56,7 @@ def train(
         return keras.Model(strips, scores, name="sdnn")
 
     network = loop.fit(
-        initial.trained(build, features, trunks.NAME),
+        initial.trained(build, features, blocks.TRUNK),
         train,
         valid,
         recipe=recipe,

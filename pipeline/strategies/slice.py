@@ -8,7 +8,7 @@ from keras import layers, ops
 from pipeline.config.types import DistortionOptions, Fraction, Recipe
 from pipeline.core.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import normalize
-from pipeline.networks import trunks
+from pipeline.networks import blocks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import loop
@@ -43,7 +43,7 @@ def train(
 
     def build() -> keras.Model:
         cells = keras.Input((DIGIT, DIGIT, 1), dtype="uint8", name="cells")
-        x = trunks.trunk(normalize(cells, normalizer))
+        x = blocks.trunk(normalize(cells, normalizer))
         x = layers.Flatten()(layers.MaxPooling2D(2)(x))
         x = layers.Dropout(dropout, seed=seed)(x)
         logits = layers.Dense(len(STRIP_NAMES), dtype="float32", name="logits")(x)

@@ -9,7 +9,7 @@ from keras import layers, ops
 from pipeline.config.types import Count, DistortionOptions, Fraction, Recipe
 from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
 from pipeline.layers import Peaks, normalize
-from pipeline.networks import trunks
+from pipeline.networks import blocks, trunks
 from pipeline.preprocessing.distortion import Distortion
 from pipeline.preprocessing.normalization import Normalizer
 from pipeline.training import initial, loop
@@ -64,9 +64,9 @@ def train(
         outputs = {"logits": logits, "offsets": layers.Rescaling(DIGIT / 2, dtype="float32")(offsets)}
         return keras.Model(strips, outputs, name="sliding")
 
-    peaks = Peaks(SLOTS, reach, trunks.STRIDE, DIGIT, name="reading")
+    peaks = Peaks(SLOTS, reach, blocks.STRIDE, DIGIT, name="reading")
     network = loop.fit(
-        initial.trained(build, features, trunks.NAME),
+        initial.trained(build, features, blocks.TRUNK),
         loop.Examples((train.images,), {"labels": train.labels, "windows": windows(train)}),
         loop.Examples((valid.images,), {"labels": valid.labels, "windows": windows(valid)}),
         recipe=recipe,
@@ -88,7 +88,7 @@ def windows(strips: ImageSet) -> np.ndarray:
         from the window's middle.
     """
     n, width = len(strips), strips.shape[1]
-    middle = trunks.STRIDE * (np.arange(width // trunks.STRIDE) + 0.5)
+    middle = blocks.STRIDE * (np.arange(width // blocks.STRIDE) + 0.5)
     centre = strips.boxes[..., [0, 2]].mean(axis=-1)
     distance = np.abs(middle[:, None] - centre[:, None, :])
     distance = np.where((strips.labels != BLANK)[:, None, :], distance, np.inf)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from pipeline.core.errors import DataError
-from pipeline.networks import trunks
+from pipeline.networks import blocks
 from pipeline.records.training import TrainingRecord
 from pipeline.training import initial, loop, models
 
@@ -76,8 +76,8 @@ def test_layers_of_another_shape_or_name_are_clear_errors(folder, tmp_path):
 def test_the_trunk_of_strips_has_the_names_and_shapes_of_that_of_digits():
     def shapes(side):
         pictures = keras.Input((28, side, 1))
-        trunk = keras.Model(pictures, trunks.trunk(pictures))
+        trunk = keras.Model(pictures, blocks.trunk(pictures))
         return {weight.path: tuple(weight.shape) for weight in trunk.weights}
 
     assert shapes(28) == shapes(140)
-    assert all(path.startswith(trunks.NAME) for path in shapes(28))
+    assert all(path.startswith(blocks.TRUNK) for path in shapes(28))

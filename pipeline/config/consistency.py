@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import signatures
 from pipeline.config.names import is_plain_path, shown
 from pipeline.config.sections import (
-    FEATURE_SETTINGS,
     FEATURES_FOLDER,
     LINE_SIZES,
     PROPOSALS_FOLDER,
@@ -176,14 +175,12 @@ def _check_reported(params: "Params", task: str, names: list[str], where: str) -
 
 def _check_features(params: "Params", name: str, strategy: Strategy, path: Path) -> None:
     takes_regions = not signatures.constant(name, "DEPLOYABLE", True)
-    # A strategy may share the features of another one.
     folder = PurePosixPath(strategy.features)
-    owner = folder.name if str(folder.parent) == FEATURES_FOLDER and folder.name in params.features else name
-    frozen = dict(params.features).get(owner)
+    frozen = dict(params.features).get(name)
     if takes_regions:
         expected, reason = PROPOSALS_FOLDER, "since its model takes regions"
     elif frozen:
-        expected, reason = f"{FEATURES_FOLDER}/{owner}", f"since there is an entry features.{owner}"
+        expected, reason = f"{FEATURES_FOLDER}/{name}", f"since there is an entry features.{name}"
     elif strategy.features.startswith("models/"):
         _check_initial_model(params, name, strategy, f"{path}: strategies.{name}.features")
         return
@@ -196,11 +193,9 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
         raise ConfigurationError(
             f"{path}: strategies.{name}.features: expected {expected!r}, {reason}, found {shown(strategy.features)}"
         )
-    if owner != name:
-        _check_shared_features(params, name, owner, path)
     if frozen and frozen.source != strategy.train_on:
         raise ConfigurationError(
-            f"{path}: features.{owner}.from: expected {shown(strategy.train_on)}, what the strategy trains on, "
+            f"{path}: features.{name}.from: expected {shown(strategy.train_on)}, what the strategy trains on, "
             f"found {shown(frozen.source)}"
         )
     suites = [PurePosixPath(strategy.train_on).name, *params.suites_of(strategy.task)] if takes_regions else []
@@ -220,17 +215,6 @@ def _check_initial_model(params: "Params", name: str, strategy: Strategy, where:
             f"{where}: no model of a strategy that begins anew {shown(strategy.features)}"
             f"{nearest(strategy.features, models)}; there are {', '.join(models) or 'none'}"
         )
-
-
-def _check_shared_features(params: "Params", name: str, owner: str, path: Path) -> None:
-    """What decides the features of two strategies is the same for both."""
-    own, other = (params.strategies[each].settings for each in (name, owner))
-    for setting in FEATURE_SETTINGS:
-        if own.get(setting) != other.get(setting):
-            raise ConfigurationError(
-                f"{path}: strategies.{name}.{setting}: expected {other.get(setting)!r}, which computed the features of "
-                f"{owner}, found {own.get(setting)!r}"
-            )
 
 
 def _check_second_data_set(params: "Params", strategy: Strategy, where: str) -> None:

@@ -33,8 +33,6 @@ PUBLIC_SOURCES = (*PUBLIC_SIZES, "cheques")
 """The sources that can be fetched; `cheques` and every source under another name are of labelled lines."""
 FEATURES_FOLDER = "data/features"
 """Where the stage `features` writes, one folder for each strategy."""
-FEATURE_SETTINGS = ("weights", "input_size", "freeze_until", "augmentation")
-"""Settings of a strategy that decide what its features are; dvc.yaml lists them, too."""
 PROPOSALS_FOLDER = "data/proposals"
 """Where the stage `propose` writes, one folder for each suite."""
 

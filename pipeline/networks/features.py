@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from pipeline.config.sections import FEATURE_SETTINGS
 from pipeline.core.errors import DataError
 from pipeline.core.files import digest, read_arrays, replacing, write_arrays
 from pipeline.core.images import ImageSet
 from pipeline.networks import pretrained
 from pipeline.records.features import FeaturesRecord
 
+SETTINGS = ("weights", "input_size", "freeze_until", "augmentation")
+"""Settings of a strategy that decide what its features are; dvc.yaml lists them, too."""
 _BATCH = 250
 
 
@@ -105,14 +106,14 @@ def make(
         network: a name in `pretrained.NETWORKS`.
         train: pictures uint8 (n, H, W, 3).
         valid: likewise.
-        settings: of the strategy; `FEATURE_SETTINGS` names those that count.
+        settings: of the strategy; `SETTINGS` names those that count.
         seed: of weights where they are random.
         policy: the dtype policy of the pass.
     """
     base = pretrained.base(pretrained.NETWORKS[network], settings["weights"], size=settings["input_size"], seed=seed)
     why = missing(settings)
     record = FeaturesRecord(
-        **{name: settings[name] for name in FEATURE_SETTINGS},
+        **{name: settings[name] for name in SETTINGS},
         network=network,
         pretrained=base.pretrained,
         precision=policy,

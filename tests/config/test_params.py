@@ -409,11 +409,6 @@ def test_a_strategy_of_lines_takes_a_second_data_set(reading_lines):
             "    code: pipeline/networks/blocks.py\n    features: models/strips/slice\n    gap: 3",
             r"sdnn_lenet5\.features: expected 'data/strips/mixed', since sdnn_lenet5 takes no",
         ),
-        (
-            "    freeze_until: 19\n    activation: sigmoid",
-            "    freeze_until: 15\n    activation: sigmoid",
-            r"vgg16_article\.freeze_until: expected 19, which computed the features of vgg16, found 15",
-        ),
     ],
 )
 def test_a_strategy_begins_with_what_another_one_made(project, before, after, message):

@@ -51,6 +51,7 @@ def make(folder: Path) -> Path:
     settings = YAML(typ="safe").load(folder / "params.yaml")
     for section, kept in (("suites", SUITES), ("strategies", STRATEGIES), ("reported", TASKS), ("package", TASKS)):
         settings[section] = {name: settings[section][name] for name in kept}
+    settings["features"] = {name: made for name, made in settings["features"].items() if name in STRATEGIES}
     settings["budget"] = BUDGET
     settings["strategies"]["vgg16"]["weights"] = "none"
     settings["previews"]["suites"] = {"mnist": "mnist/mnist"}

@@ -12,11 +12,12 @@ from pipeline.layers.readout import best
 class LengthAndDigits(keras.layers.Layer):
     """The reading of highest joint probability (Goodfellow et al. 2013, section 4).
 
-    Logits of the length (n, slots + 2), the last one that of more digits than slots, and of the digits (n, slots, 10),
-    where digit i counts only if the length is more than i -> `probabilities` (n, slots, 11), `classes` (n, slots),
-    `confidence` (n,). The length L is the one with the highest log P(L) + sum over i < L of max log P(digit i), the
-    confidence is that joint probability, and the probability of a blank in slot i is that of a length of at most i.
-    Where the most probable length is more than the slots, the digits are the first ones, and the confidence is 0.
+    Logits of the length, (n, slots + 1), or (n, slots + 2) where the last one is that of more digits than slots; and of
+    the digits (n, slots, 10), where digit i counts only if the length is more than i -> `probabilities`
+    (n, slots, 11), `classes` (n, slots), `confidence` (n,). The length L is the one with the highest log P(L) + sum over
+    i < L of max log P(digit i), the confidence is that joint probability, and the probability of a blank in slot i is
+    that of a length of at most i. Where L is more than the slots, the digits are the first ones, and the confidence is
+    0.
     """
 
     def call(self, length, digits):
@@ -25,7 +26,7 @@ class LengthAndDigits(keras.layers.Layer):
         joint = ops.log_softmax(length)
         best_digits = ops.max(ops.log_softmax(digits), -1)
         # Row j of the triangle adds the digits before j.
-        before = ops.convert_to_tensor(np.tril(np.ones((slots + 2, slots), "float32"), -1))
+        before = ops.convert_to_tensor(np.tril(np.ones((length.shape[1], slots), "float32"), -1))
         joint = joint + ops.matmul(best_digits, ops.transpose(before))
         count = best(joint)
         # P(length > i), from the other end of the distribution.

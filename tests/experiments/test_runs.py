@@ -21,7 +21,7 @@ def test_a_stage_that_depends_on_data_may_have_other_outs():
 
 
 def test_an_experiment_runs_beside_the_workspace_and_holds_until_something_it_depends_on_changes(clone, capfd):
-    run = Run("two", ("strategies.slice.epochs=2", "strategies.slice.dropout=0.25"), "train@slice")
+    run = Run("two", ("strategies.slice.epochs=3", "strategies.slice.dropout=0.25"), "train@slice")
     before = (clone / "dvc.lock").read_text()
     runs.start("make exp", run.changes, target=run.target, name=run.name)
     assert runs.names() == ["two"]
@@ -29,7 +29,7 @@ def test_an_experiment_runs_beside_the_workspace_and_holds_until_something_it_de
     assert "[2/2] train@slice" in capfd.readouterr().out
     assert "Epoch 1/1" in (runs.LOGS / "two/train@slice.log").read_text()
     assert runs.finished(run) == runs.revision("two")
-    assert runs.finished(Run("two", ("strategies.slice.epochs=3",), "train@slice")) is None
+    assert runs.finished(Run("two", ("strategies.slice.epochs=4",), "train@slice")) is None
     assert runs.finished(Run("three", run.changes, "train@slice")) is None
 
     (clone / "stages/other.py").write_text("")
@@ -46,7 +46,7 @@ def test_an_experiment_runs_beside_the_workspace_and_holds_until_something_it_de
 
     params = clone / "params.yaml"
     before = params.read_text()
-    params.write_text(before.replace("epochs: 8", "epochs: 9", 1))
+    params.write_text(before.replace("epochs: 2", "epochs: 9", 1))
     assert runs.finished(run), "the run itself changes this number"
 
 

@@ -174,6 +174,17 @@ def test_length_and_digits_choose_the_best_joint_probability():
     np.testing.assert_allclose(outputs["probabilities"].sum(axis=-1), 1, atol=1e-5)
 
 
+def test_more_digits_than_slots_are_read_in_part_and_never_with_confidence():
+    rows = np.zeros((2, 3, 5), np.float32)
+    rows[:, [0, 1, 2], [4, 1, 2]] = 9
+    length = np.array([[0, 0, 0, 5, 9], [0, 0, 0, 9, 5]], np.float32)
+    outputs = numbers(LengthAndDigits()(length, rows))
+    assert outputs["classes"].tolist() == [[4, 1, 2], [4, 1, 2]]
+    assert outputs["confidence"][0] == 0
+    assert outputs["confidence"][1] == pytest.approx(softmax(length)[1, 3] * softmax(rows)[1].max(-1).prod(), rel=1e-4)
+    assert outputs["probabilities"][0, 2, 5] == pytest.approx(softmax(length)[0, :3].sum(), abs=1e-5)
+
+
 def test_goodfellow_counts_as_correct_what_it_reads():
     # Two digits are more probable than one, but one with its digit more than two with theirs.
     length = np.log(np.array([[0.001, 0.48, 0.515, 0.002, 0.001, 0.001]], np.float32))

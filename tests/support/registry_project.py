@@ -80,13 +80,14 @@ def create(folder: Path, *, origin: str = "mnist") -> Path:
 def parameters() -> dict[str, Any]:
     """The project's params.yaml, cut down to one strategy: DVC parses it for every version that it opens."""
     document = params.read(ROOT / "params.yaml")
+    entry = document["strategies"][STRATEGY]
     return document | {
         "suites": {name: document["suites"][name] for name in ("mnist", *SUITES)},
         "reported": {"strips": list(SUITES)},
         "previews": document["previews"] | {"suites": {"mnist": "mnist/mnist"}},
         "features": {},
         "proposals": [],
-        "strategies": {STRATEGY: document["strategies"][STRATEGY]},
+        "strategies": {STRATEGY: entry | {"features": f"data/{entry['train_on']}"}},
         "package": {"strips": {}},
         "gates": document["gates"] | {"tasks": {"strips": document["gates"]["tasks"]["strips"]}},
     }

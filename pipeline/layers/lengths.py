@@ -14,10 +14,11 @@ class LengthAndDigits(keras.layers.Layer):
 
     Logits of the length, (n, slots + 1), or (n, slots + 2) where the last one is that of more digits than slots; and of
     the digits (n, slots, 10), where digit i counts only if the length is more than i -> `probabilities`
-    (n, slots, 11), `classes` (n, slots), `confidence` (n,). The length L is the one with the highest log P(L) + sum over
-    i < L of max log P(digit i), the confidence is that joint probability, and the probability of a blank in slot i is
-    that of a length of at most i. Where L is more than the slots, the digits are the first ones, and the confidence is
-    0.
+    (n, slots, 11), `classes` (n, slots), `confidence` (n,).
+
+    The length L is the one with the highest log P(L) + sum over i < L of max log P(digit i), the confidence is that
+    joint probability, and the probability of a blank in slot i is that of a length of at most i. Where L is more than
+    the slots, the digits are the first ones, and the confidence is 0.
     """
 
     def call(self, length, digits):

@@ -11,9 +11,12 @@ import pytest
 import small_clone
 
 from pipeline.commands import repro
+from pipeline.config import params
 from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import reproduction, runs, staleness
 from pipeline.project.dvc import Stopped
+from pipeline.records.features import FeaturesRecord
+from pipeline.remote import weights
 
 BEST = {
     "strategy": "slice",
@@ -101,6 +104,25 @@ def test_the_stand_in_is_fetched_again_and_announced(clone, capfd):
     printed = capfd.readouterr()
     assert lines(printed.out)[0].split()[1] == "fetch@mnist"
     assert printed.err.startswith("EMBEDDED STAND-IN: mnist ")
+
+
+def test_features_of_random_weights_are_made_again_where_a_mirror_has_imagenet_s(clone, monkeypatch, tmp_path):
+    settings = params.load(clone / "params.yaml")
+    record = FeaturesRecord(
+        network="vgg16", weights="imagenet", input_size=32, freeze_until=19, augmentation={}, pretrained="missing",
+        precision="float32", origin="cifar10", missing=None, code={},
+    )  # fmt: skip
+    path = clone / "data/features/vgg16/features.json"
+    path.parent.mkdir(parents=True)
+    record.write(path)
+    assert reproduction._without_weights(settings) == []
+    weights_file = tmp_path / weights.IMAGENET["vgg16"].remote.name
+    weights_file.parent.mkdir()
+    weights_file.write_bytes(b"weights")
+    monkeypatch.setenv("DATASETS_MIRROR", str(tmp_path))
+    assert reproduction._without_weights(settings) == ["features@vgg16"]
+    record.model_copy(update={"pretrained": "imagenet"}).write(path)
+    assert reproduction._without_weights(settings) == []
 
 
 def test_a_wrong_params_yaml_stops_it_before_any_work(clone, capfd):

@@ -34,7 +34,7 @@ def test_what_a_version_records(base, evidence):
     assert evidence.params_sha256 == sha256(base / "params.yaml")
     assert evidence.environment["lock_sha256"] == sha256(base / "requirements/pipeline.lock")
     assert evidence.environment["keras"] == "3.15.1"
-    assert evidence.params["strategy"]["epochs"] == 8
+    assert evidence.params["strategy"]["epochs"] == 2
     assert set(evidence.params["suites"]) == {"plain", "blanks"}
     assert evidence.validation == {TRAINED_ON: True, "strips/plain": True, "strips/blanks": True}
     assert evidence.parity == {"plain": True, "blanks": True}

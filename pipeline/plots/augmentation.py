@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from pipeline.config.sections import Previews
 from pipeline.core.images import ImageSet
-from pipeline.plots.previews import contact_sheet, save_each
+from pipeline.plots.previews import contact_sheet
 from pipeline.preprocessing.augmentation import Augmentation
+from pipeline.preprocessing.flow import save_each
 
 DRAWS = 3
 """Random draws of an option that is shown alone."""

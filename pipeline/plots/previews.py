@@ -1,9 +1,7 @@
-"""Contact sheets, rows of pictures with a label each, and single pictures: to see what a step does to them."""
+"""Contact sheets, rows of pictures with a label each: to see what a step does to them."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -39,25 +37,6 @@ def contact_sheet(rows: Mapping[str, np.ndarray], path: Path) -> None:
             sheet.paste(enlarged, (_MARGIN + column * cell_width, top + _TEXT))
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
-
-
-def save_each(images: np.ndarray, folder: Path, prefix: str, format: Literal["png", "jpeg"]) -> None:
-    """Write every picture as a file `{prefix}_{index}_{hash}.{format}`, as ImageDataGenerator's `save_to_dir` did.
-
-    Args:
-        images: uint8 (n, H, W, C).
-        folder: where the files go; made if it is not there.
-        prefix: what their names begin with.
-        format: `png`, or `jpeg`, which loses a little.
-
-    The hash is the picture's own (eight digits of its SHA-256), where the generator drew a number: the same picture has
-    the same name in every run.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, image in enumerate(images):
-        digest = hashlib.sha256(image.tobytes()).hexdigest()[:8]
-        with replacing(folder / f"{prefix}_{index}_{digest}.{format}") as temporary:
-            Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(temporary, format, quality=95)
 
 
 def _shown(images: np.ndarray) -> np.ndarray:

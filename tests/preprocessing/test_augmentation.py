@@ -15,8 +15,8 @@ from scipy.stats import ks_2samp
 from pipeline.config import params, types
 from pipeline.core.errors import ConfigurationError
 from pipeline.core.images import ImageSet
-from pipeline.plots.previews import save_each
 from pipeline.preprocessing.augmentation import Augmentation, Transform
+from pipeline.preprocessing.flow import save_each
 from pipeline.training import loop
 from stages import preview
 

@@ -73,7 +73,9 @@ def train(name, train_on, valid, seed=1, steps=None):
     steps = steps or (LINE_STEPS if entry.task == "lines" else STEPS)
     if entry.task == "lines":
         arguments["distortion"] = 0.0
-    arguments["recipe"] = arguments["recipe"].model_copy(update={"batch": batch})
+    # Rates for weights that are learned already are half of those for random ones, with which all begin here.
+    rate = arguments["recipe"].learning_rate * (2 if entry.features.startswith("models/") else 1)
+    arguments["recipe"] = arguments["recipe"].model_copy(update={"batch": batch, "learning_rate": rate})
     normalizer = Normalizer.of(normalization.fit(train_on, name=entry.train_on, zca_epsilon=1e-6), entry.normalization)
     # Several times the same pictures in a pass: a pass of one step would spend its time on validation.
     train_on = train_on.take(np.resize(np.arange(len(train_on)), 16 * batch))

@@ -53,6 +53,7 @@ def project(tmp_path, monkeypatch):
         if name not in KEPT:
             text = re.sub(rf"\n  {name}:\n(?:    .*\n)+", "\n", text + "\n")
     text = re.sub(r"\n\n+", "\n", text).replace("  scenes: {}\n", "").replace("  lines: {}\n", "")
+    text = re.sub(r"\n  vgg16_article: \{from.*", "", text)
     (folder / "params.yaml").write_text(text)
     (folder / "pipeline").symlink_to(ROOT / "pipeline")
     (folder / "studies").mkdir()

@@ -175,7 +175,6 @@ def _check_reported(params: "Params", task: str, names: list[str], where: str) -
 
 def _check_features(params: "Params", name: str, strategy: Strategy, path: Path) -> None:
     takes_regions = not signatures.constant(name, "DEPLOYABLE", True)
-    folder = PurePosixPath(strategy.features)
     frozen = dict(params.features).get(name)
     if takes_regions:
         expected, reason = PROPOSALS_FOLDER, "since its model takes regions"
@@ -184,7 +183,11 @@ def _check_features(params: "Params", name: str, strategy: Strategy, path: Path)
     elif strategy.features.startswith("models/"):
         _check_initial_model(params, name, strategy, f"{path}: strategies.{name}.features")
         return
-    elif signatures.takes_features(name) and strategy.features.startswith("data/") and folder.parts[1] != "features":
+    elif (
+        signatures.takes_features(name)
+        and strategy.features.startswith("data/")
+        and not strategy.features.startswith(f"{FEATURES_FOLDER}/")
+    ):
         _check_second_data_set(params, strategy, f"{path}: strategies.{name}.features")
         return
     else:

@@ -1,6 +1,6 @@
 """Stages side by side: DVC runs one after the other, so several runs of DVC share them out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from pipeline.project import dvc
@@ -38,13 +38,7 @@ def chains(dependencies: Mapping[str, set[str]]) -> dict[Chain, set[Chain]]:
     }
 
 
-def run(
-    command: str,
-    progress: Progress,
-    dependencies: Mapping[str, set[str]],
-    jobs: int,
-    follow: Callable[..., None] = dvc.follow,
-) -> None:
+def run(command: str, progress: Progress, dependencies: Mapping[str, set[str]], jobs: int) -> None:
     """Run stages, up to `jobs` at a time.
 
     After a failure, and after Ctrl-C, nothing else begins; what runs, runs to its end, so that DVC keeps its results.
@@ -54,7 +48,6 @@ def run(
         progress: gets the output, and has the logs.
         dependencies: by stage, the stages on which it depends directly, in an order in which they can run.
         jobs: chains at a time, at least 1.
-        follow: runs DVC.
 
     Raises:
         Stopped: a stage or DVC failed, the first that did.
@@ -72,7 +65,7 @@ def run(
                 return
             lane = lanes.pop()
             del waiting[chain]
-            future = pool.submit(follow, command, lane, "--wait-for-lock", "repro", "--single-item", *chain)
+            future = pool.submit(dvc.follow, command, lane, "--wait-for-lock", "repro", "--single-item", *chain)
             running[future] = (chain, lane)
 
     with ThreadPoolExecutor(jobs) as pool:

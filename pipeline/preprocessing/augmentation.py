@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -269,13 +269,13 @@ class Recomposition:
     A strip set shows each head a fixed fifth of the digits; this shows every head all of them.
 
     Attributes:
-        cell: varies the cells.
+        cell: varies the cells; called as an `Augmentation` is.
         slots: cells of a strip, side by side.
         blank: the label of an empty cell.
         blank_rate: the probability that a cell is emptied.
     """
 
-    cell: Augmentation
+    cell: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     slots: int
     blank: int
     blank_rate: float

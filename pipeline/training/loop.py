@@ -149,14 +149,17 @@ def fit(
         network = build()
     learner = Learner(network, objective or CrossEntropy())
     learner.compile(optimizer=optimizer(recipe, per_round * rounds), jit_compile=False)
-    best = keras.callbacks.EarlyStopping("val_exact_match", mode="max", patience=rounds, restore_best_weights=True)
-    chosen = [best] if recipe.keep == "best" else []
+    callbacks = list(run.callbacks)
+    if recipe.keep == "best":
+        callbacks.insert(
+            0, keras.callbacks.EarlyStopping("val_exact_match", mode="max", patience=rounds, restore_best_weights=True)
+        )
     history = learner.fit(
         batches(train, recipe.batch, seed, augment),
         epochs=rounds,
         steps_per_epoch=per_round,
         validation_data=_in_order(valid, recipe.batch),
-        callbacks=[*chosen, *run.callbacks],
+        callbacks=callbacks,
         shuffle=False,
         verbose="auto" if sys.stdout.isatty() else 2,
     )

@@ -404,6 +404,7 @@ def test_a_strategy_of_lines_takes_a_second_data_set(reading_lines):
         ("models/strips/slice   #", "models/strips/slices #", r"multihead\.features: no model .*did you mean"),
         ("models/strips/slice   #", "models/mnist/slice #", r"no model of a strategy that begins anew"),
         ("models/strips/slice   #", "models/strips/ctc #", r"no model of a strategy that begins anew"),
+        ("models/strips/slice   #", "data/ #", r"multihead\.features: no data set of strips 'data/'"),
         (
             "    code: pipeline/networks/blocks.py\n    features: data/strips/mixed\n    gap: 3",
             "    code: pipeline/networks/blocks.py\n    features: models/strips/slice\n    gap: 3",

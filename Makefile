@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
 override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
-	STAGE OFFLINE FSCK KILLS ARGS
+	STAGE OFFLINE QUICK FSCK KILLS ARGS
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -67,8 +67,8 @@ repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare,
 docs: setup  ## copy the leaderboard and the pictures of the run into README.md and docs/
 	@python -m pipeline.commands.docs
 
-quick: setup  ## the same at a tenth of the training, as a DVC experiment: see quick/report.html
-	@python -m pipeline.commands.repro --budget 0.1
+quick: setup  ## the same with less of everything, in eight minutes, as a DVC experiment: see quick/report.html
+	@python -m pipeline.commands.repro --quick
 
 doctor: setup  ## look at everything a run needs, and say what is stale and why (FSCK=1: hash every file DVC keeps)
 	@python -m pipeline.commands.doctor $(if $(JSON),--json) $(if $(FSCK),--fsck)
@@ -85,8 +85,8 @@ study: setup  ## run a grid of experiments and tabulate it: make study STUDY=stu
 read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1)
 	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again)
 
-serve: setup  ## serve the packaged models on port 3000; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
-	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE") bentoml serve
+serve: setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
+	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@python -m pipeline.commands.registry --arguments="$$ARGS"

@@ -21,6 +21,7 @@ from pipeline.config.sections import (
     Normalization,
     Packaging,
     Previews,
+    Quick,
     Source,
     Strategy,
     Task,
@@ -72,6 +73,7 @@ class Params(Section):
     strategies: Any
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
     gates: Gates
+    quick: Quick = Field(default_factory=Quick)
 
     def origin_of(self, source: str) -> str:
         """Where the pictures of a source come from: `public`, or a folder.

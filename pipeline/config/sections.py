@@ -289,3 +289,15 @@ class Previews(Section):
     save_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")]
     save_format: Literal["png", "jpeg"]
     options: AugmentationSection
+
+
+class Quick(Section):
+    """What `make quick` leaves out and changes.
+
+    Attributes:
+        strategies: those that it trains, at least one for every task that is packaged.
+        changes: values by the dotted name of their key, as `make exp SET=…` takes them.
+    """
+
+    strategies: list[Name] = Field(default=[])
+    changes: dict[str, Any] = Field(alias="set", default={})

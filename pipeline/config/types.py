@@ -71,6 +71,8 @@ class Recipe(Section):
         weight_decay: decoupled, of kernels only.
         examples: how many of the training examples are used, the first ones; all by default.
         keep: the weights of which epoch: the `last`, which suits a rate that falls to nothing, or the `best` on valid.
+        optimizer: `adamw` or `muon`, both under a one-cycle schedule; without it, the strategy's own, which is AdamW
+            unless the strategy says otherwise.
     """
 
     epochs: Length
@@ -79,6 +81,7 @@ class Recipe(Section):
     weight_decay: NonNegative = 0.0
     examples: Count | None = None
     keep: Literal["last", "best"] = "last"
+    optimizer: Literal["adamw", "muon"] | None = None
 
 
 class NormalizationSwitches(Section):

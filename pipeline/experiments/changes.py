@@ -68,7 +68,14 @@ def with_plus(change: str, document: Mapping[str, Any]) -> str:
 
 
 def apply(document: Mapping[str, Any], changes: Sequence[str], path: Path = Path(PARAMS)) -> dict[str, Any]:
-    """A params document with changes applied as DVC applies them, checked as `make repro` checks it.
+    """A params document with changes applied as DVC applies them, checked as `make repro` checks it; see `applied`."""
+    return applied(document, changes, path)[0]
+
+
+def applied(
+    document: Mapping[str, Any], changes: Sequence[str], path: Path = Path(PARAMS)
+) -> tuple[dict[str, Any], params.Params]:
+    """A params document with changes applied as DVC applies them, as it is written and as it is read.
 
     Args:
         document: the content of params.yaml.
@@ -87,8 +94,7 @@ def apply(document: Mapping[str, Any], changes: Sequence[str], path: Path = Path
         try:
             if changes:
                 apply_overrides(copy, [with_plus(change, document) for change in changes])
-            params.load(copy)
-            return params.read(copy)
+            return params.read(copy), params.load(copy)
         except DvcException as error:
             raise ConfigurationError(f"{where}{_short(error.__cause__ or error)}") from None
         except ConfigurationError as error:

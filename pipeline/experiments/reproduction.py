@@ -1,4 +1,4 @@
-"""One run of the whole pipeline: in the workspace, or at another budget as an experiment beside it."""
+"""One run of the whole pipeline in the workspace."""
 
 import csv
 import io
@@ -8,19 +8,15 @@ from pathlib import Path
 
 from pipeline.config import params
 from pipeline.config.sections import FEATURES_FOLDER, PUBLIC
-from pipeline.core.files import write_text
-from pipeline.experiments import keeping, lanes, preflight, runs, staleness
+from pipeline.experiments import keeping, lanes, preflight, staleness
 from pipeline.experiments.estimates import Estimates
 from pipeline.project import dvc, workspace
 from pipeline.project.progress import Progress
 from pipeline.records.comparison import Candidate
 from pipeline.records.features import FeaturesRecord
-from pipeline.registry.storage import Storage
 from pipeline.remote import weights
 from pipeline.remote.downloads import Unreachable
 
-EXPERIMENT = "quick"
-"""The experiment of a run at another budget, and the folder for its report and its logs."""
 LOGS = Path("reports/logs")
 """The log of every stage of the last runs in the workspace."""
 
@@ -49,56 +45,8 @@ def reproduce(settings: params.Params, jobs: int = 1) -> None:
     keeping.expect_kept("make repro", keeping.recorded(), staleness.upstream(""))
     _warn_of_the_stand_in(settings)
     print(f"{progress.summary()}. Logs: {LOGS}\n")
-    print(_results(settings, lambda path: Path(path).read_text(encoding="utf-8")))
+    print(results(settings, lambda path: Path(path).read_text(encoding="utf-8")))
     print("The report: reports/report.html. Serve the models: make serve")
-
-
-def rehearse(settings: params.Params, budget: float) -> None:
-    """Run the whole pipeline at another budget as the experiment `quick`, in a folder of its own.
-
-    The experiment gets changes that are not committed. The workspace stays as it is; an earlier experiment of this name
-    is removed. Sources that were fetched before are not fetched again.
-
-    Args:
-        settings: of params.yaml.
-        budget: above 0.
-
-    Raises:
-        ConfigurationError: the result could not be kept; nothing ran.
-        DataError: the result was not kept.
-        Stopped: a stage or DVC failed.
-    """
-    preflight.expect_rehearsal()
-    if runs.revision(EXPERIMENT):
-        dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
-    logs = Path(EXPERIMENT) / "logs"
-    estimates = Estimates.load(logs, share=budget / settings.budget)
-    progress = Progress(logs, sys.stdout, estimates.left)
-    expected = staleness.upstream("")
-    progress.expect(expected)
-    # The folder of an experiment gets what git knows, changes included, but no file that was not added.
-    copied = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]
-    options = ("--name", EXPERIMENT, "--set-param", f"budget={budget}", *copied)
-    dvc.follow("make quick", progress, "exp", "run", "--temp", *options)
-    estimates.save(logs, progress.ran)
-    revision = runs.expect_kept("make quick", EXPERIMENT, expected)
-    write_text(Path(EXPERIMENT) / "leaderboard.md", runs.text(revision, "metrics/leaderboard.md") + "\n")
-    with Storage.at(Path(), revision) as storage:
-        storage.fetch("reports/report.html", Path(EXPERIMENT) / "report.html")
-    print(f"{progress.summary()}. Logs: {logs}\n")
-    print(_results(settings, lambda path: runs.text(revision, path)))
-    print(f"At budget {budget:g}. The report: {EXPERIMENT}/report.html. Into the workspace: dvc exp apply {EXPERIMENT}")
-
-
-def _new_to_git(settings: params.Params) -> list[str]:
-    """Code that was not added to git, and folders of pictures inside the project that git does not track."""
-    folders = {source.origin for source in settings.sources.values()} - {PUBLIC}
-    top = Path.cwd()
-    inside = sorted(folder for folder in folders if (top / folder).resolve().is_relative_to(top))
-    # A folder's name is no pattern.
-    literal = [f":(literal){folder}" for folder in inside]
-    pictures = workspace.paths("ls-files", "--others", "--directory", "--", *literal) if inside else []
-    return [*workspace.untracked(), *workspace.ignored(), *pictures]
 
 
 def _unsettled(settings: params.Params) -> list[str]:
@@ -138,7 +86,7 @@ def _warn_of_the_stand_in(settings: params.Params) -> None:
         )
 
 
-def _results(settings: params.Params, read: Callable[[str], str]) -> str:
+def results(settings: params.Params, read: Callable[[str], str]) -> str:
     """One line per task: its candidate, and the sequence accuracy of the candidate.
 
     Args:

@@ -14,9 +14,10 @@ import tensorflow as tf
 from keras import ops
 
 from pipeline.config.types import Precision, Recipe
+from pipeline.core.errors import ConfigurationError
 from pipeline.core.images import ImageSet
 from pipeline.training.objectives import CrossEntropy, Objective
-from pipeline.training.optimizers import Optimizer, adamw
+from pipeline.training.optimizers import BY_NAME, Optimizer
 from pipeline.training.precision import resolve
 
 Augment = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
@@ -115,7 +116,7 @@ def fit(
     recipe: Recipe,
     budget: float,
     seed: int,
-    optimizer: Optimizer = adamw,
+    optimizer: Optimizer | None = None,
     objective: Objective | None = None,
     augment: Augment | None = None,
 ) -> keras.Model:
@@ -130,13 +131,20 @@ def fit(
         recipe: epochs, batch, learning rate, weight decay, the number of examples, and the epoch that is kept.
         budget: scales the epochs.
         seed: of the weights, the order and the augmentation. The same seed gives the same weights on one machine.
-        optimizer: makes the optimizer from the recipe and the number of steps.
+        optimizer: makes the optimizer from the recipe and the number of steps; by default that which the recipe names,
+            or AdamW.
         objective: the loss, and what counts as correct; cross-entropy of every slot by default.
         augment: augments training batches.
 
     Returns:
         The network with the weights that are kept, built under float32.
+
+    Raises:
+        ConfigurationError: the recipe names an optimizer, and the strategy has its own.
     """
+    if optimizer and recipe.optimizer:
+        raise ConfigurationError(f"optimizer: {recipe.optimizer}: this strategy trains with its own; leave it out")
+    optimizer = optimizer or BY_NAME[recipe.optimizer or "adamw"]
     run = _current.get() or Run()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

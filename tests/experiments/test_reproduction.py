@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import small_clone
@@ -13,7 +15,7 @@ import small_clone
 from pipeline.commands import repro
 from pipeline.config import params
 from pipeline.core.errors import ConfigurationError
-from pipeline.experiments import reproduction, runs, staleness
+from pipeline.experiments import rehearsal, reproduction, runs, staleness
 from pipeline.project.dvc import Stopped
 from pipeline.records.features import FeaturesRecord
 from pipeline.remote import weights
@@ -133,12 +135,6 @@ def test_a_wrong_params_yaml_stops_it_before_any_work(clone, capfd):
     assert not reproduction.LOGS.exists()
 
 
-@pytest.mark.parametrize("budget", [-1.0, float("nan"), float("inf")])
-def test_a_budget_must_be_a_number_of_at_least_0(budget):
-    with pytest.raises(ConfigurationError, match="--budget"):
-        repro.main(budget)
-
-
 def test_control_c_ends_the_stage_and_dvc_and_leaves_no_lock(clone):
     """As from a terminal, where the signal reaches the whole process group."""
     os.mkfifo(clone / "started")
@@ -172,12 +168,31 @@ stages:
     params: [budget]
     outs:
       - reports/report.html
+      - artifacts/strips/model.onnx
+      - artifacts/strips/manifest.json: {cache: false}
+      - artifacts/strips/MODEL_CARD.md: {cache: false}
+      - artifacts/scenes/model.onnx
+      - artifacts/scenes/manifest.json: {cache: false}
+      - artifacts/scenes/MODEL_CARD.md: {cache: false}
+      - artifacts/lines/model.onnx
+      - artifacts/lines/manifest.json: {cache: false}
+      - artifacts/lines/MODEL_CARD.md: {cache: false}
+      - artifacts/mnist/model.onnx
+      - artifacts/mnist/manifest.json: {cache: false}
+      - artifacts/mnist/MODEL_CARD.md: {cache: false}
+      - artifacts/cifar10/model.onnx
+      - artifacts/cifar10/manifest.json: {cache: false}
+      - artifacts/cifar10/MODEL_CARD.md: {cache: false}
       - metrics: {cache: false}
 """
 ALL = """
 mkdir -p reports metrics
 cp -r report/. metrics
 echo board > metrics/leaderboard.md
+for task in strips scenes lines mnist cifar10; do
+  mkdir -p artifacts/$task
+  for name in model.onnx manifest.json MODEL_CARD.md; do echo $task $name > artifacts/$task/$name; done
+done
 cat code.txt pipeline/extra.py > reports/report.html
 grep ^budget params.yaml >> reports/report.html
 """
@@ -199,14 +214,18 @@ def quick(clone):
 
 
 def test_quick_runs_beside_the_workspace_with_what_is_not_committed(quick, capfd):
-    before = held(quick)
+    params = quick / "params.yaml"
     for budget in (0.1, 0.2):
-        repro.main(budget)
+        params.write_text(re.sub(r"(?m)^    budget: .*$", f"    budget: {budget}", params.read_text()))
+        before = held(quick)
+        repro.main(quick=True)
         out = capfd.readouterr().out
         assert lines(out)[0].split()[:2] == ["[1/1]", "all"]
         assert (quick / "quick/report.html").read_text().startswith(f"changed\nnew to git\nbudget: {budget}")
         assert (quick / "quick/leaderboard.md").read_text() == "board\n"
         assert (quick / "quick/logs/all.log").exists()
+        assert (quick / "quick/artifacts/lines/model.onnx").read_text() == "lines model.onnx\n"
+        assert (quick / "quick/artifacts/mnist/manifest.json").read_text() == "mnist manifest.json\n"
         assert held(quick) == before
     assert runs.names() == ["quick"]
 
@@ -215,6 +234,40 @@ def test_quick_stops_with_the_line_and_the_code_of_the_stage(quick, capfd):
     (quick / "all.sh").write_text("echo '4 registry: gone' > $PIPELINE_ERROR_FILE; exit 4\n")
     before = held(quick)
     with pytest.raises(Stopped, match=r"registry: gone; log: quick/logs/all\.log") as stopped:
-        repro.main(9.0)
+        repro.main(quick=True)
     assert (stopped.value.kind, stopped.value.exit_code) == ("make quick stopped", 4)
     assert held(quick) == before
+
+
+def test_quick_leaves_out_every_stage_of_the_other_strategies(clone):
+    settings = params.load(Path("params.yaml"))
+    reduced = rehearsal.reduced(settings)
+    left = set(settings.quick.strategies)
+    assert set(reduced.strategies) == left < set(settings.strategies)
+    assert {settings.strategies[name].task for name in left} == set(settings.package)
+    assert reduced.budget < settings.budget
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("  strategies: [slicer]", "strategies: no 'slicer'.*slice"),
+        ("  strategies: [slice]", "package"),
+        ("  strategies: [slice]\n  set: {budgte: 1}", "budgte"),
+        ("  strategies: [slice]\n  sets: {}", "sets"),
+    ],
+)
+def test_a_wrong_section_quick_stops_it_before_any_work(clone, written, message):
+    path = clone / "params.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("\nquick:")] + f"\nquick:\n{written}\n")
+    with pytest.raises(ConfigurationError, match=message):
+        repro.main(quick=True)
+
+
+def test_a_params_yaml_without_a_section_quick_says_so(clone):
+    path = clone / "params.yaml"
+    text = path.read_text()
+    path.write_text(text[: text.index("\nquick:")] + "\n")
+    with pytest.raises(ConfigurationError, match=r"quick\.strategies: no entry"):
+        repro.main(quick=True)

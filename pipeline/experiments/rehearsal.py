@@ -1,0 +1,120 @@
+"""`make quick`: the whole pipeline with less of everything, as a DVC experiment beside the workspace."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import params
+from pipeline.config.sections import PUBLIC
+from pipeline.core.errors import ConfigurationError
+from pipeline.core.files import replacing, write_text
+from pipeline.experiments import changes, preflight, runs
+from pipeline.experiments.estimates import Estimates
+from pipeline.experiments.reproduction import results
+from pipeline.experiments.staleness import upstream
+from pipeline.project import dvc, workspace
+from pipeline.project.progress import Progress
+from pipeline.registry.storage import Storage
+
+EXPERIMENT = "quick"
+"""The experiment, and the folder for its report, its packaged models and its logs."""
+
+
+def rehearse(settings: params.Params) -> None:
+    """Run the pipeline with the changes of the section `quick`, as an experiment in a folder of its own.
+
+    The experiment gets changes that are not committed. The workspace stays as it is; an earlier experiment of this name
+    is removed. Sources that were fetched before are not fetched again.
+
+    Args:
+        settings: of params.yaml.
+
+    Raises:
+        ConfigurationError: what is left is not a valid params.yaml, or the result could
+            not be kept; nothing ran.
+        DataError: the result was not kept.
+        Stopped: a stage or DVC failed.
+    """
+    fewer = reduced(settings)
+    preflight.expect_rehearsal()
+    if runs.revision(EXPERIMENT):
+        dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
+    folder = Path(EXPERIMENT)
+    estimates = Estimates.load(folder / "logs", share=fewer.budget / settings.budget)
+    progress = Progress(folder / "logs", sys.stdout, estimates.left)
+    expected = {stage for stage in upstream("") if not _left_out(stage, fewer)}
+    progress.expect(expected)
+    # The folder of an experiment gets what git knows, changes included, but no file that was not added.
+    options = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]
+    options += [option for change in overrides(settings) for option in ("--set-param", change)]
+    dvc.follow("make quick", progress, "exp", "run", "--temp", "--name", EXPERIMENT, *options)
+    estimates.save(folder / "logs", progress.ran)
+    revision = runs.expect_kept("make quick", EXPERIMENT, expected)
+    _place(revision, fewer, folder)
+    print(f"{progress.summary()}. Logs: {folder}/logs\n")
+    print(results(fewer, lambda path: runs.text(revision, path)))
+    print(f"The report: {folder}/report.html. Serve the models: make serve QUICK=1")
+    print(f"Into the workspace: make exp APPLY={EXPERIMENT}")
+
+
+def reduced(settings: params.Params) -> params.Params:
+    """The settings of the experiment.
+
+    Raises:
+        ConfigurationError: what is left is not a valid params.yaml.
+    """
+    return changes.applied(params.read(Path(changes.PARAMS)), overrides(settings))[1]
+
+
+def overrides(settings: params.Params) -> list[str]:
+    """The changes of params.yaml that the section `quick` stands for, as `dvc exp run --set-param` takes them.
+
+    Raises:
+        ConfigurationError: it names no strategy, or one that does not exist.
+    """
+    quick = settings.quick
+    if not quick.strategies:
+        raise ConfigurationError("params.yaml: quick.strategies: no entry; it names what `make quick` trains")
+    for name in quick.strategies:
+        settings.strategies[name]
+    left_out = [name for name in settings.strategies if name not in quick.strategies]
+    return [
+        *(f"{key}={_written(value)}" for key, value in quick.changes.items()),
+        *(f"~strategies.{name}" for name in left_out),
+        *(f"~features.{name}" for name in settings.features if name in left_out),
+    ]
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _left_out(stage: str, settings: params.Params) -> bool:
+    """Whether a stage of dvc.yaml is of a strategy that is left out, or has nothing to work on."""
+    kind, _, name = stage.partition("@")
+    entries = {"features": settings.features, "propose": settings.proposals}
+    entries |= dict.fromkeys(("train", "export", "evaluate"), settings.strategies)
+    return kind in entries and name not in entries[kind]
+
+
+def _place(revision: str, settings: params.Params, folder: Path) -> None:
+    """Copy the report, the leaderboard and the packaged models of the experiment to `folder`."""
+    write_text(folder / "leaderboard.md", runs.text(revision, "metrics/leaderboard.md") + "\n")
+    with Storage.at(Path(), revision) as storage, replacing(folder / "artifacts") as artifacts:
+        storage.fetch("reports/report.html", folder / "report.html")
+        for task in settings.package:
+            (artifacts / task).mkdir(parents=True)
+            storage.fetch(f"artifacts/{task}/model.onnx", artifacts / task / "model.onnx")
+            for name in ("manifest.json", "MODEL_CARD.md"):
+                write_text(artifacts / task / name, runs.text(revision, f"artifacts/{task}/{name}") + "\n")
+
+
+def _new_to_git(settings: params.Params) -> list[str]:
+    """Code that was not added to git, and folders of pictures inside the project that git does not track."""
+    folders = {source.origin for source in settings.sources.values()} - {PUBLIC}
+    top = Path.cwd()
+    inside = sorted(folder for folder in folders if (top / folder).resolve().is_relative_to(top))
+    # A folder's name is no pattern.
+    literal = [f":(literal){folder}" for folder in inside]
+    pictures = workspace.paths("ls-files", "--others", "--directory", "--", *literal) if inside else []
+    return [*workspace.untracked(), *workspace.ignored(), *pictures]

@@ -59,6 +59,7 @@ SWITCHES = {
     "OFFLINE": "serve",
     "REPORT": "study",
     "FSCK": "doctor",
+    "QUICK": "serve",
 }
 OTHERS = (
     *("ANYTHING", "VENV", "BIN", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR", "each"),
@@ -132,6 +133,12 @@ def test_the_folder_of_the_project_is_a_value_too(project):
         words, ended = make(folder, "serve", "STAGE=prod")
         assert ended.returncode == 0, ended.stderr
         assert f"{folder}/deploy/prod" in words
+
+
+def test_the_models_of_make_quick_are_served_from_its_folder(project):
+    words, ended = make(project, "serve", "QUICK=1")
+    assert ended.returncode == 0, ended.stderr
+    assert f"{project.resolve()}/quick/artifacts" in words
 
 
 def test_every_variable_of_a_recipe_is_tried_here():

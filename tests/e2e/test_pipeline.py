@@ -24,7 +24,7 @@ OFFLINE = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy
 """A proxy that does not exist: with a network, too, the stand-in is taken."""
 LEFT_OUT = (
     *("multilabel", "sliding", "sdnn", "goodfellow", "ctc", "rcnn", "fast_rcnn", "resnet", "vgg16"),
-    *("crnn", "centernet", "lenet5", "vgg16_article"),
+    *("crnn", "centernet", "lenet5", "convnet", "vgg16_article"),
     *("forum_sigmoids", "forum_softmax", "sliding_digits", "sdnn_lenet5"),
 )
 """Strategies like one of those that stay; tests/strategies trains them all."""

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, ImageSet
-from pipeline.core.readings import Readings
+from pipeline.core.readings import Readings, left_to_right
 from pipeline.layers import Detections
 from pipeline.layers import boxes as geometry
 from pipeline.records.export import Parity
@@ -179,8 +179,10 @@ def _most_unsteady(pictures: int) -> int:
 def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Bool (n,): whether all classes are equal; float (n,): the largest differences of a probability and of a side.
 
-    The confidence is one of the probabilities.
+    The confidence is one of the probabilities. A detector sorts its digits by probability, and rounding decides between
+    two that are equally probable: the digits are compared from left to right.
     """
+    ours, theirs = left_to_right(ours, BLANK), left_to_right(theirs, BLANK)
     equal = (ours.classes == theirs.classes).all(axis=1)
     probabilities = np.abs(ours.probabilities - theirs.probabilities).max(axis=(1, 2))
     probabilities = np.maximum(probabilities, np.abs(ours.confidence - theirs.confidence))

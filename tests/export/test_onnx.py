@@ -1,13 +1,17 @@
 """What the proof of an export notices."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 
-from pipeline.core.images import DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.core.images import BLANK, DIGIT, SLOTS, STRIP_NAMES, STRIP_SHAPE, ImageSet
+from pipeline.core.readings import Readings
 from pipeline.export import onnx, parity
 from pipeline.layers import Detections, Peaks
 from pipeline.layers.readout import best
+from pipeline.training import models
 from pipeline.training.reader import sequence_reader
 
 WINDOWS = STRIP_SHAPE[1] // 4
@@ -74,6 +78,20 @@ def test_another_confidence_does_not_hold(exported, noise):
     assert found.same_readings == len(noise)
     assert found.largest_difference > 0.1
     assert not found.holds
+
+
+def test_digits_in_another_order_are_the_same_reading(noise):
+    """A detector's slots are sorted by probability, and rounding decides between two that are equally probable."""
+    read = partial(models.read, reader())
+    ours = read(noise.images)
+    several = (ours.classes != BLANK).sum(axis=1) > 1
+    assert several.any()
+    turned = Readings(ours.probabilities[:, ::-1], ours.classes[:, ::-1], ours.confidence, ours.boxes[:, ::-1])
+    proof = parity.compare(read, noise.images, turned)
+    assert proof.holds
+    assert proof.same_readings == len(noise)
+    elsewhere = Readings(turned.probabilities, turned.classes, turned.confidence, ours.boxes)
+    assert not parity.compare(read, noise.images, elsewhere).holds
 
 
 def choosing(edge, to=0.9):

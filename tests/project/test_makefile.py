@@ -62,7 +62,8 @@ SWITCHES = {
     "QUICK": "serve",
 }
 OTHERS = (
-    *("ANYTHING", "VENV", "BIN", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR", "each"),
+    *("ANYTHING", "VENV", "BIN", "SITE", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR"),
+    "each",
     *("literally", "VALUES", "GIVEN", "DVC_NO_ANALYTICS", "TF_CPP_MIN_LOG_LEVEL", ".DEFAULT_GOAL"),
 )
 """What the Makefile sets itself, or does not know."""

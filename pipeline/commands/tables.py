@@ -1,12 +1,13 @@
-"""`make docs`: copy the tables and the pictures of the run in the workspace into README.md and docs/. No DVC stage."""
+"""`make tables`: copy what the run in the workspace measured and drew into README.md and docs/. Not a DVC stage."""
 
+import re
 from pathlib import Path
 
 from pipeline.core.files import replacing
 from pipeline.core.images import ImageSet
 from pipeline.plots import previews
 from pipeline.project import command
-from pipeline.reports import markdown
+from pipeline.reports import markdown, tables
 
 PICTURES = {
     "docs/pictures/accuracy-strips.png": "reports/comparison/strips/accuracy.png",
@@ -32,10 +33,20 @@ CAPTIONS = {
 }
 
 
+def commands(makefile: str) -> str:
+    """Render the commands of a Makefile, as `make` lists them, in a Markdown table."""
+    listed = re.findall(r"^([a-z-]+):.*?##\s*(.+)$", makefile, re.MULTILINE)
+    return markdown.table(("command", "what it does"), [(f"`make {name}`", text) for name, text in listed])
+
+
 def main() -> None:
-    """Write the leaderboard into README.md, and the pictures into docs/pictures/."""
+    """Write the tables into README.md, docs/leaderboard.md and docs/commands.md, and the pictures into docs/pictures/."""
     leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
-    markdown.replace_table(Path("README.md"), "leaderboard", leaderboard)
+    markdown.replace_table(Path("README.md"), "best", tables.best_of_each_suite(leaderboard))
+    markdown.replace_table(Path("docs/leaderboard.md"), "leaderboard", leaderboard)
+    markdown.replace_table(
+        Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8"))
+    )
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:
             temporary.write_bytes(Path(drawn).read_bytes())

@@ -14,8 +14,8 @@ FOLDER = "docs/api"
 """Of the pages, below the project."""
 _LONGEST = 120
 """Characters of a constant's value that is shown."""
-_FENCES = {"module": "~~~~~", "class": "~~~~"}
-"""Around what a module or a class has: longer outside than inside."""
+_FENCES = {"class": "~~~~~", "function": "~~~~", "method": "~~~~"}
+"""Of directives: longer around a class than around its methods."""
 
 
 def page_of(target: Path, root: Path) -> str | None:
@@ -45,7 +45,10 @@ def write(package: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     loader = griffe.GriffeLoader(
-        search_paths=[str(package.parent)], docstring_parser="google", allow_inspection=False, force_inspection=False
+        search_paths=[str(package.parent)],
+        docstring_parser="google",
+        docstring_options={"warn_missing_types": False},
+        allow_inspection=False,
     )
     for module in _modules(loader.load(package.name)):
         (folder / f"{module.path}.md").write_text(_page(module), encoding="utf-8")
@@ -95,13 +98,15 @@ def _is_shown(attribute: griffe.Attribute) -> bool:
     # What the section `Attributes` of a class says need not be said again.
     parent = attribute.parent
     if attribute.docstring is None and isinstance(parent, griffe.Class) and parent.docstring is not None:
-        listed = [section for section in parent.docstring.parsed if section.kind is griffe.DocstringSectionKind.attributes]
+        listed = [
+            section for section in parent.docstring.parsed if section.kind is griffe.DocstringSectionKind.attributes
+        ]
         return not any(attribute.name == item.name for section in listed for item in section.value)
     return True
 
 
 def _object(member: griffe.Class | griffe.Function, kind: str, signature: str, content: Iterable[str]) -> list[str]:
-    fence = _FENCES["class"] if kind in ("method",) else _FENCES["module"] + ("~" if kind == "class" else "")
+    fence = _FENCES[kind]
     options = [":no-index-entry:"] if kind == "method" else []
     if kind == "method":
         options += [f":{label}:" for label in ("classmethod", "staticmethod") if label in member.labels]
@@ -163,7 +168,12 @@ def _docstring(member: griffe.Object) -> list[str]:
     if member.docstring is None:
         return []
     kinds = griffe.DocstringSectionKind
-    titles = {kinds.parameters: "Args", kinds.attributes: "Attributes", kinds.raises: "Raises", kinds.returns: "Returns"}
+    titles = {
+        kinds.parameters: "Args",
+        kinds.attributes: "Attributes",
+        kinds.raises: "Raises",
+        kinds.returns: "Returns",
+    }
     titles[kinds.yields] = "Yields"
     lines: list[str] = []
     for section in member.docstring.parsed:
@@ -172,7 +182,9 @@ def _docstring(member: griffe.Object) -> list[str]:
         elif section.kind in titles:
             lines += [f"**{titles[section.kind]}**", "", *(_item(section.kind, item) for item in section.value), ""]
         else:
-            raise ValueError(f"{member.path}: section {section.kind.value} found, expected {', '.join(titles.values())}")
+            raise ValueError(
+                f"{member.path}: section {section.kind.value} found, expected {', '.join(titles.values())}"
+            )
     return lines
 
 

@@ -40,13 +40,11 @@ def commands(makefile: str) -> str:
 
 
 def main() -> None:
-    """Write the tables into README.md, docs/leaderboard.md and docs/commands.md, and the pictures into docs/pictures/."""
+    """Write the tables into README.md and pages of docs/, and the pictures into docs/pictures/."""
     leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
     markdown.replace_table(Path("README.md"), "best", tables.best_of_each_suite(leaderboard))
     markdown.replace_table(Path("docs/leaderboard.md"), "leaderboard", leaderboard)
-    markdown.replace_table(
-        Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8"))
-    )
+    markdown.replace_table(Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8")))
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:
             temporary.write_bytes(Path(drawn).read_bytes())

@@ -7,7 +7,8 @@ from pipeline.core.files import replacing
 from pipeline.core.images import ImageSet
 from pipeline.plots import previews
 from pipeline.project import command
-from pipeline.reports import markdown, tables
+from pipeline.reports import markdown
+from pipeline.reports.tables import HEADINGS
 
 PICTURES = {
     "docs/pictures/accuracy-strips.png": "reports/comparison/strips/accuracy.png",
@@ -33,6 +34,16 @@ CAPTIONS = {
 }
 
 
+def best_of_each_suite(leaderboard: str) -> str:
+    """Render the best row of each suite, of the leaderboard in Markdown, as a Markdown table of its first columns.
+
+    Args:
+        leaderboard: as `pipeline.reports.tables` renders it: the best row of a suite is its first, and has its name.
+    """
+    _, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in leaderboard.splitlines())
+    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), [row[:4] for row in rows if row[0]])
+
+
 def commands(makefile: str) -> str:
     """Render the commands of a Makefile, as `make` lists them, in a Markdown table."""
     listed = re.findall(r"^([a-z-]+):.*?##\s*(.+)$", makefile, re.MULTILINE)
@@ -42,7 +53,7 @@ def commands(makefile: str) -> str:
 def main() -> None:
     """Write the tables into README.md and pages of docs/, and the pictures into docs/pictures/."""
     leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
-    markdown.replace_table(Path("README.md"), "best", tables.best_of_each_suite(leaderboard))
+    markdown.replace_table(Path("README.md"), "best", best_of_each_suite(leaderboard))
     markdown.replace_table(Path("docs/leaderboard.md"), "leaderboard", leaderboard)
     markdown.replace_table(Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8")))
     for page, drawn in PICTURES.items():

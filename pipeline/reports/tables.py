@@ -115,16 +115,6 @@ def leaderboard_markdown(rows: Sequence[Score]) -> str:
     )
 
 
-def best_of_each_suite(leaderboard: str) -> str:
-    """Render the best row of each suite, of the leaderboard in Markdown, as a Markdown table of its first columns.
-
-    Args:
-        leaderboard: as `leaderboard_markdown` renders it: the best row of a suite is the first, and has its name.
-    """
-    _, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in leaderboard.splitlines())
-    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), [row[:4] for row in rows if row[0]])
-
-
 def accepted_accuracy(row: SplitScores) -> str:
     """The accuracy of the accepted readings in per cent, marked where it is below the target of the threshold."""
     if row.accuracy_at_coverage is None:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.tables import PICTURES, SUITES, commands
+from pipeline.commands.tables import PICTURES, SUITES, best_of_each_suite, commands
 from pipeline.config import params
 from pipeline.records.comparison import Candidate
 from pipeline.records.manifest import Manifest
-from pipeline.reports import tables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -36,7 +35,7 @@ def test_the_readme_has_the_best_row_of_each_suite():
     with (ROOT / "metrics/leaderboard.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     table = shown(README, "best")
-    assert table == tables.best_of_each_suite((ROOT / "metrics/leaderboard.md").read_text())
+    assert table == best_of_each_suite((ROOT / "metrics/leaderboard.md").read_text())
     found = re.findall(r"^\| (\w+) \| \w+ \| ([\d.]+) \|", table, re.MULTILINE)
     tests = [row for row in rows if row["split"] == "test"]
     assert {suite for suite, _ in found} == {row["suite"] for row in tests}

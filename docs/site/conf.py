@@ -10,6 +10,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -94,8 +95,17 @@ def _mark_orphans(app: Sphinx, doctree: nodes.document) -> None:
         app.env.metadata[app.env.docname]["orphan"] = True
 
 
+def _reject_assets_from_elsewhere(app: Sphinx, error: Exception | None) -> None:
+    """A page loads nothing from another host: it works offline, and tells nobody who reads it."""
+    loading = re.compile(r'<(?:script|img|iframe|source|link)[^>]*\s(?:src|href)="(?:https?:)?//[^"]+')
+    for page in Path(app.outdir).rglob("*.html"):
+        for found in loading.findall(page.read_text(encoding="utf-8")):
+            raise ExtensionError(f"{page.name}: loads from elsewhere: {found}")
+
+
 def setup(app: Sphinx) -> None:
     """Write the API's pages before Sphinx looks for pages."""
     app.connect("builder-inited", lambda app: api_pages.write(ROOT / "pipeline", ROOT / "docs/api"))
     app.connect("source-read", _navigate)
     app.connect("doctree-read", _mark_orphans)
+    app.connect("build-finished", _reject_assets_from_elsewhere)

@@ -56,6 +56,12 @@ def test_every_command_of_make_is_on_its_page():
     assert {*re.findall(r"`make ([a-z-]+)`", listed)} >= named
 
 
+def test_every_package_is_on_its_page():
+    page = (ROOT / "docs/packages.md").read_text()
+    packages = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert set(re.findall(r"^\| \[(\w+)\]\(\.\./pipeline/\1\) \|", page, re.MULTILINE)) == packages
+
+
 def test_every_section_of_the_params_is_on_its_page():
     page = (ROOT / "docs/params.md").read_text()
     sections = re.findall(r"^([a-z_]+):", (ROOT / "params.yaml").read_text(), re.MULTILINE)

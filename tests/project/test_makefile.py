@@ -149,7 +149,10 @@ def test_every_variable_of_a_recipe_is_tried_here():
     assert set(re.findall(r'"\$\$(?:\{)?([A-Z]+)', recipes)) - {"PYTHON", "PWD", "KILLS"} == set(VALUES)
     assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS"}
     assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
-    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {"VENV", "BIN", "PYTEST", "LOCK", *SWITCHES, "STAGE", "JOBS"}
+    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {
+        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "STAGE", "JOBS"),
+        *SWITCHES,
+    }
 
 
 @pytest.mark.slow

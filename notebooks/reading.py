@@ -24,7 +24,7 @@ with app.setup:
     from pipeline.core.errors import DataError
     from pipeline.records.manifest import MANIFEST
     from pipeline.runtime.answers import answer
-    from pipeline.runtime.reader import Reader
+    from pipeline.runtime.reader import Reader, load_manifests
 
     PROJECT = Path(__file__).parents[1]
     EXAMPLES = {"strips": "docs/examples/strip.png", "mnist": "docs/examples/digit.png"}
@@ -60,7 +60,7 @@ def models_folder() -> Path:
 @app.cell
 def choose():
     folder = models_folder()
-    tasks = [task for task in EXAMPLES if (folder / task / MANIFEST).is_file()]
+    tasks = [name for name in EXAMPLES if name in load_manifests(folder)]
     task = mo.ui.dropdown(tasks, value=tasks[0], label="Task")
     uploaded = mo.ui.file(filetypes=[".png", ".jpg"], label="A picture of the model's size, in place of the example")
     mo.vstack([mo.md(f"Models of `{folder}`."), task, uploaded])

@@ -55,6 +55,16 @@ NAVIGATION = {
 OTHERS = ["README"]
 """Pages that others link to, and that are in no section."""
 
+ACCESSIBLE = {
+    'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+    '<aside class="sidebar-drawer"': '<aside aria-label="Pages" class="sidebar-drawer"',
+    '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    "<pre>": '<pre tabindex="0">',
+    '<div id="search-results">': '<h1>Search</h1><div id="search-results">',
+}
+"""Of the HTML of the theme: what is replaced, and by what."""
+
 project = "digit-strips"
 root_doc = HOME
 extensions = ["myst_parser"]
@@ -95,6 +105,15 @@ def _mark_orphans(app: Sphinx, doctree: nodes.document) -> None:
         app.env.metadata[app.env.docname]["orphan"] = True
 
 
+def _make_accessible(app: Sphinx, error: Exception | None) -> None:
+    """Complete what Furo leaves out: levels of headings, names of regions, and what scrolls can be reached by key."""
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for found, complete in ACCESSIBLE.items():
+            text = text.replace(found, complete)
+        page.write_text(text, encoding="utf-8")
+
+
 def _reject_assets_from_elsewhere(app: Sphinx, error: Exception | None) -> None:
     """A page loads nothing from another host: it works offline, and tells nobody who reads it."""
     loading = re.compile(r'<(?:script|img|iframe|source|link)[^>]*\s(?:src|href)="(?:https?:)?//[^"]+')
@@ -108,4 +127,5 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", lambda app: api_pages.write(ROOT / "pipeline", ROOT / "docs/api"))
     app.connect("source-read", _navigate)
     app.connect("doctree-read", _mark_orphans)
+    app.connect("build-finished", _make_accessible)
     app.connect("build-finished", _reject_assets_from_elsewhere)

@@ -4,7 +4,6 @@ griffe parses the files and imports none, so that no page needs TensorFlow. The 
 sections, and so are the pages.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -36,22 +35,26 @@ def page_of(target: Path, root: Path) -> str | None:
 
 
 def write(package: Path, folder: Path) -> None:
-    """Write the pages of a package and of all that is in it, in place of those that are there.
+    """Write the pages of a package and of all that is in it, and remove any others.
 
     Args:
         package: with `__init__.py`.
         folder: of the pages.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     loader = griffe.GriffeLoader(
         search_paths=[str(package.parent)],
         docstring_parser="google",
         docstring_options={"warn_missing_types": False},
         allow_inspection=False,
     )
-    for module in _modules(loader.load(package.name)):
-        (folder / f"{module.path}.md").write_text(_page(module), encoding="utf-8")
+    pages = {folder / f"{module.path}.md": _page(module) for module in _modules(loader.load(package.name))}
+    for page in set(folder.iterdir()) - set(pages):
+        page.unlink()
+    for page, text in pages.items():
+        # Sphinx reads again what is newer.
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
 
 
 def _modules(module: griffe.Module) -> Iterator[griffe.Module]:

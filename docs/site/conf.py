@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE))
 import api_pages  # noqa: E402  # The folder of this file is not a package.
 
 HOME = "docs/index"
+API = "docs/api/pipeline"
 NAVIGATION = {
     "Start": ["docs/getting-started", "docs/notebook"],
     "Tutorials": [
@@ -36,7 +37,7 @@ NAVIGATION = {
         "docs/registry",
         "CONTRIBUTING",
     ],
-    "Reference": ["docs/commands", "docs/params", "docs/scores", "docs/packages", "docs/api/pipeline", "CHANGELOG"],
+    "Reference": ["docs/commands", "docs/params", "docs/scores", "docs/packages", API, "CHANGELOG"],
     "Explanation": [
         "docs/design",
         "docs/strategies",
@@ -83,11 +84,15 @@ html_show_copyright = False
 html_extra_path = [str(HERE / "extra")]
 
 
+def _entry(page: str) -> str:
+    return f"API of every module </{page}>\n" if page == API else f"/{page}\n"
+
+
 def _navigate(app: Sphinx, name: str, content: list[str]) -> None:
     """Add the sections to the first page, and take the API's pages for links to the library's files."""
     if name == HOME:
         content[0] += "".join(
-            f"\n```{{toctree}}\n:caption: {section}\n:hidden:\n\n" + "".join(f"/{page}\n" for page in pages) + "```\n"
+            f"\n```{{toctree}}\n:caption: {section}\n:hidden:\n\n" + "".join(map(_entry, pages)) + "```\n"
             for section, pages in NAVIGATION.items()
         )
     folder = (ROOT / name).parent

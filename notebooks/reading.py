@@ -22,6 +22,7 @@ with app.setup:
 
     from pipeline.core.decoding import decode_for
     from pipeline.core.errors import DataError
+    from pipeline.records.answer import Slot
     from pipeline.records.manifest import MANIFEST
     from pipeline.runtime.answers import answer
     from pipeline.runtime.reader import Reader, load_manifests
@@ -67,6 +68,13 @@ def choose():
     return folder, task, uploaded
 
 
+@app.function
+def in_words(index: int, slot: Slot) -> dict[str, str | int | float]:
+    """A row for a slot: its two most probable classes."""
+    (first, most), (second, next_most) = sorted(slot.probabilities.items(), key=lambda item: -item[1])[:2]
+    return {"slot": index, "first": first, "p": round(most, 4), "second": second, "p of second": round(next_most, 4)}
+
+
 @app.cell
 def read(folder, task, uploaded):
     reader = Reader.load(folder / task.value)
@@ -81,17 +89,7 @@ def read(folder, task, uploaded):
                 f"`{manifest.strategy}` reads **{reading.digits or 'nothing'}** with confidence "
                 f"{reading.confidence:.4f}; accepted: {reading.accepted}."
             ),
-            mo.ui.table(
-                [
-                    {
-                        "slot": slot,
-                        "class": each.class_,
-                        **{name: round(p, 4) for name, p in each.probabilities.items()},
-                    }
-                    for slot, each in enumerate(reading.slots)
-                ],
-                selection=None,
-            ),
+            mo.ui.table([in_words(slot, each) for slot, each in enumerate(reading.slots)], selection=None),
         ]
     )
     return manifest, picture, reading
@@ -141,17 +139,19 @@ def maps(folder, manifest, picture, task):
     inside = feature_maps((folder / task.value / manifest.model.file).read_bytes(), picture.pixels)
 
     def draw(name, layer):
-        count = min(SHOWN, len(layer))
-        figure, axes = plt.subplots(2, (count + 1) // 2, figsize=(9, 2.6), squeeze=False)
-        for axis in axes.flat:
+        count, (height, width) = min(SHOWN, len(layer)), layer.shape[1:]
+        columns = 8 if width < 2 * height else 4
+        rows = -(-count // columns)
+        figure, axes = plt.subplots(rows, columns, figsize=(9, 0.6 + rows * (9 / columns * height / width + 0.1)))
+        for axis in np.ravel(axes):
             axis.axis("off")
-        for axis, one in zip(axes.flat, layer, strict=False):
+        for axis, one in zip(np.ravel(axes), layer, strict=False):
             axis.imshow(one, cmap="gray")
-        figure.suptitle(f"{name}: {count} of {len(layer)} maps of {layer.shape[1]}×{layer.shape[2]}", fontsize=10)
+        figure.suptitle(f"{name}: {count} of {len(layer)} maps of {height}×{width}", fontsize=10)
         plt.close(figure)
         return figure
 
-    mo.vstack([draw(name, layer) for name, layer in inside.items() if layer.ndim == 3])
+    mo.vstack([draw(name, layer) for name, layer in inside.items() if layer.ndim == 3 and layer.shape[1] > 1])
     return (inside,)
 
 

@@ -79,7 +79,7 @@ docs: $(SITE)/.ready  ## build the docs site, and fail on broken links: open sit
 	@echo "docs: open site/index.html"
 
 notebook: setup  ## open notebooks/reading.py in the browser: read a picture, look inside a network, compare strategies
-	@marimo --quiet edit --no-token --host 127.0.0.1 notebooks/reading.py
+	@marimo edit --skip-update-check notebooks/reading.py
 
 quick: setup  ## the same with less of everything, in eight minutes, as a DVC experiment: see quick/report.html
 	@python -m pipeline.commands.repro --quick

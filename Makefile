@@ -20,6 +20,7 @@ override SHELL := /bin/sh
 override .SHELLFLAGS := -c
 override VENV := .venv
 override BIN := $(VENV)/bin
+override SITE := .venv-docs
 override MOVED :=
 override CURDIR := $(value CURDIR)
 override PATH := $(CURDIR)/$(BIN):$(value PATH)
@@ -33,7 +34,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro docs quick doctor exp exps study read serve registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro tables docs notebook quick doctor exp exps study read serve registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -64,8 +65,21 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)
 	@python -m pipeline.commands.repro $(if $(JOBS),--jobs="$$JOBS")
 
-docs: setup  ## copy the leaderboard and the pictures of the run into README.md and docs/
-	@python -m pipeline.commands.docs
+tables: setup  ## copy the scores, the list of commands and the pictures of the run into README.md and docs/
+	@python -m pipeline.commands.tables
+
+# An environment of its own: the site needs none of the 2.5 GB of .venv, and .venv none of the site's packages.
+$(SITE)/.ready: requirements/docs.lock
+	@"$$PYTHON" -m venv --clear $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
+	@touch $@
+
+docs: $(SITE)/.ready  ## build the docs site, and fail on broken links: open site/index.html
+	@$(SITE)/bin/python -m sphinx -q -W --keep-going -b html -c docs/site -d .cache/sphinx . site
+	@echo "docs: open site/index.html"
+
+notebook: setup  ## open notebooks/reading.py in the browser: read a picture, look inside a network, compare strategies
+	@marimo edit --skip-update-check notebooks/reading.py
 
 quick: setup  ## the same with less of everything, in eight minutes, as a DVC experiment: see quick/report.html
 	@python -m pipeline.commands.repro --quick
@@ -124,6 +138,7 @@ locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) pyproject.toml --extra train --extra dev -o requirements/dev.lock
 	@$(LOCK) pyproject.toml --extra train -c requirements/dev.lock -o requirements/pipeline.lock
 	@$(LOCK) pyproject.toml --extra serve -c requirements/dev.lock -o requirements/serve.lock
+	@$(LOCK) --group docs -o requirements/docs.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models exports predictions previews reports quick deploy artifacts/*.bento artifacts/*/model.onnx
+	@rm -rf data models exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx

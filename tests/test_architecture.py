@@ -276,7 +276,7 @@ def test_a_bento_packs_what_the_service_imports():
 
 def test_locks_pin_every_package_by_hash_and_agree():
     pins = {}
-    for name in ("bootstrap", "serve", "pipeline", "dev"):
+    for name in ("bootstrap", "serve", "pipeline", "dev", "docs"):
         text = (ROOT / "requirements" / f"{name}.lock").read_text()
         assert "://" not in text, f"{name}.lock names an address"
         blocks = [

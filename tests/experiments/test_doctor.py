@@ -64,7 +64,7 @@ def test_the_command_prints_lines_or_json_and_ends_with_2_on_a_problem(clone, tm
 
 def test_the_commands_import_no_tensorflow():
     code = (
-        "import sys; from pipeline.commands import docs, doctor, experiment, repro, study; "
+        "import sys; from pipeline.commands import doctor, experiment, repro, study, tables; "
         "print(*({'tensorflow', 'keras'} & {*sys.modules}))"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)

@@ -62,7 +62,8 @@ SWITCHES = {
     "QUICK": "serve",
 }
 OTHERS = (
-    *("ANYTHING", "VENV", "BIN", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR", "each"),
+    *("ANYTHING", "VENV", "BIN", "SITE", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR"),
+    "each",
     *("literally", "VALUES", "GIVEN", "DVC_NO_ANALYTICS", "TF_CPP_MIN_LOG_LEVEL", ".DEFAULT_GOAL"),
 )
 """What the Makefile sets itself, or does not know."""
@@ -148,7 +149,10 @@ def test_every_variable_of_a_recipe_is_tried_here():
     assert set(re.findall(r'"\$\$(?:\{)?([A-Z]+)', recipes)) - {"PYTHON", "PWD", "KILLS"} == set(VALUES)
     assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS"}
     assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
-    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {"VENV", "BIN", "PYTEST", "LOCK", *SWITCHES, "STAGE", "JOBS"}
+    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {
+        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "STAGE", "JOBS"),
+        *SWITCHES,
+    }
 
 
 @pytest.mark.slow

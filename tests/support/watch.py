@@ -19,6 +19,7 @@ CHECKOUT = Path(__file__).parents[2]
 NOISE = frozenset(
     {
         "__pycache__", ".cache", ".coverage", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv",
+        ".venv-docs",
         # What git rewrites when it only reads.
         "index", "index.lock",
     }

@@ -1,5 +1,6 @@
-"""`make docs`: copy the tables and the pictures of the run in the workspace into README.md and docs/. No DVC stage."""
+"""`make tables`: copy what the run in the workspace measured and drew into README.md and docs/. Not a DVC stage."""
 
+import re
 from pathlib import Path
 
 from pipeline.core.files import replacing
@@ -7,6 +8,7 @@ from pipeline.core.images import ImageSet
 from pipeline.plots import previews
 from pipeline.project import command
 from pipeline.reports import markdown
+from pipeline.reports.tables import HEADINGS
 
 PICTURES = {
     "docs/pictures/accuracy-strips.png": "reports/comparison/strips/accuracy.png",
@@ -32,10 +34,28 @@ CAPTIONS = {
 }
 
 
+def best_of_each_suite(leaderboard: str) -> str:
+    """Render the best row of each suite, of the leaderboard in Markdown, as a Markdown table of its first columns.
+
+    Args:
+        leaderboard: as `pipeline.reports.tables` renders it: the best row of a suite is its first, and has its name.
+    """
+    _, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in leaderboard.splitlines())
+    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), [row[:4] for row in rows if row[0]])
+
+
+def commands(makefile: str) -> str:
+    """Render the commands of a Makefile, as `make` lists them, in a Markdown table."""
+    listed = re.findall(r"^([a-z-]+):.*?##\s*(.+)$", makefile, re.MULTILINE)
+    return markdown.table(("command", "what it does"), [(f"`make {name}`", text) for name, text in listed])
+
+
 def main() -> None:
-    """Write the leaderboard into README.md, and the pictures into docs/pictures/."""
+    """Write the tables into README.md and pages of docs/, and the pictures into docs/pictures/."""
     leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
-    markdown.replace_table(Path("README.md"), "leaderboard", leaderboard)
+    markdown.replace_table(Path("README.md"), "best", best_of_each_suite(leaderboard))
+    markdown.replace_table(Path("docs/leaderboard.md"), "leaderboard", leaderboard)
+    markdown.replace_table(Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8")))
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:
             temporary.write_bytes(Path(drawn).read_bytes())

@@ -126,4 +126,4 @@ locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) pyproject.toml --extra serve -c requirements/dev.lock -o requirements/serve.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models exports predictions previews reports quick deploy artifacts/*.bento artifacts/*/model.onnx
+	@rm -rf data models exports predictions previews reports quick deploy artifacts/*.bento artifacts/*/model.onnx artifacts/*/strategies

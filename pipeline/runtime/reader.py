@@ -65,8 +65,8 @@ class Reader:
             content = path.read_bytes()
         except FileNotFoundError:
             raise DataError(
-                f"{path}: no such file, but {MANIFEST} names it; run `make repro`, `dvc pull` from a remote, or "
-                "`make demo` to serve the released models"
+                f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote; "
+                "`make demo` serves the released models"
             ) from None
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}, expected the model that {MANIFEST} names") from None
@@ -152,8 +152,8 @@ def load_manifests(artifacts: Path) -> dict[str, Manifest]:
     folders = [file.parent for file in sorted(artifacts.glob(f"*/{MANIFEST}")) if not file.parent.name.startswith(".")]
     if not folders:
         raise DataError(
-            f"{artifacts}: no packaged model, expected TASK/{MANIFEST} in it; run `make repro`, or `make demo` to "
-            "serve the released models"
+            f"{artifacts}: no packaged model, expected TASK/{MANIFEST} in it; run `make repro`; `make demo` serves "
+            "the released models"
         )
     manifests = {folder.name: Manifest.read(folder / MANIFEST) for folder in folders}
     for task, manifest in manifests.items():

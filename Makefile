@@ -83,10 +83,10 @@ stale: ;
 
 $(SERVING)/.ready: requirements/bootstrap.lock requirements/serve.lock $(STALE)
 	$(EXPECT_PYTHON)
-	@echo "demo: installing what serving needs into $(SERVING), about 250 MB" >&2
+	@echo "demo: installing what serving needs into $(SERVING), some 450 MB" >&2
 	@"$$PYTHON" -m venv --clear $(SERVING)
 	@$(SERVING)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
-	@$(SERVING)/bin/uv pip install --quiet --python $(SERVING)/bin/python --require-hashes --compile-bytecode -r requirements/serve.lock
+	@$(SERVING)/bin/uv pip install --quiet --python $(SERVING)/bin/python --require-hashes -r requirements/serve.lock
 	@pwd -P > $@
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)

@@ -19,6 +19,7 @@ from types import FrameType
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.project import command
 from pipeline.records.release import RELEASE
+from pipeline.runtime.releases import expect_unchanged
 
 HOST = "127.0.0.1"
 START_SECONDS = 180.0
@@ -32,7 +33,8 @@ _PORTS = range(1, 2**16)
 def main(port: int = 3000, release: Path = Path("release")) -> None:
     """Serve a released folder until Ctrl-C.
 
-    The service itself compares every file with `release.json`, and every model with its manifest, before it answers.
+    Every file is compared with `release.json` first. The service does that again when it starts, and compares every
+    model with its manifest.
 
     Args:
         port: on this machine alone.
@@ -40,10 +42,11 @@ def main(port: int = 3000, release: Path = Path("release")) -> None:
 
     Raises:
         ConfigurationError: there is no release, or another program uses the port.
-        DataError: the service does not start; it has said why.
+        DataError: a file of the release was changed; or the service does not start, and has said why.
     """
     if not (release / RELEASE).is_file():
         raise ConfigurationError(f"{release / RELEASE}: no such file; `registry release` writes it (docs/registry.md)")
+    expect_unchanged(release)
     _expect_free(port)
     with _serving(port, release) as service:
         end = time.monotonic() + START_SECONDS

@@ -173,8 +173,7 @@ def _write(tasks: Mapping[str, _Task], folder: Path, limit: int) -> None:
             target = folder / task / STRATEGIES / name
             released = _smallest(original, target)
             if _size(folder) > limit:
-                for path in (target / MODEL, target / MANIFEST):
-                    path.unlink()
+                shutil.rmtree(target)
                 found = f"{_megabytes(released.released.bytes)} with weights in {released.weights}"
                 tasks[task].left_out[name] = f"{found}, and {_megabytes(limit - size)} are left"
             else:

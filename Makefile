@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
 override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
-	STAGE OFFLINE QUICK FSCK KILLS ARGS
+	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -21,7 +21,10 @@ override .SHELLFLAGS := -c
 override VENV := .venv
 override BIN := $(VENV)/bin
 override SITE := .venv-docs
+override SERVING := .venv-demo
+override DEMO := $(SERVING)
 override MOVED :=
+override STALE :=
 override CURDIR := $(value CURDIR)
 override PATH := $(CURDIR)/$(BIN):$(value PATH)
 export PATH
@@ -34,7 +37,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro tables docs notebook quick doctor exp exps study read serve registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro tables docs notebook quick doctor exp exps study read demo serve registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,12 +57,37 @@ moved:
 	@echo "setup: $(VENV) was made for another folder, or its Python is gone; making it again" >&2
 	@rm -rf $(VENV)
 
+override EXPECT_PYTHON := @"$$PYTHON" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: expected Python 3.11 to 3.13, found %d.%d; try make PYTHON=python3.12" % v)'
+
 $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml $(MOVED)
-	@"$$PYTHON" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "configuration: expected Python 3.11 to 3.13, found %d.%d; try make PYTHON=python3.12" % v)'
+	$(EXPECT_PYTHON)
 	@test -x $(BIN)/python && test -x $(BIN)/pip || "$$PYTHON" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@pwd -P > $@
+
+# `make demo` takes .venv where that is ready. Else it makes a smaller environment, of what serving needs alone, and makes
+# it anew whenever something about it changed.
+ifneq ($(wildcard $(VENV)/.ready),)
+ifeq ($(MOVED),)
+override DEMO := $(VENV)
+endif
+endif
+ifneq ($(wildcard $(SERVING)/.ready),)
+ifneq ($(shell test -x $(SERVING)/bin/python && cat $(SERVING)/.ready),$(shell pwd -P))
+override STALE := stale
+endif
+endif
+.PHONY: stale
+stale: ;
+
+$(SERVING)/.ready: requirements/bootstrap.lock requirements/serve.lock $(STALE)
+	$(EXPECT_PYTHON)
+	@echo "demo: installing what serving needs into $(SERVING), some 450 MB" >&2
+	@"$$PYTHON" -m venv --clear $(SERVING)
+	@$(SERVING)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	@$(SERVING)/bin/uv pip install --quiet --python $(SERVING)/bin/python --require-hashes -r requirements/serve.lock
 	@pwd -P > $@
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)
@@ -99,7 +127,17 @@ study: setup  ## run a grid of experiments and tabulate it: make study STUDY=stu
 read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1)
 	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again)
 
-serve: setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
+.PHONY: released packaged
+released:
+	@test -f release/release.json || { echo "demo: release/release.json: no such file, so no models are released here; 'git pull' may bring them, or 'make repro' trains models for 'make serve' (registry release: docs/registry.md)" >&2; exit 2; }
+
+demo: released $(if $(filter $(SERVING),$(DEMO)),$(SERVING)/.ready)  ## serve the released models at http://127.0.0.1:3000/, in a minute from a fresh clone (PORT=3001)
+	@$(DEMO)/bin/python -m pipeline.commands.demo --port="$${PORT:-3000}"
+
+packaged:
+	@ls artifacts/*/model.onnx > /dev/null 2>&1 || { echo "serve: artifacts: no packaged model; 'make demo' serves the released ones, and 'make repro' trains and packages your own" >&2; exit 2; }
+
+serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
@@ -141,4 +179,4 @@ locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) --group docs -o requirements/docs.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx
+	@rm -rf data models exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx artifacts/*/strategies

@@ -1,41 +1,43 @@
-"""Package the candidate of a task: its served form, its manifest and its model card."""
+"""Package the candidate of a task with its manifest and its model card, and every other strategy that can be served."""
 
 import shutil
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import digest, replacing, write_text
-from pipeline.packaging.manifest import manifest as describe
+from pipeline.core.files import replacing, write_text
+from pipeline.packaging.manifest import package
 from pipeline.project import command, integrity
 from pipeline.records.comparison import Candidate
 from pipeline.records.evaluation import Evaluation
-from pipeline.records.export import ExportRecord
 from pipeline.reports import model_card
 
 
-def main(candidate: Path, evaluation: Path, exports: Path, model: Path, manifest: Path, card: Path) -> None:
-    """Copy the model of the candidate out of `exports`, and describe it. What is read is hashed first."""
+def main(
+    candidate: Path, evaluation: Path, exports: Path, model: Path, manifest: Path, card: Path, strategies: Path
+) -> str:
+    """Copy models out of `exports`: that of the candidate, and in `strategies` a folder for each that can be deployed.
+
+    What is read is hashed first. Returns the candidate, and the strategies that are left out.
+    """
     integrity.expect_intact(map(str, (candidate, evaluation, exports)))
     chosen = Candidate.read(candidate)
     if chosen.best is None:
         raise DataError(f"{candidate}: no strategy of {chosen.task} can be deployed, expected one; see the leaderboard")
-    strategy = chosen.best.strategy
-    export = ExportRecord.read(exports / strategy / "export.json")
-    scores = Evaluation.read(evaluation / f"{strategy}.json")
-    if scores.sha256 != export.model.sha256:
-        raise DataError(
-            f"{evaluation}: {strategy} was evaluated with another model; run `dvc repro evaluate@{strategy}`"
-        )
-    with replacing(model) as temporary:
-        shutil.copyfile(exports / strategy / export.model.file, temporary)
-        if (found := digest(temporary)) != export.model.sha256:
-            raise DataError(
-                f"{exports / strategy / export.model.file}: SHA-256 {found} found, expected {export.model.sha256}; the "
-                f"model was changed or damaged: run `dvc repro --force --single-item export@{strategy}`"
+    best = chosen.best.strategy
+    with replacing(strategies) as folder:
+        packaged = {
+            each.strategy: package(
+                exports / each.strategy, evaluation / f"{each.strategy}.json", folder / each.strategy
             )
-    content = describe(export, chosen, scores)
-    content.write(manifest)
-    write_text(card, model_card.render(content, scores))
+            for each in chosen.standings
+            if each.deployable
+        }
+    with replacing(model) as temporary:
+        shutil.copyfile(strategies / best / packaged[best].model.file, temporary)
+    packaged[best].write(manifest)
+    write_text(card, model_card.render(packaged[best], Evaluation.read(evaluation / f"{best}.json")))
+    left_out = [each.strategy for each in chosen.standings if not each.deployable]
+    return f"{best}; cannot be deployed and is left out: {', '.join(left_out)}" if left_out else best
 
 
 if __name__ == "__main__":

@@ -107,6 +107,10 @@ def _place(revision: str, settings: params.Params, folder: Path) -> None:
             storage.fetch(f"artifacts/{task}/model.onnx", artifacts / task / "model.onnx")
             for name in ("manifest.json", "MODEL_CARD.md"):
                 write_text(artifacts / task / name, runs.text(revision, f"artifacts/{task}/{name}") + "\n")
+            for strategy in storage.names(f"artifacts/{task}/strategies"):
+                for name in ("model.onnx", "manifest.json"):
+                    path = f"{task}/strategies/{strategy}/{name}"
+                    storage.fetch(f"artifacts/{path}", artifacts / path)
 
 
 def _new_to_git(settings: params.Params) -> list[str]:

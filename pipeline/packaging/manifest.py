@@ -1,27 +1,59 @@
-"""The manifest of a packaged model: its export, with the threshold and the scores that the comparison gives."""
+"""A model as it is packaged: its served form, and the manifest with the threshold and the scores of its evaluation."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from pipeline.records.comparison import Candidate
+from pipeline.core.errors import DataError
+from pipeline.core.files import digest
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.export import ExportRecord, ServedModel
-from pipeline.records.manifest import Manifest
+from pipeline.records.manifest import MANIFEST, Manifest
 
 
-def manifest(export: ExportRecord, candidate: Candidate, evaluation: Evaluation) -> Manifest:
-    """Describe the candidate of a task.
+def package(export: Path, evaluation: Path, folder: Path) -> Manifest:
+    """Write the model of one strategy and its manifest.
+
+    Args:
+        export: holds its served form and `export.json`.
+        evaluation: the record of its evaluation.
+        folder: does not exist; gets the model, under the name it has in `export`, and `manifest.json`.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        DataError: another model was evaluated, the model was changed since its export, or a record is missing or
+            damaged.
+    """
+    exported = ExportRecord.read(export / "export.json")
+    scores = Evaluation.read(evaluation)
+    if scores.sha256 != exported.model.sha256:
+        raise DataError(
+            f"{evaluation.parent}: {exported.strategy} was evaluated with another model; run `dvc repro "
+            f"evaluate@{exported.strategy}`"
+        )
+    folder.mkdir(parents=True)
+    copied = folder / exported.model.file
+    shutil.copyfile(export / exported.model.file, copied)
+    if (found := digest(copied)) != exported.model.sha256:
+        raise DataError(
+            f"{export / exported.model.file}: SHA-256 {found} found, expected {exported.model.sha256}; the model was "
+            f"changed or damaged: run `dvc repro --force --single-item export@{exported.strategy}`"
+        )
+    content = manifest(exported, scores)
+    content.write(folder / MANIFEST)
+    return content
+
+
+def manifest(export: ExportRecord, evaluation: Evaluation) -> Manifest:
+    """Describe a model.
 
     Args:
         export: of its served form.
-        candidate: of the comparison, with the coverage.
-        evaluation: of the same strategy; gives sequence accuracy on test, by suite.
-
-    Raises:
-        ValueError: the candidate has no strategy that can be deployed.
+        evaluation: of the same model; gives the coverage, and the sequence accuracy on test by suite.
     """
-    if candidate.coverage is None:
-        raise ValueError(f"{candidate.task}: no strategy can be deployed")
     served: Mapping[str, Any] = {name: getattr(export, name) for name in ServedModel.model_fields}
     metrics = {suite: splits["test"].sequence_accuracy for suite, splits in evaluation.suites.items()}
-    return Manifest(**served, coverage=candidate.coverage, metrics=metrics)
+    return Manifest(**served, coverage=evaluation.coverage, metrics=metrics)

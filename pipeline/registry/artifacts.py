@@ -35,6 +35,11 @@ class Artifact:
         """The path of the manifest, beside the model."""
         return str(PurePosixPath(self.model).with_name(MANIFEST))
 
+    @property
+    def strategies(self) -> str:
+        """The path of the folder, beside the model, of all strategies of the task that can be served."""
+        return str(PurePosixPath(self.model).with_name("strategies"))
+
     def pictures(self, suite: str, split: str) -> str:
         """The path of the pictures of one split."""
         return pictures(self.task, suite, split)

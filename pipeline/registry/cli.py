@@ -32,7 +32,7 @@ from pipeline.records.registry import (
     VerificationResult,
     VersionReport,
 )
-from pipeline.registry import deployment, evidence, operations, text, verification
+from pipeline.registry import deployment, evidence, operations, release, text, verification
 from pipeline.registry.operations import Registry
 
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
@@ -302,6 +302,11 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
     )
 
 
+def _release(registry: Registry, chosen: argparse.Namespace) -> Output:
+    released = release.release(registry, chosen.stage, chosen.out)
+    return Output(text.render_release(released, str(chosen.out)), released)
+
+
 def _accept(registry: Registry, chosen: argparse.Namespace) -> Output:
     accepted = [operations.accept(registry, name) for name in dict.fromkeys(chosen.names)]
     return Output("\n".join(f"{each.name}: {each.detail}" for each in accepted), accepted)
@@ -401,6 +406,14 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument(
         "--unchecked", action="store_true", help="also deploy what was assigned by hand, without a decision"
     )
+    released = add(
+        "release",
+        _release,
+        "write what is in a stage to a folder that is small enough for git, for `make demo`",
+        fetches=Fetch.UNLESS_OFFLINE,
+    )
+    released.add_argument("stage", metavar="STAGE", nargs="?", default=STAGES[-1], help="prod by default")
+    released.add_argument("--out", type=Path, metavar="FOLDER", default=Path("release"), help="release by default")
     accept = add(
         "accept",
         _accept,

@@ -58,43 +58,62 @@ def deploy(registry: Registry, stage: str, out: Path, *, unchecked: bool = False
     known_stage(stage)
     out = out.resolve()
     _expect_own(registry, out)
-    history, key, deployed = registry.history, registry.verifying_key, {}
+    deployed = placed_versions(registry, stage, unchecked=unchecked)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for name, each in deployed.items():
+            with registry.opened(registry.history.version(name, each.version)) as opened:
+                _write(opened, folder / registry.artifacts[name].task)
+        with folders.publishing(out) as new:
+            shutil.copytree(folder, new, dirs_exist_ok=True)
+    return deployed
+
+
+def placed_versions(registry: Registry, stage: str, *, unchecked: bool = False) -> dict[str, Deployed]:
+    """What is in a stage and may leave the registry, by artifact; deprecated artifacts are left out.
+
+    Args:
+        registry: as it is now.
+        stage: one of the registry's.
+        unchecked: whether a version counts that was assigned by hand, without a decision.
+
+    Raises:
+        ConfigurationError: `unchecked` is asked for although a key is configured.
+        RegistryError: the stage is empty, or points at a version that is withdrawn or that no decision allows; or the
+            history of an artifact is broken.
+    """
+    known_stage(stage)
+    history, key, found = registry.history, registry.verifying_key, {}
     if unchecked and key is not None:
         raise ConfigurationError(
             f"--unchecked: {VERIFYING_KEY} is set, and with a key only signed decisions are deployed; "
             f"`registry promote` records one"
         )
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        for name, artifact in registry.artifacts.items():
-            placed, reason = trust.placed(history, name, stage, key)
-            if placed is None or history.deprecation(name) is not None:
-                continue
-            version = placed.version
-            if (by := history.withdrawal(name, version)) is not None:
-                raise RegistryError(
-                    f"{name}#{stage}: {version} is there and was withdrawn by {by.tag}, which {by.who} made; "
-                    f"`registry rollback {name} {stage}` or a promotion puts another version there"
-                )
-            registry.expect_sound(name)
-            if reason is not None and not unchecked:
-                remedy = "" if key is not None else ", or `--unchecked` deploys it"
-                raise RegistryError(
-                    f"{name}#{stage}: {version} is there without a decision that holds ({placed.tag}: {reason}); "
-                    f"`registry promote {name}@{version} {stage}` makes one{remedy}"
-                )
-            with registry.opened(history.version(name, version)) as opened:
-                _write(opened, folder / artifact.task)
-            deployed[name] = Deployed(version, placed, reason)
-        if not deployed:
-            deprecated = history.deprecated()
-            except_for = f" except for deprecated ones, {', '.join(deprecated)}" if deprecated else ""
+    for name in registry.artifacts:
+        placed, reason = trust.placed(history, name, stage, key)
+        if placed is None or history.deprecation(name) is not None:
+            continue
+        version = placed.version
+        if (by := history.withdrawal(name, version)) is not None:
             raise RegistryError(
-                f"{stage}: no version of any artifact is in it{except_for}; `registry promote` puts one there"
+                f"{name}#{stage}: {version} is there and was withdrawn by {by.tag}, which {by.who} made; "
+                f"`registry rollback {name} {stage}` or a promotion puts another version there"
             )
-        with folders.publishing(out) as new:
-            shutil.copytree(folder, new, dirs_exist_ok=True)
-    return deployed
+        registry.expect_sound(name)
+        if reason is not None and not unchecked:
+            remedy = "" if key is not None else ", or `registry deploy --unchecked` deploys it"
+            raise RegistryError(
+                f"{name}#{stage}: {version} is there without a decision that holds ({placed.tag}: {reason}); "
+                f"`registry promote {name}@{version} {stage}` makes one{remedy}"
+            )
+        found[name] = Deployed(version, placed, reason)
+    if not found:
+        deprecated = history.deprecated()
+        except_for = f" except for deprecated ones, {', '.join(deprecated)}" if deprecated else ""
+        raise RegistryError(
+            f"{stage}: no version of any artifact is in it{except_for}; `registry promote` puts one there"
+        )
+    return found
 
 
 def _write(version: RegisteredVersion, target: Path) -> None:

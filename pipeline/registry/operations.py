@@ -207,7 +207,7 @@ def register(registry: Registry, name: str, *, bump: numbering.Bump = "minor") -
     if same := [event for event in registered if event.document and event.evidence.sha256 == document.sha256]:
         raise RegistryError(f"{name}: the model {document.sha256[:12]} is {same[0].version} already; nothing is new")
     _expect_key(repository)
-    remote = storage.push(registry.root, sorted(document.files))
+    remote = storage.push(registry.root, sorted(document.files), beside=[artifact.strategies])
     document = document.model_copy(update={"remote": remote})
     try:
         _, event = _record(registry, revision, document, lambda _: f"{name}@{version}")

@@ -7,9 +7,9 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from dvc.exceptions import DvcException
+from dvc.exceptions import DvcException, OutputNotFoundError
 from dvc.fs import DVCFileSystem
 from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
@@ -68,6 +68,22 @@ class Storage:
         except (FileNotFoundError, KeyError, DataIndexDirError):
             raise RegistryError(
                 f"{path}: not tracked by DVC at {self.revision[:12]}, or its folder is in neither cache nor remote; "
+                "`dvc pull` or `make repro` restores it"
+            ) from None
+
+    def names(self, path: str) -> list[str]:
+        """What is in a folder, sorted; nothing where there is no such folder at this revision.
+
+        Raises:
+            RegistryError: DVC tracks the folder, and its list is gone.
+        """
+        try:
+            return sorted(PurePosixPath(each).name for each in self._files.ls(f"/{path}", detail=False))
+        except FileNotFoundError:
+            return []
+        except DataIndexDirError:
+            raise RegistryError(
+                f"{path}: gone: neither the cache nor the remote storage has its list as of {self.revision[:12]}; "
                 "`dvc pull` or `make repro` restores it"
             ) from None
 
@@ -138,12 +154,13 @@ class _TooLarge(Exception):
     """A file has more bytes than it may have."""
 
 
-def push(root: Path, paths: Sequence[str]) -> str | None:
+def push(root: Path, paths: Sequence[str], *, beside: Sequence[str] = ()) -> str | None:
     """Push these files, as dvc.lock in the workspace has them, to the remote storage, so that they outlive the cache.
 
     Args:
         root: the clone's top folder.
         paths: relative to it.
+        beside: the same, pushed where DVC tracks them.
 
     Returns:
         The remote's name; None where none is configured.
@@ -158,6 +175,9 @@ def push(root: Path, paths: Sequence[str]) -> str | None:
         try:
             # Whole outs: for a file inside a folder, DVC would push the file without the folder's list.
             outs = {out.fspath for path in paths for out in repo.find_outs_by_path(str(root / path), strict=False)}
+            for path in beside:
+                with contextlib.suppress(OutputNotFoundError):
+                    outs |= {out.fspath for out in repo.find_outs_by_path(str(root / path), strict=False)}
             with _collected() as reasons:
                 repo.push(targets=sorted(outs))
         except (DvcException, OSError) as error:

@@ -18,6 +18,7 @@ from pipeline.records.registry import (
     VerificationResult,
     VersionDifference,
 )
+from pipeline.records.release import Release
 
 WIDEST = 40
 """Characters of a value in a table of differences; longer values are cut."""
@@ -225,3 +226,22 @@ def _share(value: float | None, format_spec: str = ".4f") -> str:
 def _short(value: JsonValue) -> str:
     text = "-" if value is None else str(value)
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+
+
+def render_release(release: Release, out: str) -> str:
+    """What a release has and what it leaves out, and what to do next.
+
+    Args:
+        release: the release.
+        out: its folder.
+    """
+    rows, left_out = [], []
+    for task, each in release.tasks.items():
+        listed = {f"{each.artifact}@{each.version}, {each.model.strategy}": each.model, **each.strategies}
+        for name, model in listed.items():
+            before, after = model.accuracies
+            sizes = (f"{size / 1e6:.2f}" for size in (model.released.bytes, model.original.bytes))
+            rows.append((task, name, model.weights, *sizes, f"{100 * after:.2f}", f"{100 * before:.2f}"))
+        left_out += [f"{task}: {name} is left out: {reason}" for name, reason in each.left_out.items()]
+    header = ("task", "model", "weights", "MB", "before", "% on valid", "before")
+    return "\n".join([table(header, rows), *left_out, f"{out}: `git add {out}` and commit it; `make demo` serves it"])

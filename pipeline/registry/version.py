@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from pipeline.runtime.reader import Reader
 GATE = "gate"
 """The split that decides on promotions: no training, choice or report uses it."""
 BATCH = 250
-"""Pictures that a champion's model reads at once."""
+"""Pictures that a model reads at once."""
+_STRATEGY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,56 @@ class RegisteredVersion:
         except PipelineError as error:
             raise RegistryError(f"{self.name}: {error}") from None
 
+    def strategies(self) -> list[str]:
+        """The strategies that were packaged beside this version's model; none at a revision from before there were any.
+
+        Raises:
+            RegistryError: their folder is gone, a name cannot be part of a path, or dvc.lock is not the one of the tag.
+        """
+        # The tag has no hashes of these files. It has that of dvc.lock, which has theirs.
+        found = hashlib.sha256(self.repository.text(self.event.revision, "dvc.lock").encode()).hexdigest()
+        if found != self.evidence.dvc_lock_sha256:
+            raise RegistryError(
+                f"dvc.lock of {self.name}: SHA-256 {found} found, expected {self.evidence.dvc_lock_sha256} as its tag "
+                "says"
+            )
+        names = self.storage.names(self.artifact.strategies)
+        for name in names:
+            if not _STRATEGY.fullmatch(name):
+                raise RegistryError(f"{self.artifact.strategies}: {name!r} found, expected letters, digits, _ and -")
+        return names
+
+    def strategy_manifest(self, strategy: str) -> Manifest:
+        """The manifest of one of `strategies`.
+
+        Raises:
+            RegistryError: it is gone, was changed or is damaged.
+        """
+        try:
+            manifest = Manifest.read(self.fetch(f"{self.artifact.strategies}/{strategy}/{MANIFEST}"))
+        except DataError as error:
+            raise RegistryError(f"{strategy}, beside {self.name}: {error}") from None
+        if (manifest.task, manifest.strategy) != (self.artifact.task, strategy):
+            raise RegistryError(
+                f"{self.artifact.strategies}/{strategy}/{MANIFEST} of {self.name}: {manifest.task}, "
+                f"{manifest.strategy} found, expected {self.artifact.task}, {strategy}"
+            )
+        return manifest
+
+    def fetch_strategy(self, strategy: str) -> Path:
+        """A copy of the model of one of `strategies`, with the SHA-256 in its manifest.
+
+        Raises:
+            RegistryError: it is gone, or is not the one that its manifest names.
+        """
+        expected = self.strategy_manifest(strategy).model
+        model = self.fetch(f"{self.artifact.strategies}/{strategy}/{expected.file}")
+        if (found := digest(model)) != expected.sha256:
+            raise RegistryError(
+                f"{strategy}, beside {self.name}: SHA-256 {found} found, expected {expected.sha256} as {MANIFEST} says"
+            )
+        return model
+
     def check_signature(self) -> None:
         """Check the version's signature; does nothing where no verifying key is configured.
 
@@ -175,7 +227,7 @@ class RegisteredVersion:
                 continue
             reader = reader or self.load_reader()
             try:
-                correct[suite] = Evaluated.of(_read(reader, theirs.pictures.images), theirs.pictures).correct
+                correct[suite] = Evaluated.of(read(reader, theirs.pictures.images), theirs.pictures).correct
             except DataError as error:
                 raise RegistryError(
                     f"{self.name} cannot read the gate pictures of {suite}, which were composed again since: {error}"
@@ -210,7 +262,8 @@ def parse_manifest(repository: Repository, artifact: Artifact, revision: str) ->
         raise RegistryError(f"{error}, and commit what it wrote") from None
 
 
-def _read(reader: Reader, images: np.ndarray) -> Readings:
+def read(reader: Reader, images: np.ndarray) -> Readings:
+    """Read any number of pictures, uint8 (n, height, width, channels), and sort the slots from left to right."""
     parts = [reader.read(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     joined = Readings(
         probabilities=np.concatenate([part.probabilities for part in parts]),

@@ -15,6 +15,7 @@ from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.runtime.graph import expect_self_contained
 from pipeline.runtime.memory import bounded_memory
 from pipeline.runtime.model import IMAGES, OnnxModel
+from pipeline.runtime.releases import expect_unchanged
 from pipeline.runtime.session import ModelError, Run, Session
 
 LOAD_SECONDS = 60.0
@@ -64,7 +65,8 @@ class Reader:
             content = path.read_bytes()
         except FileNotFoundError:
             raise DataError(
-                f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote"
+                f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote; "
+                "`make demo` serves the released models"
             ) from None
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}, expected the model that {MANIFEST} names") from None
@@ -142,12 +144,17 @@ def load_manifests(artifacts: Path) -> dict[str, Manifest]:
     """What is packaged below a folder, by task, without loading a model.
 
     Raises:
-        DataError: nothing is packaged there, a manifest is damaged or lacks a key, or it is in another task's folder.
+        DataError: nothing is packaged there; a manifest is damaged, lacks a key or is in another task's folder; or the
+            folder is a release, and one of its files is not what `release.json` says.
     """
+    expect_unchanged(artifacts)
     # A folder that starts with a dot is one that a killed stage left half-written.
     folders = [file.parent for file in sorted(artifacts.glob(f"*/{MANIFEST}")) if not file.parent.name.startswith(".")]
     if not folders:
-        raise DataError(f"{artifacts}: no packaged model, expected TASK/{MANIFEST} in it; run `make repro`")
+        raise DataError(
+            f"{artifacts}: no packaged model, expected TASK/{MANIFEST} in it; run `make repro`; `make demo` serves "
+            "the released models"
+        )
     manifests = {folder.name: Manifest.read(folder / MANIFEST) for folder in folders}
     for task, manifest in manifests.items():
         if manifest.task != task:

@@ -49,6 +49,7 @@ VALUES = {
     "TASK": ("read", "--task="),
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
+    "PORT": ("demo", "--port="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {
@@ -62,8 +63,24 @@ SWITCHES = {
     "QUICK": "serve",
 }
 OTHERS = (
-    *("ANYTHING", "VENV", "BIN", "SITE", "MOVED", "PYTEST", "LOCK", "MAKE", "SHELL", ".SHELLFLAGS", "CURDIR"),
-    "each",
+    *(
+        "ANYTHING",
+        "VENV",
+        "BIN",
+        "MOVED",
+        "SERVING",
+        "SITE",
+        "DEMO",
+        "STALE",
+        "EXPECT_PYTHON",
+        "PYTEST",
+        "LOCK",
+        "MAKE",
+        "SHELL",
+        ".SHELLFLAGS",
+        "CURDIR",
+        "each",
+    ),
     *("literally", "VALUES", "GIVEN", "DVC_NO_ANALYTICS", "TF_CPP_MIN_LOG_LEVEL", ".DEFAULT_GOAL"),
 )
 """What the Makefile sets itself, or does not know."""
@@ -76,7 +93,9 @@ def project(tmp_path):
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / "requirements").mkdir()
     shutil.copy(ROOT / "Makefile", folder)
-    for name in ("pyproject.toml", "requirements/bootstrap.lock", "requirements/dev.lock"):
+    (folder / "release").mkdir()
+    locks = [f"requirements/{name}.lock" for name in ("bootstrap", "dev", "serve")]
+    for name in ("pyproject.toml", *locks, "release/release.json"):
         (folder / name).touch()
     for name in COMMANDS:
         (folder / ".venv/bin" / name).write_text(SHOW)
@@ -116,8 +135,8 @@ def test_a_switch_is_on_whatever_its_value(project):
 
 def test_no_other_variable_is_run(project):
     for name, value in itertools.product(OTHERS, HOSTILE[1:5:3]):
-        make(project, "doctor", "serve", "STAGE=x", f"{name}={value}")
-        make(project, "-e", "doctor", "serve", "STAGE=x", **{name: value})
+        make(project, "doctor", "demo", "serve", "STAGE=x", f"{name}={value}")
+        make(project, "-e", "doctor", "demo", "serve", "STAGE=x", **{name: value})
 
 
 def test_python_is_one_command(project):
@@ -142,6 +161,63 @@ def test_the_models_of_make_quick_are_served_from_its_folder(project):
     assert f"{project.resolve()}/quick/artifacts" in words
 
 
+def test_a_demo_takes_the_environment_that_is_there(project):
+    words, ended = make(project, "demo")
+    assert ended.returncode == 0, ended.stderr
+    assert words[:4] == [".venv/bin/python", "-m", "pipeline.commands.demo", "--port=3000"]
+    assert not (project / ".venv-demo").exists()
+
+
+@pytest.mark.parametrize("state", ["none", "unfinished", "moved"])
+def test_a_demo_without_an_environment_takes_one_for_serving_alone(project, state):
+    shutil.copytree(project / ".venv", project / ".venv-demo")
+    stamp = project / ".venv/.ready"
+    stamp.write_text("/another/folder\n") if state == "moved" else stamp.unlink()
+    if state == "none":
+        shutil.rmtree(project / ".venv")
+    words, ended = make(project, "demo")
+    assert ended.returncode == 0, ended.stderr
+    assert words[:3] == [".venv-demo/bin/python", "-m", "pipeline.commands.demo"]
+
+
+@pytest.mark.parametrize("state", ["none", "moved", "old", "broken"])
+def test_an_environment_for_serving_is_made_anew_where_something_changed(project, state):
+    """Python itself is not what the tests of the Makefile start: that it makes the environment first is seen here."""
+    shutil.copytree(project / ".venv", project / ".venv-demo")
+    shutil.rmtree(project / ".venv")
+    if state == "none":
+        shutil.rmtree(project / ".venv-demo")
+    elif state == "moved":
+        (project / ".venv-demo/.ready").write_text("/another/folder\n")
+    elif state == "old":
+        os.utime(project / ".venv-demo/.ready", (1, 1))
+    else:
+        (project / ".venv-demo/bin/python").unlink()
+    words, ended = make(project, "demo", "PYTHON=false")
+    assert ended.returncode == 2
+    assert "pipeline.commands.demo" not in words
+
+
+def test_without_models_serve_and_demo_say_so_before_anything_is_installed(project):
+    shutil.rmtree(project / ".venv")
+    shutil.rmtree(project / "release")
+    for target in ("demo", "serve"):
+        _, ended = make(project, target)
+        assert ended.returncode == 2
+        assert len(ended.stderr.splitlines()) == 2, "and one line of make's"
+        assert {"demo": "make serve", "serve": "make demo"}[target] in ended.stderr
+    assert not list(project.glob(".venv*"))
+
+
+def test_models_that_are_packaged_or_named_are_served(project):
+    words, ended = make(project, "serve", READER_ARTIFACTS="/some/folder")
+    assert (ended.returncode, words[1:3]) == (0, ["serve", "/some/folder"])
+    (project / "artifacts/strips").mkdir(parents=True)
+    (project / "artifacts/strips/model.onnx").touch()
+    words, ended = make(project, "serve")
+    assert (ended.returncode, words[1]) == (0, "serve")
+
+
 def test_every_variable_of_a_recipe_is_tried_here():
     """A variable of make in a recipe is one that the Makefile sets; one of the shell is in quotes."""
     text = (ROOT / "Makefile").read_text()
@@ -150,8 +226,7 @@ def test_every_variable_of_a_recipe_is_tried_here():
     assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS"}
     assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
     assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {
-        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "STAGE", "JOBS"),
-        *SWITCHES,
+        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "SERVING", "DEMO", *SWITCHES, "STAGE", "JOBS"),
     }
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "promote": (("promote", f"{ARTIFACT}@v0.3.0", "staging"),),
     "rollback": (("rollback", ARTIFACT, "dev"),),
     "deploy": (("deploy", "dev"), ("deploy", "dev", "--unchecked")),
+    "release": (("release", "dev"), ("release", "dev", "--json")),
     "list": (("list",), ("list", "--json")),
     "show": (("show", f"{ARTIFACT}@v0.3.0"),),
     "history": (("history",), ("history", "--json")),
@@ -45,7 +46,7 @@ def test_no_command_takes_a_path_from_a_tag(project, evidence, tmp_path, command
     event = Registry.open(project).history.version(ARTIFACT, "v0.3.0")
     documents = list(hostile(evidence))
     # All of them for the commands that open files; every seventh for those that only print.
-    every = 3 if command in ("verify", "gate", "deploy") else 7
+    every = 3 if command in ("verify", "gate", "deploy", "release") else 7
     with watch.only(project, roots=[tmp_path]):
         for document in documents[::every]:
             tag(project, event.tag, json.dumps(document), event.revision)

@@ -122,6 +122,7 @@ def run_package():
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
         exports=Path("exports/strips"), model=Path("artifacts/strips/model.onnx"),
         manifest=Path("artifacts/strips/manifest.json"), card=Path("artifacts/strips/MODEL_CARD.md"),
+        strategies=Path("artifacts/strips/strategies"),
     )  # fmt: skip
 
 

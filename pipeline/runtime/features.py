@@ -1,8 +1,8 @@
 """Feature maps: what the convolutions and poolings of a model make of one picture.
 
 The values are those of the served graph itself: its file gets the maps as further outputs. A protobuf message may come
-in parts, which parsers merge (Protocol Buffers, "Encoding": last one wins, and repeated fields are concatenated), so the
-outputs are appended to the file's bytes.
+in parts, which parsers merge by concatenating repeated fields (Protocol Buffers, "Encoding"), so the outputs are
+appended to the file's bytes.
 """
 
 from collections.abc import Sequence

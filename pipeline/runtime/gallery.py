@@ -9,16 +9,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
-
-import numpy as np
+from typing import Self
 
 from pipeline.core.errors import DataError
-from pipeline.core.readings import Readings
 from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.runtime.features import FeatureNet
 from pipeline.runtime.reader import Reader
-from pipeline.runtime.session import Run
 
 STRATEGIES = "strategies"
 """The folder of a packaged task that has a folder for each of its strategies."""
@@ -26,21 +22,11 @@ TEXTBOOK = ("mnist", "textbook")
 """Task and strategy whose feature maps are shown."""
 
 
-class AnyReader(Protocol):
-    """What reads pictures as `Reader` does."""
-
-    manifest: Manifest
-
-    def read(self, images: np.ndarray, *, run: Run | None = None) -> Readings:
-        """Read pictures."""
-        ...
-
-
 @dataclass(frozen=True)
 class _Entry:
     manifest: Manifest
     folder: Path | None
-    reader: AnyReader | None = None
+    reader: Reader | None = None
 
 
 class Gallery:
@@ -53,7 +39,7 @@ class Gallery:
         self._net: FeatureNet | None = None
 
     @classmethod
-    def of(cls, readers: Mapping[str, AnyReader], artifacts: Path | None, most_bytes: int) -> Self:
+    def of(cls, readers: Mapping[str, Reader], artifacts: Path | None, most_bytes: int) -> Self:
         """The gallery of a folder, without loading a model.
 
         Args:
@@ -91,7 +77,7 @@ class Gallery:
         """Every manifest, by `TASK/STRATEGY`."""
         return {f"{task}/{name}": entry.manifest for task, of in self._entries.items() for name, entry in of.items()}
 
-    def reader(self, task: str, strategy: str) -> AnyReader:
+    def reader(self, task: str, strategy: str) -> Reader:
         """The reader of a strategy, loaded if it was not.
 
         Raises:

@@ -1,11 +1,14 @@
 """The page at `/`: static files of this package. A browser fetches nothing from elsewhere and runs no inline script."""
 
 import functools
+import json
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+
+from pipeline.runtime.text import NOTES
 
 PATH = "/page"
 FOLDER = Path(__file__).with_name("page")
@@ -34,6 +37,7 @@ def routes() -> list[Route]:
     files = sorted(file for file in FOLDER.rglob("*") if file.suffix in TYPES and file.name != "index.html")
     return [
         Route("/", _index),
+        Route(f"{PATH}/notes.json", _notes),
         *(
             Route(f"{PATH}/{file.relative_to(FOLDER).as_posix()}", functools.partial(_file, file), name=file.name)
             for file in files
@@ -49,6 +53,11 @@ async def _index(request: Request) -> Response:
         response = RedirectResponse("/info")
     response.headers["Vary"] = "Accept"
     return response
+
+
+async def _notes(request: Request) -> Response:
+    """What the notes of an answer mean."""
+    return Response(json.dumps(NOTES), media_type=TYPES[".json"], headers=_HEADERS)
 
 
 async def _file(file: Path, request: Request) -> Response:

@@ -99,12 +99,8 @@ class ReadEndpoints:
     async def read(self, request: Request) -> Response:
         """One picture of any size. A model reads a picture of its own size; the lines of any other are found first."""
         shapes, lines = self._wanted(request)
-        fitted = _is_true(request, FIT)
-        if fitted and not lines and task_of(request) is None:
-            raise ApiError(
-                "bad_query", f"{FIT}=true without a task found, expected one, as in {TASK}=strips&{FIT}=true"
-            )
-        any_size = lines or fitted
+        # Without a task the size of the picture says which model reads it: there is nothing to bring it to.
+        any_size = (_is_true(request, FIT) and task_of(request) is not None) or lines
         kind = uploads.content_type(request, many=False)
         limits = self._limits
         self._batcher.expect_room(CLOSE)

@@ -135,7 +135,10 @@ def _read(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
     fit = {
         "name": "fit",
         "in": "query",
-        "description": "whether a picture of any size is brought to the model of `task`, instead of being rejected",
+        "description": (
+            "whether a picture of any size is brought to the model of `task`, instead of being rejected; without a "
+            "task it has no effect"
+        ),
         "schema": {"type": "boolean", "default": False},
     }
     codes = (*_ANY_POST, *_ONE, "bad_query", "not_packaged", "timed_out")

@@ -120,10 +120,10 @@ def test_queries_that_mean_nothing_are_rejected(client, query, status, code):
     expect_error(client.post(query, content=PNG), status, code)
 
 
-def test_fit_without_a_task_or_a_model_of_lines_is_rejected(tmp_path):
+def test_fit_without_a_task_has_no_effect(tmp_path):
     onnx_models.package(tmp_path)
     with apps.client_of(tmp_path) as client:
-        expect_error(client.post("/read?fit=true", content=LARGE), 422, "bad_query")
+        expect_error(client.post("/read?fit=true", content=LARGE), 422, "wrong_size")
         assert client.post("/read?task=strips&fit=true", content=LARGE).status_code == 200
         expect_error(client.post("/features", content=DIGIT), 404, "not_packaged")
         assert len(comparison_of(client.post("/compare?task=strips", content=PNG)).readings) == 1

@@ -36,15 +36,16 @@ export function fillBar(svg, have, need = null) {
   }));
 }
 
-/** Pixels of an answer on a canvas. */
-export function pixelCanvas({ height, width, channels, data }) {
+/** Pixels of an answer on a canvas, to the power of an exponent. */
+export function pixelCanvas({ height, width, channels, data }, exponent = 1) {
   const canvas = element("canvas", { width, height });
   const values = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let at = 0; at < width * height; at += 1) {
     for (let channel = 0; channel < 3; channel += 1) {
-      image.data[4 * at + channel] = values[at * channels + (channels === 1 ? 0 : channel)];
+      const value = values[at * channels + (channels === 1 ? 0 : channel)];
+      image.data[4 * at + channel] = 255 * (value / 255) ** exponent;
     }
     image.data[4 * at + 3] = 255;
   }

@@ -217,6 +217,7 @@ def test_errors_are_one_clear_line_and_go_away(browser, service):
             expect(page.locator("#error")).to_contain_text(said)
             assert "\n" not in page.locator("#error").inner_text()
             assert digits(page) == "–"
+            assert page.locator("#verdict").inner_text() == "Not read."
             upload(page, encoded(STRIP))
             expect(page.locator("#error")).to_have_text("")
             assert digits(page) == "9754"

@@ -155,7 +155,8 @@ function read() {
       done("read");
     },
     (error) => {
-      reading.clear();
+      reading.clear("Not read.");
+      board.mark([]);
       fail(error);
       done("failed");
     },

@@ -18,8 +18,9 @@ export class Reading {
     this.models = models;
   }
 
-  clear() {
-    this.#say(null, "Nothing to read yet.", "");
+  /** Nothing was read; `why` says so in a few words. */
+  clear(why = "Nothing to read yet.") {
+    this.#say(null, why, "");
     this.parts.sure.hidden = true;
     this.parts.notes.replaceChildren();
     this.parts.model.textContent = "";

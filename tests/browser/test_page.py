@@ -4,6 +4,7 @@ import base64
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -68,9 +69,10 @@ def answered(page) -> int:
 
 
 def upload(page, content, name="picture.png", kind="image/png"):
-    """Upload a file and wait for its answer."""
+    """Upload a file, its bytes or its path, and wait for its answer."""
     before = answered(page)
-    page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": content})
+    file = content if isinstance(content, Path) else {"name": name, "mimeType": kind, "buffer": content}
+    page.set_input_files("#file", file)
     page.wait_for_function("before => Number(document.getElementById('reading').dataset.picture) > before", arg=before)
 
 
@@ -183,6 +185,22 @@ def test_a_page_of_lines_has_its_boxes_in_its_own_pixels(browser, service, size)
         ]
 
 
+def test_a_photo_of_too_many_pixels_is_scaled_down_by_the_page_which_says_so(browser, service, tmp_path):
+    picture = write("9071", scale=20)
+    margin = np.full((2000, picture.shape[1]), picture[0, 0], np.uint8)
+    picture = np.concatenate([margin, picture, margin])
+    assert picture.size > 4096 * 4096
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(picture, compress_level=1))
+    with opened(browser, service) as page:
+        choose(page, "lines")
+        upload(page, path)
+        assert digits(page) == "9071"
+        expect(page.locator("#notes")).to_contain_text("this page scaled the photo down")
+        width = float(page.locator("#overlay").get_attribute("viewBox").split()[2])
+        assert width < picture.shape[1], "boxes are in pixels of what was sent"
+
+
 def test_one_digit_shows_its_feature_maps(browser, service, size):
     with opened(browser, service, size) as page:
         choose(page, "mnist")
@@ -204,14 +222,17 @@ def test_one_digit_shows_its_feature_maps(browser, service, size):
         expect(page.locator("input[value=mnist]")).to_be_focused()
 
 
-def test_errors_are_one_clear_line_and_go_away(browser, service):
+def test_errors_are_one_clear_line_and_go_away(browser, service, tmp_path):
+    # As bytes it would take Playwright half a minute to hand it over.
+    large = tmp_path / "large"
+    large.write_bytes(bytes(17 * 2**20))
     with opened(browser, service, quiet=False) as page:
         choose(page, "strips")
         for content, kind, said in (
             (b"no picture", "text/plain", "not a picture"),
             (encoded(STRIP)[:-30], "image/png", "damaged"),
             (encoded(STRIP, "GIF"), "image/gif", "GIF"),
-            (bytes(17 * 2**20), "application/octet-stream", "too large"),
+            (large, "", "too large"),
         ):
             upload(page, content, "file", kind)
             expect(page.locator("#error")).to_contain_text(said)

@@ -182,17 +182,102 @@ class PictureAnswer(_Body):
         return self
 
 
-class TaskReading(Reading):
-    """One of the readings of many pictures, with the task whose model read it."""
-
-    task: str
-
-
 class ErrorDetail(Record):
     """Why a request, or one picture of several, has no reading: one line says what was found and what was expected."""
 
     code: ErrorCode
     message: str
+
+
+class Pixels(Record):
+    """A picture in an answer.
+
+    Attributes:
+        height, width, channels: of the picture.
+        data: uint8 values row by row, in base 64.
+    """
+
+    height: int
+    width: int
+    channels: int
+    data: str
+
+
+class StrategyReading(_Body):
+    """What one strategy makes of the picture: either an answer or an error.
+
+    Attributes:
+        strategy: its name.
+        served: whether it is the model that `/read` answers with.
+        parameters: of the model.
+        bytes: of its file.
+        milliseconds: that it took to read the picture, of several lines all together; absent with an error.
+        answer: its answer; absent with an error.
+        error: why it could not read the picture; absent with an answer.
+    """
+
+    strategy: str
+    served: bool
+    parameters: int
+    bytes: int
+    milliseconds: Annotated[float, Field(ge=0)] | SkipJsonSchema[None] = Field(
+        default=None, json_schema_extra=_without_default
+    )
+    answer: PictureAnswer | SkipJsonSchema[None] = Field(default=None, json_schema_extra=_without_default)
+    error: ErrorDetail | SkipJsonSchema[None] = Field(default=None, json_schema_extra=_without_default)
+
+
+class Comparison(Record):
+    """One picture as every strategy of a task reads it.
+
+    Attributes:
+        task: of the strategies.
+        inputs: the picture as they read it, once; of a page its first lines.
+        readings: of each strategy, by name.
+    """
+
+    task: str
+    inputs: tuple[Pixels, ...]
+    readings: tuple[StrategyReading, ...]
+
+
+class FeatureMaps(Record):
+    """The maps that one layer makes of a picture.
+
+    Attributes:
+        kind: of the layer.
+        kernel: height and width of the window that it looks at.
+        channels: maps that the layer has.
+        height, width: of a map.
+        maps: uint8 values row by row, in base 64; 255 is the largest value of the layer. At most 64 of them.
+    """
+
+    kind: Literal["convolution", "max_pooling", "average_pooling"]
+    kernel: tuple[int, int]
+    channels: int
+    height: int
+    width: int
+    maps: tuple[str, ...]
+
+
+class Features(Record):
+    """What the textbook net makes of one digit.
+
+    Attributes:
+        input: the picture as the net reads it.
+        layers: its convolutions and poolings, in order.
+        answer: its reading.
+    """
+
+    input: Pixels
+    layers: tuple[FeatureMaps, ...]
+    answer: PictureAnswer
+
+
+class TaskReading(Reading):
+    """One of the readings of many pictures, with the task whose model read it."""
+
+    task: str
 
 
 class Error(Record):

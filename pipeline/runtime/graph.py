@@ -4,7 +4,8 @@ ONNX Runtime opens the files that a graph names for its weights. This reads the 
 environment has no package that does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pipeline.core.errors import DataError
 
@@ -25,6 +26,13 @@ _FIELDS = {
 }
 _LEAVES = frozenset({"operator", "domain", "name", "location", "elsewhere"})
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+# Numbers of fields of the same messages: of the model, the graph, a value, a node and an attribute.
+_GRAPH = 7
+_NODE, _OUTPUT = 1, 12
+_VALUE_NAME = 1
+_INPUT, _NODE_OUTPUT, _KIND, _ATTRIBUTE = 1, 2, 4, 5
+_ATTRIBUTE_NAME, _INTEGERS = 1, 8
 
 
 def expect_self_contained(content: bytes, source: str) -> None:
@@ -105,3 +113,97 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
 def _text(value: int | memoryview | None, *, quote: bool = True) -> str:
     text = "" if value is None or isinstance(value, int) else bytes(value).decode("utf-8", "replace")
     return ascii(text[:80]) if quote else text
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of a graph.
+
+    Attributes:
+        kind: its type, as `Conv`.
+        inputs: names of the tensors that it takes.
+        outputs: names of those that it gives.
+        kernel: height and width of its `kernel_shape`; (0, 0) where it has none.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    kernel: tuple[int, int]
+
+
+def operators_of(content: bytes, source: str) -> list[Operator]:
+    """The operators of a graph, in the order in which they run; those of graphs within it are left out.
+
+    Args:
+        content: of the ONNX file.
+        source: what messages call the model.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        graphs = [value for number, value in _fields(memoryview(content)) if number == _GRAPH]
+        return [_operator(value) for graph in graphs for number, value in _fields(_message(graph)) if number == _NODE]
+    except (IndexError, ValueError):
+        raise DataError(f"{source}: not an ONNX file, or damaged; run `make repro` to export it") from None
+
+
+def with_outputs(content: bytes, names: Sequence[str]) -> bytes:
+    """An ONNX file whose graph has tensors of these names as further outputs.
+
+    Args:
+        content: of the ONNX file.
+        names: of tensors in its graph.
+    """
+    outputs = b"".join(_field(_OUTPUT, _field(_VALUE_NAME, name.encode())) for name in names)
+    return content + _field(_GRAPH, outputs)
+
+
+def _operator(node: int | memoryview) -> Operator:
+    inputs, outputs, kernel, kind = [], [], (0, 0), ""
+    for number, value in _fields(_message(node)):
+        if number == _INPUT:
+            inputs.append(bytes(_message(value)).decode())
+        elif number == _NODE_OUTPUT:
+            outputs.append(bytes(_message(value)).decode())
+        elif number == _KIND:
+            kind = bytes(_message(value)).decode()
+        elif number == _ATTRIBUTE:
+            kernel = _kernel(_message(value)) or kernel
+    return Operator(kind, tuple(inputs), tuple(outputs), kernel)
+
+
+def _kernel(attribute: memoryview) -> tuple[int, int] | None:
+    """The two sides of an attribute `kernel_shape`; None of any other one."""
+    name, sides = b"", []
+    for number, value in _fields(attribute):
+        if number == _ATTRIBUTE_NAME:
+            name = bytes(_message(value))
+        elif number == _INTEGERS and isinstance(value, int):
+            sides.append(value)
+        elif number == _INTEGERS:
+            # Packed, as some writers do.
+            position, packed = 0, _message(value)
+            while position < len(packed):
+                side, position = _varint(packed, position)
+                sides.append(side)
+    return (sides[0], sides[1]) if name == b"kernel_shape" and len(sides) == 2 else None
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where a message is expected")
+    return value
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _as_varint(number << 3 | _BYTES) + _as_varint(len(content)) + content
+
+
+def _as_varint(value: int) -> bytes:
+    parts = bytearray()
+    while value >= 0x80:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*parts, value])

@@ -55,28 +55,7 @@ class Reader:
             DataError: manifest or model are missing or damaged, the hashes differ, the graph is not what the manifest
                 says, it needs other files or operators, or it does not read the fixed pictures.
         """
-        manifest = Manifest.read(folder / MANIFEST)
-        if not _NAME.fullmatch(manifest.model.file):
-            raise DataError(f"{folder / MANIFEST}: model.file: {manifest.model.file[:80]!r} found, expected model.onnx")
-        path = folder / manifest.model.file
-        try:
-            if path.exists() and not path.is_file():
-                raise DataError(f"{path}: not a file, expected the model that {MANIFEST} names")
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise DataError(
-                f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote; "
-                "`make demo` serves the released models"
-            ) from None
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}, expected the model that {MANIFEST} names") from None
-        found = hashlib.sha256(content).hexdigest()
-        if found != manifest.model.sha256:
-            raise DataError(
-                f"{path}: SHA-256 {found} found, expected {manifest.model.sha256} as {MANIFEST} says; "
-                "the model was changed or damaged: run `make repro` or `dvc checkout`"
-            )
-        expect_self_contained(content, str(path))
+        manifest, content, path = read_packaged(folder)
         with bounded_memory(LOAD_BYTES):
             reader = cls(manifest, Session.load(content, str(path), threads=threads), str(path))
             reader._prove()
@@ -122,6 +101,40 @@ class Reader:
             self.read(_proofs(self.manifest.shape), run=run)
         finally:
             timer.cancel()
+
+
+def read_packaged(folder: Path) -> tuple[Manifest, bytes, Path]:
+    """The manifest in a folder, the bytes of the model that it names, and that model's path.
+
+    The model's SHA-256 is compared with the manifest's, and its graph holds everything that it needs.
+
+    Raises:
+        DataError: manifest or model are missing or damaged, the hashes differ, or the graph needs other files or
+            operators.
+    """
+    manifest = Manifest.read(folder / MANIFEST)
+    if not _NAME.fullmatch(manifest.model.file):
+        raise DataError(f"{folder / MANIFEST}: model.file: {manifest.model.file[:80]!r} found, expected model.onnx")
+    path = folder / manifest.model.file
+    try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: not a file, expected the model that {MANIFEST} names")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote; "
+            "`make demo` serves the released models"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}, expected the model that {MANIFEST} names") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != manifest.model.sha256:
+        raise DataError(
+            f"{path}: SHA-256 {found} found, expected {manifest.model.sha256} as {MANIFEST} says; "
+            "the model was changed or damaged: run `make repro` or `dvc checkout`"
+        )
+    expect_self_contained(content, str(path))
+    return manifest, content, path
 
 
 def load_readers(artifacts: Path, *, threads: int = 1) -> dict[str, Reader]:

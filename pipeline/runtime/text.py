@@ -20,6 +20,7 @@ from pipeline.core.decoding import (
 from pipeline.core.errors import DataError
 from pipeline.records.answer import LineReading, PictureAnswer, Slot
 from pipeline.records.manifest import Manifest
+from pipeline.runtime.fitting import FITTED
 
 NOTES = {
     "exif_orientation": "turned as its EXIF entry says",
@@ -33,6 +34,7 @@ NOTES = {
     "inverted": "dark and light were inverted",
     "light_on_dark": "the ink is lighter than the paper, so dark and light were inverted",
     "scaled_down": "the picture was scaled down before lines were found",
+    FITTED: "the picture was brought to the size that the model reads",
     "squeezed": "a line is longer than the model's picture, and was squeezed to its width",
     "squeezed_much": "a line is more than twice as long as the model's picture, so it is never accepted",
     "no_digits": "in a line no digit was read, so it is never accepted",

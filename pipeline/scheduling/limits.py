@@ -26,6 +26,9 @@ class Limits:
         json_pictures: in one JSON array. JSON takes longer to parse than its pictures take to be read.
         requests: in progress, receiving their bodies or waiting for their answers; more are rejected.
         many_requests: for many pictures that are being read; more are rejected.
+        comparisons: pictures that all strategies of a task read, or whose feature maps are made, or that wait for it;
+            more are rejected. One thread works on them, one after the other.
+        gallery_bytes: of the files of the models that are loaded for comparisons and stay loaded.
         buffered_bytes: of the bodies that are held at one time, of all requests together.
         waiting: single pictures that wait for a model; more are rejected.
         waiting_seconds: that a single picture may be expected to wait, by the work that waits and the pace lately
@@ -54,6 +57,8 @@ class Limits:
     json_pictures: int = 64
     requests: int = 512
     many_requests: int = 4
+    comparisons: int = 4
+    gallery_bytes: int = 128 * _MIB
     buffered_bytes: int = 256 * _MIB
     waiting: int = 128
     waiting_seconds: float = 0.25

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.decoding import PictureError
+from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.reader import Reader
 from pipeline.scheduling.admission import Gate
 from pipeline.scheduling.batching import DynamicBatcher
@@ -21,8 +22,9 @@ from pipeline.scheduling.errors import ApiError
 from pipeline.scheduling.limits import Limits
 from pipeline.scheduling.shutdown import Shutdown
 from pipeline.scheduling.watchdog import Watchdog, watched_readers
-from pipeline.serving import openapi, swagger
+from pipeline.serving import openapi, static, swagger
 from pipeline.serving.codings import Decompression
+from pipeline.serving.comparing import CompareEndpoints
 from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
@@ -30,12 +32,14 @@ from pipeline.serving.supervisor import leave
 from pipeline.serving.uploads import JSON
 
 _log = logging.getLogger("bentoml.reader")
-READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many")
+READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many", "/compare", "/features")
 BENTOML_SCHEMA = "/schema.json"
 """The path where BentoML's clients look up what they can call."""
 
 
-def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = ()) -> Starlette:
+def create_app(
+    readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = (), gallery: Gallery | None = None
+) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
     If a run of a model does not end on request, the process ends (`pipeline.scheduling.watchdog`).
@@ -44,6 +48,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         readers: of the models to serve, by task.
         limits: of this process.
         hosts: that requests may be for; none means any.
+        gallery: the strategies that are compared; None compares those of `readers`, without feature maps.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
     metrics = Metrics(manifests)
@@ -65,6 +70,8 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         observe=metrics.count_run,
     )
     read = ReadEndpoints(manifests, batcher, limits, metrics)
+    gallery = Gallery.of(readers, None, limits.gallery_bytes) if gallery is None else gallery
+    compare = CompareEndpoints(gallery, watchdog, limits)
     operate = OperationEndpoints(manifests, metrics, shutdown)
     admission = [
         Middleware(Admission, limits=limits, shutdown=shutdown),
@@ -74,10 +81,11 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         *(
             Route(path, endpoint, methods=["POST"], middleware=admission)
             for path, endpoint in zip(
-                READ_PATHS, (read.read, read.read_many, read.classify, read.classify_many), strict=True
+                READ_PATHS,
+                (read.read, read.read_many, read.classify, read.classify_many, compare.compare, compare.features),
+                strict=True,
             )
         ),
-        Route("/", operate.index),
         Route("/info", operate.info),
         Route("/livez", operate.live),
         Route("/healthz", operate.live),
@@ -86,11 +94,13 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         _document("/openapi.json", openapi.document(manifests, limits)),
         _document(BENTOML_SCHEMA, openapi.bentoml_schema()),
         *swagger.routes(),
+        *static.routes(),
     ]
     for route in routes:
         # Starlette ends its expression with `$`, which a newline may follow.
         route.path_regex = re.compile(re.escape(route.path) + r"\Z")
-    labels = {route.path: swagger.PATH if route.path.startswith(swagger.PATH) else route.path for route in routes}
+    pages = (swagger.PATH, static.PATH)
+    labels = {route.path: next((path for path in pages if route.path.startswith(path)), route.path) for route in routes}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -102,6 +112,7 @@ def create_app(readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[st
         batcher.close()
         watchdog.stop()
         read.close()
+        compare.close()
         metrics.close()
 
     async def handle(request: Request, exception: Exception) -> Response:

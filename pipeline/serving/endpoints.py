@@ -10,13 +10,14 @@ import numpy as np
 import orjson
 from pydantic import JsonValue
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from pipeline.core.decoding import Shape
 from pipeline.core.readings import Readings
 from pipeline.records.answer import Info, ModelDescription, ModelIdentity
 from pipeline.records.manifest import Manifest
 from pipeline.runtime.answers import readings_as_json, select
+from pipeline.runtime.fitting import answer_fitted, fit
 from pipeline.runtime.pages import LINES, answer_page, answer_picture, known_shapes
 from pipeline.scheduling.admission import Places
 from pipeline.scheduling.batching import DynamicBatcher
@@ -32,6 +33,8 @@ PROBABILITIES = "probabilities"
 """The query parameter that asks for the probabilities of all classes of many pictures."""
 TASK = "task"
 """The query parameter that says which model reads a picture."""
+FIT = "fit"
+"""The query parameter that has a picture of any size brought to the model of the task."""
 _QUERY_BYTES = 2048
 """A query of a few bytes is expected; to parse 60 KB of parameters takes longer than to read a picture."""
 _DECODING = 64
@@ -39,6 +42,26 @@ _DECODING = 64
 
 _FEW_LINES = 4
 """Lines of a picture that are read like single pictures; more are read in slices, behind single pictures."""
+
+
+@contextlib.asynccontextmanager
+async def body_of(request: Request, buffer: Buffer, limits: Limits, most: int) -> AsyncIterator[bytes]:
+    """Receive and hold a body of at most so many bytes; time is bounded for it, and then for its answer.
+
+    Args:
+        request: whose body has not been received.
+        buffer: holds the body until the block is left.
+        limits: of time.
+        most: bytes.
+
+    Raises:
+        ApiError: `body_too_large`, `overloaded`, `too_slow` or `timed_out`.
+    """
+    with buffer.hold() as share:
+        async with _TimeLimits(limits, share) as time:
+            content = await uploads.receive_body(request, share, most)
+            time.body_received()
+            yield content
 
 
 class ReadEndpoints:
@@ -76,17 +99,23 @@ class ReadEndpoints:
     async def read(self, request: Request) -> Response:
         """One picture of any size. A model reads a picture of its own size; the lines of any other are found first."""
         shapes, lines = self._wanted(request)
+        # Without a task the size of the picture says which model reads it: there is nothing to bring it to.
+        any_size = (_is_true(request, FIT) and task_of(request) is not None) or lines
         kind = uploads.content_type(request, many=False)
         limits = self._limits
         self._batcher.expect_room(CLOSE)
-        if lines and uploads.declared_length(request) > limits.body_bytes:
+        if any_size and uploads.declared_length(request) > limits.body_bytes:
             self._pages.expect_free(CLOSE)
-        async with self._body(request, limits.picture_bytes if lines else limits.body_bytes) as content:
-            if lines:
+        async with body_of(
+            request, self._buffer, limits, limits.picture_bytes if any_size else limits.body_bytes
+        ) as content:
+            if any_size:
                 found = await uploads.picture_of(request, kind, content, self._pool_of_pages)
                 upload = await uploads.decode_known(found, shapes, self._pool)
-                if upload is None:
+                if upload is None and lines:
                     return await self._read_page(found, shapes)
+                if upload is None:
+                    return await self._read_fitted(found, shapes)
             else:
                 upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
             return await self._read_known(upload)
@@ -96,7 +125,7 @@ class ReadEndpoints:
         shapes = self._expect_packaged(self._cifar10, "cifar10")
         kind = uploads.content_type(request, many=False)
         self._batcher.expect_room(CLOSE)
-        async with self._body(request, self._limits.body_bytes) as content:
+        async with body_of(request, self._buffer, self._limits, self._limits.body_bytes) as content:
             upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
             readings = await self._batcher.read(upload.task, upload.images)
         notes = upload.decoded().notes
@@ -120,7 +149,7 @@ class ReadEndpoints:
 
     def _wanted(self, request: Request) -> tuple[Mapping[str, Shape], bool]:
         """Shapes of the pictures that models read as they are, by task, and whether others are searched for lines."""
-        task = _task(request)
+        task = task_of(request)
         if task is None:
             lines = LINES in self._manifests
             if not lines:
@@ -138,15 +167,6 @@ class ReadEndpoints:
     def _not_packaged(self, wanted: str) -> ApiError:
         packaged = ", ".join(self._manifests)
         return ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
-
-    @contextlib.asynccontextmanager
-    async def _body(self, request: Request, most: int) -> AsyncIterator[bytes]:
-        """Receive and hold a body of at most so many bytes; time is bounded for it, and then for its answer."""
-        with self._buffer.hold() as share:
-            async with _TimeLimits(self._limits, share) as time:
-                content = await uploads.receive_body(request, share, most)
-                time.body_received()
-                yield content
 
     async def _read_known(self, upload: Upload) -> Response:
         readings = await self._batcher.read(upload.task, upload.images)
@@ -172,12 +192,24 @@ class ReadEndpoints:
             answer = await self._pool_of_pages.run(answer_page, *given) if many else answer_page(*given)
         return Response(orjson.dumps(answer), media_type=JSON)
 
+    async def _read_fitted(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape]) -> Response:
+        """Bring a picture of any size to the model of one task, and have it read."""
+        ((task, shape),) = shapes.items()
+        with self._pages.take():
+            pool = self._pool_of_large if uploads.is_large(found) else self._pool_of_pages
+            fitted = await pool.run(fit, found, task, shape)
+            readings = await self._batcher.read(task, fitted.images)
+        answer = answer_fitted(self._manifests[task], fitted, readings, self._identities[task])
+        return Response(orjson.dumps(answer), media_type=JSON)
+
     async def _many(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
         kind = uploads.content_type(request, many=True)
-        every_class = _every_class(request)
+        every_class = _is_true(request, PROBABILITIES)
         limits = self._limits
         self._many_requests.expect_free(CLOSE)
-        async with self._body(request, limits.json_bytes if kind == JSON else limits.many_body_bytes) as content:
+        async with body_of(
+            request, self._buffer, limits, limits.json_bytes if kind == JSON else limits.many_body_bytes
+        ) as content:
             # Counted after the body has arrived: a slow client must not take the place of a quick one.
             with self._many_requests.take():
                 found = await uploads.decode_many(request, kind, content, shapes, limits, self._pool_of_many)
@@ -235,10 +267,6 @@ class OperationEndpoints:
         self._pool = Pool("metrics", 1, 2, polite=False)
         self._exposition: asyncio.Task[bytes] | None = None
         self._shutdown = shutdown
-
-    async def index(self, request: Request) -> Response:
-        """Redirect to what is served."""
-        return RedirectResponse("/info")
 
     async def info(self, request: Request) -> Response:
         """Every model that is served: identity, input, classes, threshold, scores."""
@@ -304,16 +332,21 @@ def _shapes(manifests: Iterable[Manifest]) -> dict[str, Shape]:
     return known_shapes({manifest.task: manifest for manifest in manifests})
 
 
-def _every_class(request: Request) -> bool:
-    values = _values(request, PROBABILITIES)
+def _is_true(request: Request, name: str) -> bool:
+    values = _values(request, name)
     if not values:
         return False
     if values not in (["true"], ["false"]):
-        raise ApiError("bad_query", f"{PROBABILITIES}={','.join(values)[:40]} found, expected true or false")
+        raise ApiError("bad_query", f"{name}={','.join(values)[:40]} found, expected true or false")
     return values == ["true"]
 
 
-def _task(request: Request) -> str | None:
+def task_of(request: Request) -> str | None:
+    """The task that a query asks for; None where it names none.
+
+    Raises:
+        ApiError: `bad_query`, several or an empty one.
+    """
     values = _values(request, TASK)
     if len(values) > 1 or values == [""]:
         raise ApiError("bad_query", f"{TASK}={','.join(values)[:40]} found, expected one task, as in {TASK}={LINES}")

@@ -70,6 +70,8 @@ def document(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
             "/read_many": {"post": _many("The digits of many pictures, in their order", digits, limits)},
             "/classify": {"post": _classify(classes)},
             "/classify_many": {"post": _many("The classes of many CIFAR-10 pictures, in their order", classes, limits)},
+            "/compare": {"post": _compare(manifests, limits)},
+            "/features": {"post": _features(limits)},
             "/info": {"get": _operation("Every model that is served", _success("Info"), ())},
             "/livez": {"get": _operation("Whether the process lives", _text("it lives"), ())},
             "/healthz": {"get": _operation("The same as /livez", _text("it lives"), ())},
@@ -80,7 +82,12 @@ def document(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
             "/schema.json": {"get": _operation("What BentoML's clients look up", _success(None), ())},
             "/": {
                 "get": _operation(
-                    "Redirects to /info", {"307": {"description": "see /info", "headers": _location()}}, ()
+                    "The page to draw on, for clients that accept text/html; others are redirected to /info",
+                    {
+                        **_text("the page", "text/html"),
+                        "307": {"description": "see /info", "headers": _location()},
+                    },
+                    (),
                 )
             },
         },
@@ -125,12 +132,49 @@ def _read(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
         "description": "whose model reads the picture; without it the size of the picture says so",
         "schema": {"type": "string", "enum": sorted(manifests)},
     }
+    fit = {
+        "name": "fit",
+        "in": "query",
+        "description": (
+            "whether a picture of any size is brought to the model of `task`, instead of being rejected; without a "
+            "task it has no effect"
+        ),
+        "schema": {"type": "boolean", "default": False},
+    }
     codes = (*_ANY_POST, *_ONE, "bad_query", "not_packaged", "timed_out")
     return {
         **_operation("The numbers in one picture, line by line", _success("PictureAnswer"), codes),
-        "parameters": [task],
+        "parameters": [task, fit],
         "requestBody": _picture(any_size + sizes),
     }
+
+
+def _compare(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
+    task = {
+        "name": "task",
+        "in": "query",
+        "required": True,
+        "description": "whose strategies read the picture",
+        "schema": {"type": "string", "enum": sorted(manifests)},
+    }
+    codes = (*_ANY_POST, *_ONE, "bad_query", "not_packaged", "timed_out")
+    return {
+        **_operation("One picture as every strategy of a task reads it", _success("Comparison"), codes),
+        "parameters": [task],
+        "requestBody": _picture(_any_size(limits)),
+    }
+
+
+def _features(limits: Limits) -> Document:
+    codes = (*_ANY_POST, *_ONE, "not_packaged", "timed_out")
+    return {
+        **_operation("What the textbook net makes of one digit, layer by layer", _success("Features"), codes),
+        "requestBody": _picture(_any_size(limits)),
+    }
+
+
+def _any_size(limits: Limits) -> str:
+    return f"A picture of any size, in at most {limits.picture_bytes:,} bytes, is brought to the models. "
 
 
 def _classify(manifests: Sequence[Manifest]) -> Document:
@@ -261,7 +305,15 @@ def _location() -> Document:
 
 
 def _schemas() -> Document:
-    models = (answer.PictureAnswer, answer.Answer, answer.Answers, answer.Info, answer.Error)
+    models = (
+        answer.PictureAnswer,
+        answer.Answer,
+        answer.Answers,
+        answer.Comparison,
+        answer.Features,
+        answer.Info,
+        answer.Error,
+    )
     _, document = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     return {name: _concise(schema) for name, schema in document["$defs"].items()}
 

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
+from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
 from pipeline.scheduling.limits import Limits
@@ -31,30 +33,48 @@ ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
 """Names another folder of packaged models than `artifacts` beside this package."""
 
 
+def artifacts() -> Path:
+    """The folder that the environment names, or `artifacts` beside this package."""
+    default = Path(__file__).parents[2] / "artifacts"
+    return Path(os.environ.get(ARTIFACTS_VARIABLE) or default)
+
+
 def packaged_readers() -> dict[str, Reader]:
-    """Readers by task, from the folder that the environment names or from `artifacts` beside this package.
+    """Readers by task, from `artifacts()`.
 
     Raises:
         BentoMLException: a model is missing, damaged, or not the one its manifest names. `bentoml serve` prints this
             kind of exception as one line and exits.
     """
-    default = Path(__file__).parents[2] / "artifacts"
     try:
-        return load_readers(Path(os.environ.get(ARTIFACTS_VARIABLE) or default))
+        return load_readers(artifacts())
     except PipelineError as error:
         raise BentoMLException(str(error)) from None
     except OSError as error:
         raise BentoMLException(f"{error.filename}: {error.strerror}") from None
 
 
-def pinned_readers() -> dict[str, Reader]:
+def gallery_of(readers: Mapping[str, Reader]) -> Gallery:
+    """The strategies that can be compared, beside the packaged models.
+
+    Raises:
+        BentoMLException: a manifest is damaged or in another strategy's folder.
+    """
+    try:
+        return Gallery.of(readers, artifacts(), limits().gallery_bytes)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
+def pinned_models() -> tuple[dict[str, Reader], Gallery]:
     """The same in a worker: if they are not those that the supervisor loaded, the service stops."""
     try:
         readers = packaged_readers()
-        expect_pinned(readers)
+        gallery = gallery_of(readers)
+        expect_pinned(readers, gallery.manifests())
     except (BentoMLException, PipelineError) as error:
         stop_service(str(error))
-    return readers
+    return readers, gallery
 
 
 def limits() -> Limits:
@@ -157,7 +177,8 @@ class ReaderService:
         # The event loop waits no longer than this for a thread that decodes.
         sys.setswitchinterval(_SWITCH_SECONDS)
         watch_supervisor(remove_folder)
-        self.application = create_app(pinned_readers(), limits(), hosts())
+        readers, gallery = pinned_models()
+        self.application = create_app(readers, limits(), hosts(), gallery)
         # What it rejects would lack the headers of CORS.
         if not BentoMLContainer.http.cors.enabled.get():
             use_gate(self.application.state.gate)
@@ -172,7 +193,8 @@ class ReaderService:
         hosts()
         with_cors(application)
         expect_no_other_limits()
-        pin(packaged_readers())
+        readers = packaged_readers()
+        pin(readers, gallery_of(readers).manifests())
         # malloc reads them only when a process starts.
         bound_freed_memory(os.environ)
         try:

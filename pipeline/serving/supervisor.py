@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from pipeline.core.errors import DataError
+from pipeline.records.manifest import Manifest
 from pipeline.runtime.reader import Reader
 
 _log = logging.getLogger("bentoml.reader")
@@ -30,14 +31,15 @@ ORPHAN_SECONDS = 5.0
 _POLL_SECONDS = 0.5
 
 
-def pin(readers: Mapping[str, Reader]) -> None:
+def pin(readers: Mapping[str, Reader], gallery: Mapping[str, Manifest] | None = None) -> None:
     """Let the workers that this process starts serve these models and no others.
 
     Args:
         readers: by task.
+        gallery: manifests of the models that are compared, by `TASK/STRATEGY`.
     """
     os.environ[_SUPERVISOR] = str(os.getpid())
-    os.environ[_MODELS] = json.dumps(_digests(readers))
+    os.environ[_MODELS] = json.dumps(_digests(readers, gallery))
     if _STOP is None or threading.current_thread() is not threading.main_thread():
         return
     asked: list[int] = []
@@ -51,8 +53,12 @@ def pin(readers: Mapping[str, Reader]) -> None:
     atexit.register(lambda: leave(EXIT_CODE) if asked else None)
 
 
-def expect_pinned(readers: Mapping[str, Reader]) -> None:
+def expect_pinned(readers: Mapping[str, Reader], gallery: Mapping[str, Manifest] | None = None) -> None:
     """Compare models with those that the supervisor has seen; without a supervisor nothing is compared.
+
+    Args:
+        readers: by task.
+        gallery: as `pin` takes it.
 
     Raises:
         DataError: they are others, or of other tasks.
@@ -60,7 +66,7 @@ def expect_pinned(readers: Mapping[str, Reader]) -> None:
     if _MODELS not in os.environ:
         return
     expected: dict[str, str] = json.loads(os.environ[_MODELS])
-    found = _digests(readers)
+    found = _digests(readers, gallery)
     changed = sorted(task for task in {*expected, *found} if expected.get(task) != found.get(task))
     if changed:
         raise DataError(f"the packaged models of {', '.join(changed)} were replaced since the service started")
@@ -107,8 +113,7 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _digests(readers: Mapping[str, Reader]) -> dict[str, str]:
-    """A hash by task of all that a manifest says; the model's own hash, which was compared, is a part of it."""
-    return {
-        task: hashlib.sha256(reader.manifest.model_dump_json().encode()).hexdigest() for task, reader in readers.items()
-    }
+def _digests(readers: Mapping[str, Reader], gallery: Mapping[str, Manifest] | None) -> dict[str, str]:
+    """A hash by task or strategy of all that a manifest says; the model's own hash is a part of it."""
+    manifests = {task: reader.manifest for task, reader in readers.items()} | dict(gallery or {})
+    return {name: hashlib.sha256(each.model_dump_json().encode()).hexdigest() for name, each in manifests.items()}

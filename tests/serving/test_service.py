@@ -235,6 +235,8 @@ def test_the_built_bento_served_anywhere_answers_the_same(server, project, built
         assert other.client.post("/read", content=PNG).json() == server.client.post("/read", content=PNG).json()
         expect_error(other.client.post("/classify", content=PNG), 404, "not_packaged")
         assert "SwaggerUIBundle" in other.client.get("/docs/swagger-ui-bundle.js").text
+        assert "/page/app.js" in other.client.get("/", headers={"Accept": "text/html"}).text
+        assert other.client.get("/page/app.js").status_code == 200
     expect_no_other_host(tmp_path / "lookups")
 
 
@@ -243,6 +245,8 @@ def test_a_bento_holds_what_serving_imports(project, built):
         names = {name.removeprefix("./src/") for name in archive.getnames() if name.startswith("./src/")}
         description = archive.extractfile("./bento.yaml").read().decode()
     assert {"artifacts/strips/model.onnx", "artifacts/strips/manifest.json", "pipeline/serving/service.py"} <= names
+    page = ROOT / "pipeline" / "serving" / "page"
+    assert {str(file.relative_to(ROOT)) for file in page.rglob("*") if file.is_file()} <= names
     packages = {name.split("/")[1] for name in names if name.startswith("pipeline/") and name.count("/") > 1}
     assert packages == {"core", "records", "runtime", "scheduling", "serving"}
     assert not any(name.startswith(("stages", "tests")) for name in names)

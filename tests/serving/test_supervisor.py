@@ -3,11 +3,13 @@
 import json
 import os
 
+import galleries
 import onnx_models
 import pytest
 import trap_models
 
 from pipeline.core.errors import DataError
+from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.reader import load_readers
 from pipeline.serving import supervisor
 
@@ -56,6 +58,20 @@ def test_models_that_were_replaced_are_named(pinned, change, task):
     change(pinned)
     with pytest.raises(DataError, match=f"^the packaged models of {task} were replaced since the service started$"):
         supervisor.expect_pinned(load_readers(pinned))
+
+
+def test_strategies_that_were_replaced_are_named(pinned):
+    galleries.package_strategy(pinned, "strips", "slice")
+
+    def models():
+        readers = load_readers(pinned)
+        return readers, Gallery.of(readers, pinned, 1).manifests()
+
+    supervisor.pin(*models())
+    supervisor.expect_pinned(*models())
+    galleries.package_strategy(pinned, "strips", "ctc")
+    with pytest.raises(DataError, match=r"^the packaged models of strips/ctc were replaced"):
+        supervisor.expect_pinned(*models())
 
 
 def test_without_a_supervisor_nothing_is_compared(pinned, monkeypatch):

@@ -67,7 +67,7 @@ class Exchange:
 
     Attributes:
         app: what answers.
-        path, method, headers: of the request.
+        path, query, method, headers: of the request.
         status: of the answer; 0 before it begins.
         answer: its body.
         answer_headers: by lower-case name.
@@ -80,6 +80,7 @@ class Exchange:
     status: int = 0
     answer: bytes = b""
     answer_headers: dict[str, str] = field(default_factory=dict)
+    query: str = ""
 
     async def run(self, receive: Receive, send: Send | None = None) -> None:
         """Call the application; `send` sees each message after it was noted."""
@@ -101,7 +102,7 @@ class Exchange:
             "scheme": "http",
             "path": self.path,
             "raw_path": self.path.encode(),
-            "query_string": b"",
+            "query_string": self.query.encode(),
             "root_path": "",
             "headers": [(name.lower().encode(), value.encode()) for name, value in self.headers],
             "client": ("127.0.0.1", 1),

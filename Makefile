@@ -33,7 +33,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro docs quick doctor exp exps study read serve registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro report docs quick doctor exp exps study read serve registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)
 	@python -m pipeline.commands.repro $(if $(JOBS),--jobs="$$JOBS")
+
+report: setup  ## write reports/explorer.html: the report with commit, machine, changes since the last run, champions
+	@python -m pipeline.commands.report
 
 docs: setup  ## copy the leaderboard and the pictures of the run into README.md and docs/
 	@python -m pipeline.commands.docs

@@ -15,7 +15,6 @@ from pipeline.project import command, git
 from pipeline.records.comparison import Candidate
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.registry import STAGES, Evidence
-from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.operations import Registry
 from pipeline.reports import facts
@@ -49,7 +48,6 @@ def _rows(repository: Repository) -> dict[str, str]:
     changed = repository.changed()
     state = f", and {len(changed)} changed files" if changed else ""
     commit = git.output("log", "-1", "--format=%h of %cs: %s", folder=repository.root)
-    # What stands before a colon is for a table of checks.
     processor = "; ".join(check.message for check in machine.processor())
     installed = {name: version for name in PACKAGES if (version := _installed(name)) is not None}
     return {
@@ -113,7 +111,7 @@ def _rivals(registry: Registry, artifact: Artifact) -> Iterator[facts.Rival]:
 
 def _missing_docs() -> list[str]:
     """The data sets with a validation report whose pages are not here."""
-    reports = sorted(Path(artifacts.validation("")).parent.glob("*/*.json"))
+    reports = sorted(Path("reports/validation").glob("*/*.json"))
     return [report.stem for report in reports if not Path(f"reports/data_docs/{report.stem}/index.html").is_file()]
 
 

@@ -110,8 +110,10 @@ def _confusion() -> Chart:
     cells = base.mark_rect(color=VERMILLION, cursor="pointer").encode(
         opacity=alt.Opacity("errors:Q", scale=alt.Scale(type="sqrt", range=[0, 1]), legend=None)
     )
-    counts = base.transform_filter("datum.count > 0").mark_text(fontSize=9, color="currentColor", cursor="pointer").encode(
-        text=alt.Text("count:Q", format=",")
+    counts = (
+        base.transform_filter("datum.count > 0")
+        .mark_text(fontSize=9, color="currentColor", cursor="pointer")
+        .encode(text=alt.Text("count:Q", format=","))
     )
     return alt.layer(cells, counts).properties(width="container", height=260)
 
@@ -126,6 +128,4 @@ def _curve() -> Chart:
         ),
         tooltip=[alt.Tooltip("split:N"), alt.Tooltip("epoch:Q"), alt.Tooltip("value:Q", format=".4f")],
     )
-    return alt.layer(base.mark_line(), base.mark_point(filled=True, size=22)).properties(
-        width="container", height=95
-    )
+    return alt.layer(base.mark_line(), base.mark_point(filled=True, size=22)).properties(width="container", height=95)

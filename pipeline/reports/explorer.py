@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from pydantic import JsonValue
 
 from pipeline.core.errors import DataError
 from pipeline.evaluation import confusion
@@ -39,7 +38,7 @@ def sprite(number: int, excerpt: SuiteExcerpt) -> Sprite:
     return Sprite(f"sprite-{number}", f"data:image/png;base64,{encoded}")
 
 
-def content(overview: Overview, excerpts: Sequence[SuiteExcerpt], evaluation: Path) -> dict[str, JsonValue]:
+def content(overview: Overview, excerpts: Sequence[SuiteExcerpt], evaluation: Path) -> dict[str, Any]:
     """All data of the page's script.
 
     Args:
@@ -65,7 +64,7 @@ def content(overview: Overview, excerpts: Sequence[SuiteExcerpt], evaluation: Pa
     }
 
 
-def script_json(value: JsonValue) -> Markup:
+def script_json(value: Mapping[str, Any]) -> Markup:
     """JSON for an element `script`: no character in it can end the element or begin a comment."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"))
@@ -142,7 +141,7 @@ def _confusion(path: Path, names: Sequence[str]) -> list[list[int]]:
     return [[names.index(row["target"]), names.index(row["prediction"]), int(row["count"])] for row in rows]
 
 
-def _accuracy(overview: Overview, suite: str) -> list[dict[str, JsonValue]]:
+def _accuracy(overview: Overview, suite: str) -> list[dict[str, Any]]:
     """The rows of the chart of one suite, best first."""
     rows = {(row.strategy, row.split): row for row in overview.rows if row.suite == suite}
     return [
@@ -158,7 +157,7 @@ def _accuracy(overview: Overview, suite: str) -> list[dict[str, JsonValue]]:
     ]
 
 
-def _curves(history: Sequence[Mapping[str, float]]) -> dict[str, list[dict[str, JsonValue]]]:
+def _curves(history: Sequence[Mapping[str, float]]) -> dict[str, list[dict[str, Any]]]:
     """By metric, the rows of the chart of one training; an epoch without a value is left out."""
     return {
         metric: [

@@ -132,7 +132,7 @@ def read_page(path: Path) -> str:
 
 
 def _rows(table: str) -> dict[tuple[str, str, str], Mapping[str, str]]:
-    found = {}
+    found: dict[tuple[str, str, str], Mapping[str, str]] = {}
     for row in csv.DictReader(io.StringIO(table)):
         missing = {"strategy", "suite", "split", "sequence_accuracy", "ci_low", "ci_high"} - set(row)
         if missing:

@@ -331,7 +331,7 @@
           parts.push(
             `Of ${count(here.n)} test pictures of ${here.name}, ${name} misreads ${count(wrong)}` +
             (wrong > listed
-              ? `: the ${count(listed)} most confident are here, the other ${count(wrong - listed)} only where another strategy's list has them.`
+              ? `: the ${count(listed)} most confident are here; of the other ${count(wrong - listed)}, only those on the list of another strategy. predictions/${here.task}/${name}/${here.name}-${here.split}.npz has all.`
               : ", all of them here."),
           );
         }

@@ -5,9 +5,7 @@ from pathlib import Path
 from pipeline.config import params
 from pipeline.core.files import replacing
 from pipeline.core.images import ImageSet
-from pipeline.core.readings import Readings
 from pipeline.evaluation import leaderboard
-from pipeline.evaluation.evaluated import Evaluated
 from pipeline.project import command
 from pipeline.reports import excerpts
 
@@ -28,8 +26,8 @@ def main(task: str, evaluation: Path, predictions: Path, data: Path, out: Path) 
             if not readers:
                 continue
             pictures = ImageSet.load(data / suite / f"{excerpts.SPLIT}.npz")
-            files = {name: predictions / name / f"{suite}-{excerpts.SPLIT}.npz" for name in readers}
-            read = {name: Evaluated.of(Readings.load(file), pictures) for name, file in files.items()}
+            file = f"{suite}-{excerpts.SPLIT}.npz"
+            read = {name: excerpts.read(predictions / name / file, pictures) for name in readers}
             excerpt = excerpts.excerpt(task, suite, read)
             excerpts.save(excerpt, folder)
             taken.append(f"{suite} {len(excerpt.pictures):,} of {len(pictures):,} pictures")

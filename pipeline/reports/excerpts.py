@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
 from pipeline.core.readings import Readings
 from pipeline.evaluation import calibration
@@ -34,6 +35,35 @@ class SuiteExcerpt:
     record: Excerpt
     pictures: ImageSet
     readings: Mapping[str, Evaluated]
+
+
+def read(path: Path, pictures: ImageSet) -> Evaluated:
+    """What a strategy reads of these pictures, from the file that `evaluate` or `save` wrote.
+
+    Raises:
+        DataError: the file is missing or damaged, or its arrays do not fit together or the pictures.
+    """
+    readings = Readings.load(path)
+    n, slots = (*readings.classes.shape, 0, 0)[:2]
+    shapes = {
+        "classes": (readings.classes, (n, slots)),
+        "probabilities": (readings.probabilities, (n, slots, *readings.probabilities.shape[2:3])),
+        "confidence": (readings.confidence, (n,)),
+        "boxes": (readings.boxes, (n, slots, 4)),
+    }
+    for name, (array, expected) in shapes.items():
+        if array is not None and array.shape != expected:
+            raise DataError(
+                f"{path}: {name} have the shape {array.shape}, expected {expected}; remove it and run again"
+            )
+    if readings.classes.size and int(readings.classes.max()) >= readings.probabilities.shape[-1]:
+        raise DataError(f"{path}: class {readings.classes.max()}, expected one that has a probability")
+    if readings.boxes is not None and not np.isfinite(readings.boxes).all():
+        raise DataError(f"{path}: boxes hold NaN or infinity, expected pixels")
+    try:
+        return Evaluated.of(readings, pictures)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def choose(evaluated: Evaluated) -> np.ndarray:
@@ -91,9 +121,9 @@ def load(folder: Path, suite: str) -> SuiteExcerpt:
     """
     record = Excerpt.read(folder / f"{suite}.json")
     pictures = ImageSet.load(folder / f"{suite}.npz")
-    readings = {
-        name: Evaluated.of(Readings.load(folder / f"{suite}-{name}.npz"), pictures) for name in record.strategies
-    }
+    if len(pictures) != len(record.indices):
+        raise DataError(f"{folder / suite}.npz: {len(pictures)} pictures, expected {len(record.indices)}; run again")
+    readings = {name: read(folder / f"{suite}-{name}.npz", pictures) for name in record.strategies}
     return SuiteExcerpt(record, pictures, readings)
 
 

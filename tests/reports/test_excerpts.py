@@ -1,5 +1,7 @@
 """Which pictures of a suite the report gets, and that they come back from the disk with every strategy's reading."""
 
+from dataclasses import replace
+
 import evaluations
 import numpy as np
 import pytest
@@ -69,3 +71,22 @@ def test_a_missing_reading_is_an_error_that_names_the_file(read, tmp_path):
     (tmp_path / "plain-good.npz").unlink()
     with pytest.raises(DataError, match=r"plain-good\.npz"):
         excerpts.load(tmp_path, "plain")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": np.zeros((200, 5), np.uint8) + 11}, "class 11"),
+        ({"classes": np.zeros(200, np.uint8)}, "shape"),
+        ({"probabilities": np.float32(1)}, "shape"),
+        ({"confidence": np.zeros(199, np.float32)}, "confidence have the shape"),
+        ({"confidence": np.full(200, np.nan, np.float32)}, "outside 0 to 1"),
+        ({"boxes": np.zeros((200, 5), np.float32)}, "boxes have the shape"),
+        ({"boxes": np.full((200, 5, 4), np.inf, np.float32)}, "infinity"),
+    ],
+)
+def test_readings_that_do_not_fit_are_an_error_that_names_the_file(read, tmp_path, changes, message):
+    sound = read["good"]
+    replace(sound.readings, **changes).save(tmp_path / "readings.npz")
+    with pytest.raises(DataError, match=rf"readings\.npz: .*{message}"):
+        excerpts.read(tmp_path / "readings.npz", sound.pictures)

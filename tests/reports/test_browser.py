@@ -49,7 +49,15 @@ def read():
 
 
 @pytest.fixture(scope="module")
-def page_file(read, tmp_path_factory):
+def bounded():
+    """Fewer errors of a strategy than `poor` has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(excerpts, "ERRORS", 40)
+        yield
+
+
+@pytest.fixture(scope="module")
+def page_file(read, bounded, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     task_of = {name: "scenes" if name == "boxes" else "strips" for name in read}
     records = {
@@ -133,47 +141,55 @@ def test_the_leaderboard_is_filtered_by_task_suite_and_strategy(page):
     expect(page.get_by_role("columnheader", name="digits")).to_be_visible()
 
 
+def taken_of(read, suite):
+    """The excerpt of a suite of strips."""
+    names = ("good", "poor", "<b>odd</b>")
+    return excerpts.excerpt("strips", suite, {name: read[name][suite]["test"] for name in names})
+
+
 def test_an_accuracy_leads_to_the_errors_behind_it(page, read):
-    row = page.locator('#scores tr[data-suite="plain"][data-strategy="poor"]')
-    row.locator("td.main a").click()
+    page.locator('#scores tr[data-suite="plain"][data-strategy="poor"] td.main a').click()
     form = page.locator("#picture-filters")
     for name, value in (("suite", "plain"), ("strategy", "poor"), ("outcome", "wrong")):
         expect(form.locator(f"[name={name}]")).to_have_value(value)
     expect(page.locator("#pictures")).to_be_in_viewport()
-    evaluated = read["poor"]["plain"]["test"]
-    wrong = int((~evaluated.correct).sum())
-    expect(page.locator("#picture-count")).to_contain_text(f"{wrong} pictures match.")
-    expect(page.locator("#picture-count")).to_contain_text("all of them here")
+    evaluated, taken = read["poor"]["plain"]["test"], taken_of(read, "plain")
+    wrong, here = int((~evaluated.correct).sum()), int((~taken.readings["poor"].correct).sum())
+    assert 40 <= here < wrong
+    said = page.locator("#picture-count")
+    expect(said).to_contain_text(
+        f"{here} pictures match. Of 120 test pictures of plain, poor misreads {wrong}; {here} of"
+    )
+    expect(said).to_contain_text(f"among them the 40 most confident. The other {wrong - here} are in predictions/")
     # The most confident error comes first, with what each strategy reads of the same picture.
-    order = np.flatnonzero(~evaluated.correct)
-    first = int(order[np.argsort(-evaluated.readings.confidence[order], kind="stable")][0])
+    errors = np.flatnonzero(~evaluated.correct)
+    first = int(errors[np.argsort(-evaluated.readings.confidence[errors], kind="stable")][0])
     card = page.locator(".card").first
     expect(card.get_by_role("link")).to_have_text(f"plain {first}")
     for name in ("good", "poor", "<b>odd</b>"):
-        said = read[name]["plain"]["test"].readings.classes[first]
+        classes = read[name]["plain"]["test"].readings.classes[first]
         shown = card.get_by_role("row", name=name).locator(".reading").inner_text().replace("·", "")
-        assert shown == ("".join(str(digit) for digit in said if digit != BLANK) or "nothing")
+        assert shown == ("".join(str(digit) for digit in classes if digit != BLANK) or "nothing")
+
+
+def test_what_is_not_on_the_page_is_counted(page, read):
+    poor = read["poor"]["plain"]["test"]
+    wrong, here = int((~poor.correct).sum()), int((~taken_of(read, "plain").readings["poor"].correct).sum())
+    expect(page.locator("#picture-count")).to_contain_text(f"in predictions/: poor {wrong - here} of {wrong}.")
+    page.locator("#picture-filters [name=strategy]").select_option("good")
+    expect(page.locator("#picture-count")).to_contain_text("all of them are here.")
 
 
 def test_pictures_are_filtered_by_digit_confidence_and_outcome(page, read):
-    evaluated = read["good"]["plain"]["test"]
     form = page.locator("#picture-filters")
     form.locator("[name=strategy]").select_option("good")
     form.locator("[name=outcome]").select_option("correct")
     form.locator("[name=digit]").select_option(label="7")
     form.locator("[name=from]").fill("0.6")
     form.locator("[name=to]").fill("0.7")
-    taken = excerpts.excerpt(
-        "strips", "plain", {name: read[name]["plain"]["test"] for name in ("good", "poor", "<b>odd</b>")}
-    )
-    rows = np.array(taken.record.indices)
-    confidence = evaluated.readings.confidence[rows]
-    expected = (
-        evaluated.correct[rows]
-        & (evaluated.pictures.labels[rows] == 7).any(axis=1)
-        & (confidence >= 0.6)
-        & (confidence <= 0.7)
-    )
+    good = taken_of(read, "plain").readings["good"]
+    confidence = good.readings.confidence
+    expected = good.correct & (good.pictures.labels == 7).any(axis=1) & (confidence >= 0.6) & (confidence <= 0.7)
     assert 0 < expected.sum() < 24
     expect(page.locator(".card")).to_have_count(int(expected.sum()))
     assert "digit=7" in page.url

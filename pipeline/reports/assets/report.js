@@ -91,7 +91,6 @@
 
   // ------------------------------------------------------------------------------------------------- pictures
 
-  const single = (suite) => suite.targets.classes.every((classes) => classes.length === 1);
   const blank = (suite) => suite.classes.indexOf("blank");
   const joint = (suite) => (suite.classes.every((name) => name.length === 1 || name === "blank") ? "" : " ");
   const text = (suite, classes) => classes.map((index) => suite.classes[index]).join(joint(suite)) || "nothing";
@@ -322,21 +321,26 @@
       more.textContent = `Show ${Math.min(PAGE, matches.length - shown)} more of ${count(matches.length - shown)}`;
     }
 
+    // How many pictures match, and how many errors are not on the page.
     function explain() {
       const here = suite();
-      const parts = [`${count(matches.length)} ${matches.length === 1 ? "picture matches" : "pictures match"}.`];
-      for (const strategy of chosen() ? [chosen()] : here.strategies) {
-        const { name, wrong, listed } = strategy;
-        if (chosen() || wrong > listed) {
-          parts.push(
-            `Of ${count(here.n)} test pictures of ${here.name}, ${name} misreads ${count(wrong)}` +
-            (wrong > listed
-              ? `: the ${count(listed)} most confident are here; of the other ${count(wrong - listed)}, only those on the list of another strategy. predictions/${here.task}/${name}/${here.name}-${here.split}.npz has all.`
-              : ", all of them here."),
-          );
-        }
+      const found = (strategy) => strategy.readings.correct.filter((correct) => !correct).length;
+      let said = `${count(matches.length)} ${matches.length === 1 ? "picture matches" : "pictures match"}.`;
+      if (chosen()) {
+        const { name, wrong, listed } = chosen();
+        const shownHere = found(chosen());
+        said += ` Of ${count(here.n)} test pictures of ${here.name}, ${name} misreads ${count(wrong)}; `;
+        said += shownHere === wrong
+          ? "all of them are here."
+          : `${count(shownHere)} of them are here, among them the ${count(listed)} most confident. ` +
+            `The other ${count(wrong - shownHere)} are in predictions/${here.task}/${name}.`;
+      } else {
+        const left = here.strategies
+          .filter((strategy) => found(strategy) < strategy.wrong)
+          .map((strategy) => `${strategy.name} ${count(strategy.wrong - found(strategy))} of ${count(strategy.wrong)}`);
+        if (left.length) said += ` Less confident errors that are not here, but in predictions/: ${left.join(", ")}.`;
       }
-      byId("picture-count").textContent = parts.join(" ");
+      byId("picture-count").textContent = said;
     }
 
     function show(wanted = {}) {
@@ -572,8 +576,10 @@
         for (const entry of entries) visible[entry.isIntersecting ? "add" : "delete"](entry.target.id);
         const first = [...links.keys()].find((id) => visible.has(id));
         for (const [id, link] of links) {
-          if (id === first) link.setAttribute("aria-current", "true");
-          else link.removeAttribute("aria-current");
+          if (id === first) {
+            link.setAttribute("aria-current", "true");
+            link.closest("ul").scrollLeft = link.offsetLeft - 60;
+          } else link.removeAttribute("aria-current");
         }
       },
       { rootMargin: "-20% 0px -60% 0px" },

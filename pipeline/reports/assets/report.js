@@ -71,7 +71,8 @@
       const { task, suite, strategy, all } = form.elements;
       table.classList.toggle("all", all.checked);
       for (const select of [suite, strategy]) {
-        for (const option of select.options) option.hidden = Boolean(task.value && option.dataset.task && option.dataset.task !== task.value);
+        for (const option of select.options)
+          option.hidden = Boolean(task.value && option.dataset.task && option.dataset.task !== task.value);
         if (select.selectedOptions[0]?.hidden) select.value = "";
       }
       let shown = 0;
@@ -201,13 +202,27 @@
   }
 
   function readings(suite, at, selected, pick) {
-    const table = make("table", { class: "readings" }, make("caption", { class: "unseen" }, "What each strategy reads"));
+    const table = make(
+      "table",
+      { class: "readings" },
+      make("caption", { class: "unseen" }, "What each strategy reads"),
+    );
     const body = table.createTBody();
     for (const strategy of suite.strategies) {
       const { confidence, correct } = strategy.readings;
       const accepted = strategy.threshold !== null && confidence[at] >= strategy.threshold;
       const name = pick
-        ? make("label", {}, make("input", { type: "radio", name: "boxes", checked: strategy.name === selected, onchange: () => pick(strategy) }), ` ${strategy.name}`)
+        ? make(
+            "label",
+            {},
+            make("input", {
+              type: "radio",
+              name: "boxes",
+              checked: strategy.name === selected,
+              onchange: () => pick(strategy),
+            }),
+            ` ${strategy.name}`,
+          )
         : strategy.name;
       body.append(
         make(
@@ -219,11 +234,19 @@
             {},
             reading(suite, at, strategy),
             " ",
-            make("span", { class: correct[at] ? "good" : "bad" }, correct[at] ? "✓" : "✗", make("span", { class: "unseen" }, correct[at] ? " correct" : " wrong")),
+            make(
+              "span",
+              { class: correct[at] ? "good" : "bad" },
+              correct[at] ? "✓" : "✗",
+              make("span", { class: "unseen" }, correct[at] ? " correct" : " wrong"),
+            ),
           ),
           make(
             "td",
-            { class: "confidence", title: accepted ? "accepted at its threshold" : "not accepted: below its threshold, or it has none" },
+            {
+              class: "confidence",
+              title: accepted ? "accepted at its threshold" : "not accepted: below its threshold, or it has none",
+            },
             make("span", { class: "bar", style: `--share:${confidence[at]}`, "aria-hidden": "true" }),
             ` ${confidence[at].toFixed(2)} `,
             accepted ? make("small", {}, "accepted") : null,
@@ -247,12 +270,29 @@
 
     function choices(state) {
       const tasks = [...new Set(content.suites.map((each) => each.task))];
-      const wanted = suites.get(state.suite) ?? content.suites.find((each) => !state.task || each.task === state.task) ?? content.suites[0];
-      options(control.task, tasks.map((task) => [task, task]), wanted.task);
+      const wanted =
+        suites.get(state.suite) ??
+        content.suites.find((each) => !state.task || each.task === state.task) ??
+        content.suites[0];
+      options(
+        control.task,
+        tasks.map((task) => [task, task]),
+        wanted.task,
+      );
       const listed = content.suites.filter((each) => each.task === wanted.task);
-      options(control.suite, listed.map((each) => [each.name, each.name]), wanted.name);
-      options(control.strategy, [["", "any"], ...wanted.strategies.map((each) => [each.name, each.name])], state.strategy ?? "");
-      const names = wanted.classes.map((name, index) => [String(index), name]).filter(([index]) => Number(index) !== blank(wanted));
+      options(
+        control.suite,
+        listed.map((each) => [each.name, each.name]),
+        wanted.name,
+      );
+      options(
+        control.strategy,
+        [["", "any"], ...wanted.strategies.map((each) => [each.name, each.name])],
+        state.strategy ?? "",
+      );
+      const names = wanted.classes
+        .map((name, index) => [String(index), name])
+        .filter(([index]) => Number(index) !== blank(wanted));
       options(control.digit, [["", "any"], ...names], state.digit ?? "");
       options(control.read, [["", "any"], ...names], state.read ?? "");
       control.outcome.value = state.outcome ?? "wrong";
@@ -260,9 +300,13 @@
       for (const limit of ["from", "to"]) control[limit].value = state[limit] ?? "";
     }
 
-    const state = () => Object.fromEntries(
-      ["suite", "strategy", "outcome", "digit", "read", "from", "to", "order"].map((name) => [name, control[name].value]),
-    );
+    const state = () =>
+      Object.fromEntries(
+        ["suite", "strategy", "outcome", "digit", "read", "from", "to", "order"].map((name) => [
+          name,
+          control[name].value,
+        ]),
+      );
 
     function matching() {
       const here = suite();
@@ -273,13 +317,19 @@
       const found = [];
       here.indices.forEach((index, at) => {
         if (digit !== "" && !here.targets.classes[at].includes(Number(digit))) return;
-        const fitting = readers.filter(({ readings: { classes, confidence, correct } }) =>
-          (outcome === "" || (outcome === "correct") === Boolean(correct[at])) &&
-          confidence[at] >= low && confidence[at] <= high &&
-          // As a wrong reading counts a class that the target does not have at that place.
-          (read === "" || (outcome === "wrong"
-            ? difference(here.targets.classes[at], classes[at]).some(([each, wrong]) => wrong && each === Number(read))
-            : classes[at].includes(Number(read)))));
+        const fitting = readers.filter(
+          ({ readings: { classes, confidence, correct } }) =>
+            (outcome === "" || (outcome === "correct") === Boolean(correct[at])) &&
+            confidence[at] >= low &&
+            confidence[at] <= high &&
+            // As a wrong reading counts a class that the target does not have at that place.
+            (read === "" ||
+              (outcome === "wrong"
+                ? difference(here.targets.classes[at], classes[at]).some(
+                    ([each, wrong]) => wrong && each === Number(read),
+                  )
+                : classes[at].includes(Number(read)))),
+        );
         if (!fitting.length) return;
         const confidences = fitting.map((strategy) => strategy.readings.confidence[at]);
         const misread = here.strategies.filter((strategy) => !strategy.readings.correct[at]).length;
@@ -297,7 +347,10 @@
     function card({ at, index }) {
       const here = suite();
       const target = text(here, here.targets.classes[at]);
-      const canvas = make("canvas", { role: "img", "aria-label": `picture ${index} of ${here.name}, target ${target}` });
+      const canvas = make("canvas", {
+        role: "img",
+        "aria-label": `picture ${index} of ${here.name}, target ${target}`,
+      });
       draw(canvas, here, at, chosen(), Math.min(280, document.documentElement.clientWidth - 70));
       return make(
         "article",
@@ -308,7 +361,16 @@
           make("a", { href: address("pictures", { ...state(), picture: index }) }, `${here.name} ${index}`),
           make("span", {}, "target ", make("b", {}, target)),
         ),
-        make("button", { type: "button", class: "picture", "aria-label": `enlarge picture ${index}, target ${target}`, onclick: () => enlarge(at) }, canvas),
+        make(
+          "button",
+          {
+            type: "button",
+            class: "picture",
+            "aria-label": `enlarge picture ${index}, target ${target}`,
+            onclick: () => enlarge(at),
+          },
+          canvas,
+        ),
         readings(here, at, control.strategy.value),
       );
     }
@@ -330,10 +392,11 @@
         const { name, wrong, listed } = chosen();
         const shownHere = found(chosen());
         said += ` Of ${count(here.n)} test pictures of ${here.name}, ${name} misreads ${count(wrong)}; `;
-        said += shownHere === wrong
-          ? "all of them are here."
-          : `${count(shownHere)} of them are here, among them the ${count(listed)} most confident. ` +
-            `The other ${count(wrong - shownHere)} are in predictions/${here.task}/${name}.`;
+        said +=
+          shownHere === wrong
+            ? "all of them are here."
+            : `${count(shownHere)} of them are here, among them the ${count(listed)} most confident. ` +
+              `The other ${count(wrong - shownHere)} are in predictions/${here.task}/${name}.`;
       } else {
         const left = here.strategies
           .filter((strategy) => found(strategy) < strategy.wrong)
@@ -362,19 +425,36 @@
 
     function enlarge(at) {
       const here = suite();
-      current = Math.max(0, matches.findIndex((match) => match.at === at));
+      current = Math.max(
+        0,
+        matches.findIndex((match) => match.at === at),
+      );
       const wrong = here.strategies.find((strategy) => strategy.readings.boxes);
       let selected = chosen() ?? wrong ?? here.strategies[0];
       const target = text(here, here.targets.classes[at]);
       byId("large-title").textContent = `${here.name} ${here.indices[at]}: target ${target}`;
-      const canvas = make("canvas", { role: "img", "aria-label": `picture ${here.indices[at]} of ${here.name}, target ${target}` });
+      const canvas = make("canvas", {
+        role: "img",
+        "aria-label": `picture ${here.indices[at]} of ${here.name}, target ${target}`,
+      });
       byId("large-picture").replaceChildren(canvas);
       const room = Math.min(640, document.documentElement.clientWidth - 80);
       const picture = () => draw(canvas, here, at, selected, room);
-      const pick = wrong ? (strategy) => { selected = strategy; picture(); } : null;
+      const pick = wrong
+        ? (strategy) => {
+            selected = strategy;
+            picture();
+          }
+        : null;
       byId("large-readings").replaceChildren(
         readings(here, at, selected.name, pick),
-        wrong ? make("p", { class: "note" }, "The picture has the boxes of the strategy that is chosen: blue where class and place are right, orange elsewhere; dashed those of the target.") : "",
+        wrong
+          ? make(
+              "p",
+              { class: "note" },
+              "The picture has the boxes of the strategy that is chosen: blue where class and place are right, orange elsewhere; dashed those of the target.",
+            )
+          : "",
       );
       byId("large-link").setAttribute("href", address("pictures", { ...state(), picture: here.indices[at] }));
       byId("large-previous").disabled = current === 0;
@@ -397,7 +477,8 @@
       form.hidden = false;
       form.addEventListener("submit", (event) => event.preventDefault());
       form.addEventListener("input", (event) => {
-        if (event.target === control.task) choices({ task: control.task.value, outcome: control.outcome.value, order: control.order.value });
+        if (event.target === control.task)
+          choices({ task: control.task.value, outcome: control.outcome.value, order: control.order.value });
         if (event.target === control.suite) choices({ ...state(), strategy: chosenIn(control.suite.value) });
         update();
         history.replaceState(null, "", address("pictures", state()));
@@ -425,7 +506,8 @@
     }
 
     // A strategy stays chosen where the other suite has it.
-    const chosenIn = (name) => (suites.get(name).strategies.some((each) => each.name === control.strategy.value) ? control.strategy.value : "");
+    const chosenIn = (name) =>
+      suites.get(name).strategies.some((each) => each.name === control.strategy.value) ? control.strategy.value : "";
 
     return { start, show, enlargeIndex };
   })();
@@ -474,11 +556,20 @@
   const diagnostics = (() => {
     const form = byId("diagnostic-filters");
     const control = form.elements;
+    let drawing = Promise.resolve();
 
     function choices(state) {
       const suite = suites.get(state.suite) ?? content.suites[0];
-      options(control.suite, content.suites.map((each) => [each.name, each.name]), suite.name);
-      options(control.strategy, suite.strategies.map((each) => [each.name, each.name]), state.strategy);
+      options(
+        control.suite,
+        content.suites.map((each) => [each.name, each.name]),
+        suite.name,
+      );
+      options(
+        control.strategy,
+        suite.strategies.map((each) => [each.name, each.name]),
+        state.strategy,
+      );
     }
 
     const link = (suite, strategy, target, prediction) =>
@@ -513,22 +604,46 @@
           };
         }),
       );
-      byId("confusion-caption").textContent = `${strategy.name} on ${suite.name}: target against prediction; errors are coloured`;
-      byId("reliability-caption").textContent = `${strategy.name} on ${suite.name}: accuracy of the readings by confidence; dots on the line are calibrated`;
-      const errors = strategy.confusion.filter(([target, prediction]) => target !== prediction).sort((a, b) => b[2] - a[2]);
+      byId("confusion-caption").textContent =
+        `${strategy.name} on ${suite.name}: target against prediction; errors are coloured`;
+      byId("reliability-caption").textContent =
+        `${strategy.name} on ${suite.name}: accuracy of the readings by confidence; dots on the line are calibrated`;
+      const errors = strategy.confusion
+        .filter(([target, prediction]) => target !== prediction)
+        .sort((a, b) => b[2] - a[2]);
       byId("confused").replaceChildren(
         make("h3", {}, errors.length ? "Most often confused" : "Nothing is confused"),
         make(
           "ul",
           {},
-          ...errors.slice(0, 12).map(([target, prediction, number]) =>
-            make("li", {}, make("a", { href: link(suite, strategy, target, prediction) }, `${suite.classes[target]} read as ${suite.classes[prediction]}`), `: ${count(number)}`)),
+          ...errors
+            .slice(0, 12)
+            .map(([target, prediction, number]) =>
+              make(
+                "li",
+                {},
+                make(
+                  "a",
+                  { href: link(suite, strategy, target, prediction) },
+                  `${suite.classes[target]} read as ${suite.classes[prediction]}`,
+                ),
+                `: ${count(number)}`,
+              ),
+            ),
         ),
       );
-      const drawn = await Promise.all([embed(byId("confusion"), "confusion", rows), embed(byId("reliability"), "reliability", strategy.reliability)]);
-      drawn[0].view.addEventListener("click", (_, item) => {
+      // One after the other: two charts that are drawn in one place at once may end in any order.
+      drawing = drawing.then(() => embed(byId("reliability"), "reliability", strategy.reliability));
+      drawing = drawing.then(() => embed(byId("confusion"), "confusion", rows));
+      const drawn = await drawing;
+      drawn.view.addEventListener("click", (_, item) => {
         if (!item?.datum?.target) return;
-        location.hash = link(suite, strategy, suite.classes.indexOf(item.datum.target), suite.classes.indexOf(item.datum.prediction));
+        location.hash = link(
+          suite,
+          strategy,
+          suite.classes.indexOf(item.datum.target),
+          suite.classes.indexOf(item.datum.prediction),
+        );
       });
     }
 
@@ -543,7 +658,11 @@
       form.addEventListener("input", () => {
         choices({ suite: control.suite.value, strategy: control.strategy.value });
         update();
-        history.replaceState(null, "", address("diagnostics", { suite: control.suite.value, strategy: control.strategy.value }));
+        history.replaceState(
+          null,
+          "",
+          address("diagnostics", { suite: control.suite.value, strategy: control.strategy.value }),
+        );
       });
       show();
     }

@@ -37,7 +37,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro tables docs notebook quick doctor exp exps study read demo serve registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -92,6 +92,9 @@ $(SERVING)/.ready: requirements/bootstrap.lock requirements/serve.lock $(STALE)
 
 repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)
 	@python -m pipeline.commands.repro $(if $(JOBS),--jobs="$$JOBS")
+
+report: setup  ## write reports/explorer.html: the report with commit, machine, changes since the last run, champions
+	@python -m pipeline.commands.report
 
 tables: setup  ## copy the scores, the list of commands and the pictures of the run into README.md and docs/
 	@python -m pipeline.commands.tables

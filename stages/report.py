@@ -1,4 +1,4 @@
-"""Merge what was recorded about every task into the tables of metrics/ and one page."""
+"""Merge what was recorded about every task into the tables of metrics/ and one page to explore."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from pipeline.core.files import replacing, write_json, write_text
 from pipeline.plots import curves as charts
 from pipeline.plots import style
 from pipeline.project import command
+from pipeline.reports import data_docs, tables
 from pipeline.reports import report as page
-from pipeline.reports import tables
 from pipeline.reports.overview import Overview
 
 
@@ -21,19 +21,21 @@ def main(
     timings: Path,
     validation: Path,
     sheets: Path,
-    comparison: Path,
+    excerpts: Path,
+    lock: Path,
     leaderboard: Path,
     summary: Path,
     timings_table: Path,
     curves: Path,
     confusion: Path,
     pictures: Path,
+    docs: Path,
     report: Path,
 ) -> None:
-    """Read the folders `leaderboards` to `comparison`, and write the files `leaderboard` to `report`.
+    """Read the folders `leaderboards` to `excerpts` and the lock of the packages; write `leaderboard` to `report`.
 
     Strategies and suites that are not in params.yaml are left out. `leaderboard` is CSV; the same name with `.md` has
-    the rows of test in Markdown. `pictures` is a folder for the training curves.
+    the rows of test in Markdown. `pictures` is a folder for the training curves; `docs` is a page with links.
     """
     settings = params.load(Path("params.yaml"))
     task_of = {name: strategy.task for name, strategy in settings.strategies.items()}
@@ -52,9 +54,9 @@ def main(
         title = "Training (embedded stand-in)" if overview.stand_in else "Training"
         histories = {name: training.history for name, training in overview.trainings.items()}
         style.save(charts.curves(histories, title), folder / "curves.png")
-    folders = page.Folders(validation, comparison, sheets, curves=pictures)
+    write_text(docs, data_docs.index({name: suite.task for name, suite in settings.suites.items()}, validation))
     run = {"seed": settings.seed, "budget": settings.budget}
-    write_text(report, page.report(overview, run, folders))
+    write_text(report, page.report(overview, run, page.Sources(validation, sheets, excerpts, lock)))
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def test_one_changed_number_reruns_only_what_it_touches(project):
     follows = nx.descendants(nx.DiGraph(arrows), "train@slice")
     # Those two begin with the convolutions of `slice`.
     begin = {f"{stage}@{name}" for stage in ("train", "export", "evaluate") for name in ("multihead", "faster_rcnn")}
-    compared = {f"{stage}@{task}" for stage in ("compare", "package") for task in ("strips", "scenes")}
+    compared = {f"{stage}@{task}" for stage in ("compare", "explore", "package") for task in ("strips", "scenes")}
     assert follows == {"export@slice", "evaluate@slice", "report", "bento"} | begin | compared
 
 

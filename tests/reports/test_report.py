@@ -1,17 +1,15 @@
-"""The page: which strategies it names, what it warns of, and which pictures it holds."""
+"""The page: which strategies it names, what it warns of, what its scores link to, and what it says of the run."""
 
+import json
 import re
 
 import evaluations
 import pytest
-from evaluations import SUITES, strips
+from report_pages import page
 
-from pipeline.evaluation import leaderboard
-from pipeline.evaluation.evaluated import Evaluated
-from pipeline.plots import galleries, style
+from pipeline.core.errors import DataError
 from pipeline.records.evaluation import Accepted
-from pipeline.reports.overview import Overview
-from pipeline.reports.report import Folders, report
+from pipeline.reports import report
 
 
 @pytest.fixture(scope="module")
@@ -24,92 +22,97 @@ def found():
     }
 
 
-@pytest.fixture(scope="module")
-def pixel(tmp_path_factory):
-    """The bytes of a small PNG."""
-    path, pictures = tmp_path_factory.mktemp("pixel") / "pixel.png", strips(1)
-    style.save(galleries.errors(Evaluated.of(evaluations.noisy(pictures, 0), pictures), "one"), path)
-    return path.read_bytes()
-
-
-def page(evaluations, folder, pixel):
-    """The page of these evaluations."""
-    kinds = ("examples", "diagnostics", "errors")
-    names = [f"strips/{name}/{suite}-{kind}.png" for name in evaluations for suite in SUITES for kind in kinds]
-    for name in ("strips/accuracy.png", "curves.png", *names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(pixel)
-    overview = Overview(
-        suites_of={"strips": SUITES},
-        evaluations=evaluations,
-        trainings={},
-        candidates={"strips": leaderboard.candidate("strips", evaluations, SUITES)},
-        rows=leaderboard.rows(evaluations, SUITES),
-    )
-    return report(overview, {"seed": 1}, Folders(folder / "validation", folder, folder, folder))
-
-
 def text_of(html):
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html.split("</style>")[1])).replace("&nbsp;", " ")
+    body = html.split("</style>")[1].split("<script")[0]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", body)).replace("&nbsp;", " ")
 
 
-def test_names_are_escaped_and_real_data_has_no_banner(tmp_path, found, pixel):
-    html = page({"good": found["good"].model_copy(update={"precision": "<script>alert(1)</script>"})}, tmp_path, pixel)
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
-    assert "stand-in" not in html
+def test_names_are_escaped_and_real_data_has_no_banner(tmp_path, found):
+    html = page({"good": found["good"].model_copy(update={"precision": "<script>alert(1)</script>"})}, tmp_path)
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+    assert "stand-in" not in text_of(html)
 
 
-def test_a_more_accurate_strategy_that_cannot_be_deployed_is_named(tmp_path, found, pixel):
-    text = text_of(page({"good": found["good"], "outside": found["outside"]}, tmp_path, pixel))
+def test_a_more_accurate_strategy_that_cannot_be_deployed_is_named(tmp_path, found):
+    text = text_of(page({"good": found["good"], "outside": found["outside"]}, tmp_path))
     assert "outside is more accurate (100.00 %) but cannot be deployed." in text
     assert "pretrained weights missing" in text
 
 
-def test_a_task_may_have_no_candidate(tmp_path, found, pixel):
-    assert "No candidate" in text_of(page({"outside": found["outside"]}, tmp_path, pixel))
+def test_a_task_may_have_no_candidate(tmp_path, found):
+    assert "No candidate" in text_of(page({"outside": found["outside"]}, tmp_path))
 
 
-def test_candidates_are_open_and_the_others_behind_their_names(tmp_path, found, pixel):
-    html = page({name: found[name] for name in ("good", "poor")}, tmp_path, pixel)
-    opened, closed = html.index("<details open>"), html.index("<details>")
-    assert "good (candidate for strips)" in html[opened:closed]
-    assert "poor" in html[closed:]
-    assert html[opened:closed].count("<img") == 3 * len(SUITES)
-    assert html[closed:].count("<img") == 2 * len(SUITES)
+def test_a_name_of_a_strategy_is_text_and_part_of_an_address(tmp_path, found):
+    name = "a&b <i>"
+    html = page({name: found["good"].model_copy(update={"strategy": name})}, tmp_path)
+    assert name not in html
+    assert "a&amp;b &lt;i&gt;" in html
+    assert "strategy=a%26b%20%3Ci%3E" in html
 
 
-def test_scores_of_digits_numbers_and_boxes_are_shown(tmp_path, found, pixel):
+def test_every_score_of_test_links_to_its_pictures_or_its_diagnostics(tmp_path, found):
+    html = page({"good": found["good"], "poor": found["poor"]}, tmp_path)
+    for suite in evaluations.SUITES:
+        for strategy in ("good", "poor"):
+            # The accuracy and the number of errors; digits, accuracy^n, count, slots and ECE.
+            assert html.count(f'href="#pictures?suite={suite}&amp;strategy={strategy}&amp;outcome=wrong"') == 2
+            assert html.count(f'href="#diagnostics?suite={suite}&amp;strategy={strategy}"') == 5
+
+
+def test_the_script_has_the_readings_of_every_strategy(tmp_path, found):
+    html = page({"good": found["good"], "poor": found["poor"]}, tmp_path)
+    data = json.loads(re.search(r'<script type="application/json" id="report-data">(.*?)</script>', html)[1])
+    assert [suite["name"] for suite in data["suites"]] == list(evaluations.SUITES)
+    assert all({each["name"] for each in suite["strategies"]} == {"good", "poor"} for suite in data["suites"])
+    assert len(re.findall(r'<img id="sprite-\d+"', html)) == len(evaluations.SUITES)
+
+
+def test_versions_are_those_of_the_lock(tmp_path, found):
+    text = text_of(page({"good": found["good"]}, tmp_path))
+    assert "numpy2.4.6 (python_full_version &lt; &#39;3.12&#39;), 2.5.5" in text
+    assert "keras3.15.1" in text
+    assert "unknown" not in text
+
+
+def test_a_missing_lock_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no-lock"):
+        report._versions(tmp_path / "no-lock")
+
+
+def test_scores_of_digits_numbers_and_boxes_are_shown(tmp_path, found):
     splits = {
         split: score.model_copy(update={"ap": 0.7654, "ap50": 0.8765, "ap75": 0.8})
         for split, score in found["good"].suites["plain"].items()
     }
-    html = page({"boxed": found["good"].model_copy(update={"suites": {"plain": splits}})}, tmp_path, pixel)
+    html = page({"boxed": found["good"].model_copy(update={"suites": {"plain": splits}})}, tmp_path)
     test = splits["test"]
-    shares = (f"{100 * share:.2f}" for share in (test.digit_accuracy, test.accuracy_power_n, test.count_accuracy))
-    assert "<td>{}</td><td>{}</td><td>{}</td>".format(*shares) in html
-    assert "<td>76.54</td><td>87.65</td><td>80.00</td>" in html
+    for share in (test.digit_accuracy, test.accuracy_power_n, test.count_accuracy, 0.7654, 0.8765, 0.8):
+        assert re.search(rf'<td class="more" data-value="{share}"><a [^>]*>{100 * share:.2f}</a></td>', html)
 
 
-def test_the_accuracy_of_what_is_accepted_is_marked_where_it_is_below_the_target(tmp_path, found, pixel):
+def test_the_accuracy_of_what_is_accepted_is_marked_where_it_is_below_the_target(tmp_path, found):
     chosen = found["good"].coverage.model_copy(update={"threshold": 0.75, "test": Accepted(share=0.5, accuracy=0.993)})
     figures = {"coverage_995": 0.5, "accuracy_at_coverage": 0.993, "threshold": 0.75}
     splits = {split: score.model_copy(update=figures) for split, score in found["good"].suites["plain"].items()}
     below = found["good"].model_copy(update={"suites": {"plain": splits}, "coverage": chosen})
-    html = page({"good": below}, tmp_path, pixel)
-    assert '<td>50.0</td><td class="bad">99.30 ▼</td>' in html
+    html = page({"good": below}, tmp_path)
+    assert '<td data-value="0.5">50.0</td>' in html
+    accepted = "#pictures?suite=plain&amp;strategy=good&amp;outcome=wrong&amp;from=0.75"
+    assert f'class="bad"><a href="{accepted}" title="its accepted errors">99.30 ▼</a></td>' in html
     assert "At the confidence threshold 0.7500, at which valid assures 99.5 % accuracy" in text_of(html)
 
 
-def test_a_candidate_without_a_threshold_accepts_nothing(tmp_path, found, pixel):
-    html = page({"good": found["good"]}, tmp_path, pixel)
+def test_a_candidate_without_a_threshold_accepts_nothing(tmp_path, found):
+    html = page({"good": found["good"]}, tmp_path)
     assert found["good"].coverage.threshold is None
     assert "It accepts no reading: valid assures 99.5 % accuracy at no confidence threshold." in text_of(html)
-    assert "<td>0.0</td><td>none accepted</td>" in html
+    assert ">none accepted</td>" in html
 
 
-def test_data_that_was_validated_is_marked(tmp_path, found, pixel):
+def test_data_that_was_validated_is_marked(tmp_path, found):
     evaluations.validated("strips", "plain").write(tmp_path / "validation/strips/plain.json")
-    text = text_of(page({"good": found["good"]}, tmp_path, pixel))
+    text = text_of(page({"good": found["good"]}, tmp_path))
     assert text.count("data passed validation") == 1
     assert text.count("data not validated") == 1

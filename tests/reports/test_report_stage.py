@@ -1,4 +1,4 @@
-"""The stages `compare` and `report` after `evaluate`, over two tasks: what they write, and that it is reproducible."""
+"""The stages `compare`, `explore` and `report` after `evaluate`, over two tasks: what they write, twice the same."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from pipeline.records.comparison import Candidate
 from pipeline.records.export import ExportRecord, ModelFile
 from pipeline.records.timing import TrainingTiming
 from pipeline.records.training import TrainedModel, TrainingRecord
-from stages import compare, evaluate, report
+from stages import compare, evaluate, explore, report
 
 ROOT = Path(__file__).parents[2]
 DIGIT_SHAPE = (28, 28, 1)
@@ -54,6 +54,16 @@ def run_compare(task):
     )
 
 
+def run_explore(task):
+    return explore.main(
+        task=task,
+        evaluation=Path(f"metrics/evaluation/{task}"),
+        predictions=Path(f"predictions/{task}"),
+        data=Path(f"data/{task}"),
+        out=Path(f"reports/excerpts/{task}"),
+    )
+
+
 def run_report():
     report.main(
         leaderboards=Path("metrics/leaderboard"),
@@ -63,13 +73,15 @@ def run_report():
         timings=Path("timings"),
         validation=Path("reports/validation"),
         sheets=Path("reports/evaluation"),
-        comparison=Path("reports/comparison"),
+        excerpts=Path("reports/excerpts"),
+        lock=ROOT / "requirements/pipeline.lock",
         leaderboard=Path("metrics/leaderboard.csv"),
         summary=Path("metrics/summary.json"),
         timings_table=Path("metrics/timings.csv"),
         curves=Path("metrics/curves.csv"),
         confusion=Path("metrics/confusion.csv"),
         pictures=Path("reports/curves"),
+        docs=Path("reports/data_docs/index.html"),
         report=Path("reports/report.html"),
     )
 
@@ -119,6 +131,7 @@ def project(tmp_path_factory):
             run_evaluate(strategy)
         for task in ("strips", "mnist"):
             run_compare(task)
+            run_explore(task)
         run_report()
     return root
 
@@ -143,14 +156,14 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.links += [value for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "img", "br", "link"):
+        if tag not in ("meta", "img", "br", "link", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.texts.append(data)
 
     @property
@@ -221,6 +234,7 @@ def test_a_second_run_gives_the_same_bytes(inside):
     before = contents()
     for task in ("strips", "mnist"):
         run_compare(task)
+        run_explore(task)
     run_report()
     assert contents() == before
 
@@ -229,12 +243,21 @@ def test_the_page_is_whole_and_needs_nothing_else(inside):
     text = Path("reports/report.html").read_text()
     page = Page(text)
     assert page.open == []
-    assert page.links
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
-    assert "url(" not in text
-    assert "http" not in text
+    beside = {link for link in page.links if not link.startswith(("data:", "#"))}
+    assert beside == {"data_docs/index.html", "data_docs/plain/index.html"}
+    assert {link.partition("?")[0] for link in page.links if link.startswith("#")} <= {
+        f"#{name}" for name in re.findall(r'<(?:section|dialog) id="([a-z]+)"', text)
+    }
+    # Vega has addresses of namespaces and of schemas; the page itself has none.
+    own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert "url(" not in own
+    assert set(re.findall(r"https?://[^\"]*", own)) == {"https://vega.github.io/schema/vega-lite/v6.4.1.json"}
     assert "@media print" in text
     assert "prefers-color-scheme: dark" in text
+
+
+def test_explore_says_how_many_pictures_it_took(inside):
+    assert run_explore("mnist") == "mnist 20 of 40 pictures"
 
 
 def test_the_page_says_what_was_run_and_that_it_was_the_stand_in(inside):

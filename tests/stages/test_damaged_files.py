@@ -36,14 +36,15 @@ from pipeline.records.export import ExportRecord, ModelFile
 from pipeline.records.features import FeaturesRecord
 from pipeline.records.manifest import Manifest
 from pipeline.records.timing import EvaluationTiming
+from pipeline.reports import excerpts
 from pipeline.training import models
-from stages import compare, compose, evaluate, normalize, package, propose
+from stages import compare, compose, evaluate, explore, normalize, package, propose
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PER_FILE = 20
-"""Damages of every file; there are 21 of them."""
+"""Damages of every file; there are 24 of them."""
 CODES = {0, 2, 3}
 ONE_LINE = re.compile(r"(data|configuration): .{10,900}\n")
 
@@ -76,6 +77,7 @@ def project(tmp_path_factory, embedded):
         run_normalize()
         run_evaluate()
         run_compare()
+        run_explore()
         run_package()
         shutil.copy(_keras_model(root.parent), "model.keras")
     return root
@@ -117,6 +119,13 @@ def run_compare():
     )  # fmt: skip
 
 
+def run_explore():
+    explore.main(
+        task="strips", evaluation=Path("metrics/evaluation/strips"), predictions=Path("predictions/strips"),
+        data=Path("data/strips"), out=Path("reports/excerpts/strips"),
+    )  # fmt: skip
+
+
 def run_package():
     package.main(
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
@@ -140,7 +149,10 @@ READERS = {
     "data/statistics/mnist/featurewise.npz": (Normalizer.load, None),
     "data/statistics/mnist/zca.npz": (Normalizer.load, None),
     "predictions/strips/slice/plain-gate.npz": (Readings.load, None),
-    "predictions/strips/slice/blanks-test.npz": (Readings.load, None),
+    "predictions/strips/slice/blanks-test.npz": (Readings.load, run_explore),
+    "reports/excerpts/strips/plain.json": (lambda path: excerpts.load(path.parent, "plain"), None),
+    "reports/excerpts/strips/plain.npz": (lambda path: excerpts.load(path.parent, "plain"), None),
+    "reports/excerpts/strips/plain-slice.npz": (lambda path: excerpts.load(path.parent, "plain"), None),
     "model.keras": (models.load, None),
     "exports/strips/slice/export.json": (record(ExportRecord), run_package),
     "metrics/evaluation/strips/slice.json": (record(Evaluation), run_compare),
@@ -154,6 +166,7 @@ READERS = {
     "features/features.json": (lambda path: Features.load(path.parent), None),
 }
 """The files, what reads them, and the stage that takes them where the reader accepts them."""
+RUNS = (run_evaluate, run_compare, run_explore, run_package, run_propose, run_compose)
 
 
 def outcome(function, *arguments):
@@ -213,4 +226,4 @@ def test_a_damaged_file_is_refused_in_one_line_or_read(project, tmp_path, monkey
     assert not problems, "\n".join(problems)
     assert files >= 400
     assert not list(project.rglob("*.partial*"))
-    assert {outcome(stage)[0] for stage in (run_evaluate, run_compare, run_package, run_propose, run_compose)} == {0}
+    assert {outcome(stage)[0] for stage in RUNS} == {0}

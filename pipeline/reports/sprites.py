@@ -1,0 +1,31 @@
+"""Many pictures of one size as one PNG."""
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+
+def columns_of(images: np.ndarray) -> int:
+    """How many pictures, uint8 (n, H, W, C), stand side by side, so that the sprite is about square; at least 1."""
+    n, height, width, _ = images.shape
+    return max(1, round(math.sqrt(n * height / width)))
+
+
+def png(images: np.ndarray) -> bytes:
+    """Tile pictures row by row, `columns_of` to a row, into one PNG without metadata.
+
+    Args:
+        images: uint8 (n, H, W, C), C is 1 or 3; n is at least 1.
+    """
+    n, height, width, channels = images.shape
+    columns = columns_of(images)
+    rows = -(-n // columns)
+    tiles = np.zeros((rows * columns, height, width, channels), np.uint8)
+    tiles[:n] = images
+    sheet = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels)
+    written = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(written, "PNG", optimize=True)
+    return written.getvalue()

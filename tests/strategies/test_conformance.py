@@ -16,7 +16,7 @@ from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, ImageSet
 from pipeline.data import cifar10
 from pipeline.preprocessing import normalization
 from pipeline.preprocessing.normalization import Normalizer
-from pipeline.training import loop, objectives
+from pipeline.training import loop, objectives, optimizers
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = params.load(ROOT / "params.yaml").strategies
@@ -186,7 +186,8 @@ def test_it_trains_as_its_source_says(name, monkeypatch):
     wanted = SPECIFICATIONS[name]
     seen = captured(name, monkeypatch)
     kind, properties = wanted["optimizer"]
-    made = seen["optimizer"](seen["recipe"], 100) if "optimizer" in seen else loop.adamw(seen["recipe"], 100)
+    named = optimizers.BY_NAME[seen["recipe"].optimizer or "adamw"]
+    made = seen.get("optimizer", named)(seen["recipe"], 100)
     assert type(made).__name__ == kind
     config = made.get_config()
     assert {key: pytest.approx(config[key]) for key in properties} == properties

@@ -22,6 +22,7 @@ from pipeline.records.release import RELEASE, Release, ReleaseAccuracy, Released
 from pipeline.registry.deployment import placed_versions
 from pipeline.registry.operations import Registry, known_stage
 from pipeline.registry.version import RegisteredVersion, read
+from pipeline.runtime.gallery import STRATEGIES, TEXTBOOK
 from pipeline.runtime.reader import Reader
 from pipeline.runtime.releases import expect_unchanged
 
@@ -32,7 +33,6 @@ TOLERANCE = 0.0005
 SPLIT = "valid"
 """Whose pictures both files read. Thresholds and candidates are chosen by it; nothing is learned of the others."""
 MODEL = "model.onnx"
-STRATEGIES = "strategies"
 _RESERVED = 64_000
 """Bytes for `release.json`."""
 _SHRINKS = 5
@@ -83,9 +83,9 @@ def release(registry: Registry, stage: str, out: Path, *, limit: int = LARGEST) 
 
     A file holds its weights in eight bits, or in half precision, or as they were: the first of these with which it
     reads valid as before, within `TOLERANCE` of the sequence accuracy over the pictures of all suites. The further
-    strategies are in `out/TASK/strategies`, and are taken smallest first, as long as they fit. The checks of `registry
-    deploy` come first, and each file is loaded as the service does. Then the folder is replaced as a whole and in one
-    step.
+    strategies are in `out/TASK/strategies`: that whose feature maps the page shows, then the smallest, as long as they
+    fit. The checks of `registry deploy` come first, and each file is loaded as the service does. Then the folder is
+    replaced as a whole and in one step.
 
     Args:
         registry: as it is now.
@@ -154,7 +154,8 @@ def _write(tasks: Mapping[str, _Task], folder: Path, limit: int) -> None:
     """Write the models of a stage, then the strategies that fit, the smallest first."""
     others = [(task, name, each) for task, one in tasks.items() for name, each in one.others.items()]
     least = {(task, name): len(quantization.store(each.content, quantization.FORMS[0])) for task, name, each in others}
-    others.sort(key=lambda other: (least[other[:2]], *other[:2]))
+    # The page shows feature maps of one of them, which comes first.
+    others.sort(key=lambda other: (other[:2] != TEXTBOOK, least[other[:2]], *other[:2]))
     with tqdm(total=len(tasks) + len(others), desc="models", unit="model", leave=False, disable=None) as bar:
         for task, one in tasks.items():
             one.released[one.model.manifest.strategy] = _smallest(one.model, folder / task)

@@ -115,5 +115,8 @@ def leave(code: int) -> NoReturn:
 
 def _digests(readers: Mapping[str, Reader], gallery: Mapping[str, Manifest] | None) -> dict[str, str]:
     """A hash by task or strategy of all that a manifest says; the model's own hash is a part of it."""
-    manifests = {task: reader.manifest for task, reader in readers.items()} | dict(gallery or {})
+    manifests = {task: reader.manifest for task, reader in readers.items()}
+    # A packaged model is a strategy of its gallery as well; it has one name here.
+    packaged = {f"{task}/{manifest.strategy}" for task, manifest in manifests.items()}
+    manifests |= {name: manifest for name, manifest in (gallery or {}).items() if name not in packaged}
     return {name: hashlib.sha256(each.model_dump_json().encode()).hexdigest() for name, each in manifests.items()}

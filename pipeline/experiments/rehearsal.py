@@ -30,8 +30,7 @@ def rehearse(settings: params.Params) -> None:
         settings: of params.yaml.
 
     Raises:
-        ConfigurationError: what is left is not a valid params.yaml, or the result could
-            not be kept; nothing ran.
+        ConfigurationError: what is left is not a valid params.yaml, or the result could not be kept; nothing ran.
         DataError: the result was not kept.
         Stopped: a stage or DVC failed.
     """

@@ -125,6 +125,16 @@ def release(registry: Registry, stage: str, out: Path, *, limit: int = LARGEST) 
 def _task(version: RegisteredVersion, limit: int) -> _Task:
     manifest = version.load_reader().manifest.model_copy(update={"version": version.event.version})
     version.check_signature()
+    paths = {suite: version.artifact.pictures(suite, SPLIT) for suite in version.evidence.metrics}
+    try:
+        pictures = {suite: ImageSet.load(version.fetch(path)) for suite, path in paths.items()}
+    except DataError as error:
+        raise RegistryError(f"{version.name}: {error}") from None
+
+    def original(manifest: Manifest, model: Path) -> _Original:
+        readable = {suite: each for suite, each in pictures.items() if suite in manifest.suites}
+        return _Original(version.artifact.name, manifest, model.read_bytes(), readable)
+
     others, left_out = {}, {}
     for name in version.strategies():
         if name == manifest.strategy:
@@ -135,23 +145,13 @@ def _task(version: RegisteredVersion, limit: int) -> _Task:
         elif found.model.bytes > _SHRINKS * limit:
             left_out[name] = f"its model has {_megabytes(found.model.bytes)}"
         else:
-            others[name] = _original(version, found, version.fetch_strategy(name))
-    model = _original(version, manifest, version.fetch_model())
+            others[name] = original(found, version.fetch_strategy(name))
+    model = original(manifest, version.fetch_model())
     return _Task(version.event.version, version.event.revision, model, others, left_out)
 
 
-def _original(version: RegisteredVersion, manifest: Manifest, model: Path) -> _Original:
-    suites = [suite for suite in version.evidence.metrics if suite in manifest.suites]
-    paths = {suite: version.artifact.pictures(suite, SPLIT) for suite in suites}
-    try:
-        pictures = {suite: ImageSet.load(version.fetch(path)) for suite, path in paths.items()}
-    except DataError as error:
-        raise RegistryError(f"{version.name}: {error}") from None
-    return _Original(version.artifact.name, manifest, model.read_bytes(), pictures)
-
-
 def _write(tasks: Mapping[str, _Task], folder: Path, limit: int) -> None:
-    """Write the models of a stage, then the strategies that fit, the smallest first."""
+    """Write the models of a stage, then the strategies that fit: `TEXTBOOK`, and the others from the smallest up."""
     others = [(task, name, each) for task, one in tasks.items() for name, each in one.others.items()]
     least = {(task, name): len(quantization.store(each.content, quantization.FORMS[0])) for task, name, each in others}
     # The page shows feature maps of one of them, which comes first.

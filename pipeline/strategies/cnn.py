@@ -41,7 +41,7 @@ def train(
         batch_norm_place: the paper's, between a convolution and its activation, or behind the activation.
         batch_norm_dense: normalize the features before the dense layer as well.
         width: channels of the first block; the second and third have three and four times as many.
-        recipe: of AdamW under a one-cycle schedule; a step takes `batch` pictures.
+        recipe: of one-cycle training; a step takes `batch` pictures.
         dropout: before the last layer.
         label_smoothing: the share of a target spread over all classes.
     """

@@ -10,7 +10,6 @@ __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="Reading a picture")
 
 with app.setup:
-    import os
     import time
     from pathlib import Path
 
@@ -21,11 +20,11 @@ with app.setup:
     import onnxruntime
 
     from pipeline.core.decoding import decode_for
-    from pipeline.core.errors import DataError
     from pipeline.records.answer import Slot
     from pipeline.records.manifest import MANIFEST
     from pipeline.runtime.answers import answer
     from pipeline.runtime.reader import Reader, load_manifests
+    from pipeline.runtime.releases import models_folder
 
     PROJECT = Path(__file__).parents[1]
     EXAMPLES = {"strips": "docs/examples/strip.png", "mnist": "docs/examples/digit.png"}
@@ -43,24 +42,9 @@ def introduction():
     return
 
 
-@app.function
-def models_folder() -> Path:
-    """The folder of the packaged models, with a folder for each task.
-
-    Raises:
-        DataError: there is none.
-    """
-    named = os.environ.get("READER_ARTIFACTS")
-    folders = [Path(named)] if named else [PROJECT / "artifacts", PROJECT / "release"]
-    for folder in folders:
-        if any(folder.glob("*/model.onnx")):
-            return folder
-    raise DataError(f"{' and '.join(map(str, folders))}: no models found; run `make repro`, or set READER_ARTIFACTS")
-
-
 @app.cell
 def choose():
-    folder = models_folder()
+    folder = models_folder(PROJECT)
     tasks = [name for name in EXAMPLES if name in load_manifests(folder)]
     task = mo.ui.dropdown(tasks, value=tasks[0], label="Task")
     uploaded = mo.ui.file(filetypes=[".png", ".jpg"], label="A picture of the model's size, in place of the example")

@@ -1,6 +1,7 @@
 """`make read`: read pictures of one's own with the packaged models, one picture or a folder. Not a DVC stage."""
 
 import json as documents
+import sys
 from pathlib import Path
 
 from pipeline.commands import marking
@@ -10,14 +11,16 @@ from pipeline.core.decoding import PictureError, decode_grey, printable, read_fi
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.project import command
 from pipeline.records.answer import PictureAnswer
+from pipeline.records.release import RELEASE
 from pipeline.runtime import text
 from pipeline.runtime.answers import reads_digits
 from pipeline.runtime.pages import Page
+from pipeline.runtime.releases import models_folder
 
 
 def main(
     image: str = "",
-    artifacts: Path = Path("artifacts"),
+    artifacts: str = "",
     invert: bool = False,
     json: bool = False,
     *,
@@ -34,7 +37,8 @@ def main(
 
     Args:
         image: the file of one picture.
-        artifacts: the packaged models, a folder for each task.
+        artifacts: the packaged models, a folder for each task; "" for those of `READER_ARTIFACTS`, of artifacts/ or of
+            release/, the first that has any.
         invert: invert dark and light first, for dark ink on a light background in a picture of a model's size.
         json: print the answer as the service gives it.
         task: whose model reads every picture; "" where the size of a picture decides.
@@ -44,7 +48,7 @@ def main(
         again: read every picture again that an earlier run has read into `out`.
     """
     _expect_arguments(image, images, out, json, again)
-    models = PackagedModels.of(artifacts, task)
+    models = PackagedModels.of(_models(artifacts), task)
     drawings = Path(draw) if draw else None
     if images:
         return read_folder(Path(images), Path(out), models, invert=invert, drawings=drawings, again=again)
@@ -54,6 +58,15 @@ def main(
     answer = PictureAnswer.model_validate(answered.answer)
     print(documents.dumps(answer.as_json(), indent=2) if json else text.format_picture(image, answer))
     return None
+
+
+def _models(named: str) -> Path:
+    if named:
+        return Path(named)
+    folder = models_folder(Path())
+    if (folder / RELEASE).exists():
+        print(f"read: with the released models in {folder}/, since none are packaged here", file=sys.stderr)
+    return folder
 
 
 def _expect_arguments(image: str, images: str, out: str, json: bool, again: bool) -> None:

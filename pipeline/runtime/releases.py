@@ -1,5 +1,6 @@
-"""Released models: every file of such a folder is held to its `release.json` before one is used."""
+"""Where models are. Every file of a release is held to its `release.json` before one is used."""
 
+import os
 from pathlib import Path
 
 from pipeline.core.errors import DataError
@@ -7,6 +8,31 @@ from pipeline.core.files import digest
 from pipeline.records.release import RELEASE, Release
 
 _REMEDY = "`git checkout release` restores the committed release, and `registry release` writes another"
+
+ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
+"""Names another folder of packaged models than `artifacts`."""
+
+
+def models_folder(project: Path) -> Path:
+    """The folder of the models to read with, which has a folder for each task.
+
+    It is the one that `READER_ARTIFACTS` names, alone if it is set; else the first with a model: `artifacts`, of `make
+    repro`, or `release`, which comes with a clone.
+
+    Args:
+        project: holds `artifacts` and `release`.
+
+    Raises:
+        DataError: there is no model.
+    """
+    named = os.environ.get(ARTIFACTS_VARIABLE)
+    folders = [Path(named)] if named else [project / "artifacts", project / "release"]
+    for folder in folders:
+        if any(folder.glob("*/model.onnx")):
+            return folder
+    raise DataError(
+        f"{' and '.join(map(str, folders))}: no packaged model; run `make repro`, or set {ARTIFACTS_VARIABLE}"
+    )
 
 
 def expect_unchanged(folder: Path) -> None:

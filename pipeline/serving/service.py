@@ -20,6 +20,7 @@ from pipeline.core.errors import PipelineError
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
+from pipeline.runtime.releases import ARTIFACTS_VARIABLE
 from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
 from pipeline.serving.metrics import make_folder, remove_folder
@@ -29,8 +30,6 @@ from pipeline.serving.supervisor import expect_pinned, pin, stop_service, watch_
 
 SERVICE = "reader"
 _SWITCH_SECONDS = 0.0005
-ARTIFACTS_VARIABLE = "READER_ARTIFACTS"
-"""Names another folder of packaged models than `artifacts` beside this package."""
 
 
 def artifacts() -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx_models
 import pytest
+import releases
 from PIL import Image
 from refusals import refuses
 
@@ -188,6 +189,16 @@ def test_without_a_packaged_model_it_says_how_to_get_one(artifacts, picture, tmp
     result = run("--artifacts", tmp_path / "clone", "--image", strip)
     assert (result.returncode, result.stderr.count("\n")) == (3, 1)
     assert "model.onnx: no such file, but manifest.json names it; run `make repro`, or `dvc pull`" in result.stderr
+
+
+def test_a_clone_reads_with_its_released_models_and_says_so(picture, tmp_path, monkeypatch, capsys):
+    releases.make(tmp_path / "clone/release", "strips")
+    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.delenv("READER_ARTIFACTS", raising=False)
+    read.main(picture(onnx_models.draw(CLASSES)))
+    printed = capsys.readouterr()
+    assert "9754" in printed.out
+    assert printed.err == "read: with the released models in release/, since none are packaged here\n"
 
 
 def test_make_passes_any_name_on(artifacts, picture, tmp_path):

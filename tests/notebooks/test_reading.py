@@ -91,8 +91,8 @@ def test_feature_maps_are_those_of_the_graph_after_the_activation(notebook):
 
 def test_without_models_one_line_says_what_to_do(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("READER_ARTIFACTS", str(tmp_path))
-    with pytest.raises(DataError, match="no models found; run `make repro`"):
-        notebook.models_folder()
+    with pytest.raises(DataError, match="no packaged model; run `make repro`"):
+        notebook.choose.run()
 
 
 def test_it_is_a_notebook_without_faults_and_imports_no_tensorflow(artifacts):

@@ -2,12 +2,14 @@
 
 import shutil
 
+import onnx_models
 import pytest
 import releases
 
 from pipeline.core.errors import DataError
 from pipeline.core.files import read_json, write_json
 from pipeline.runtime.reader import load_manifests, load_readers
+from pipeline.runtime.releases import ARTIFACTS_VARIABLE, models_folder
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +91,24 @@ def test_a_changed_release_is_refused_in_one_line(release, change, named):
             load(release)
         assert "`git checkout release`" in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+def test_models_of_the_pipeline_go_before_released_ones(tmp_path, monkeypatch):
+    monkeypatch.delenv(ARTIFACTS_VARIABLE, raising=False)
+    with pytest.raises(DataError, match=r"artifacts and .*release: no packaged model; run `make repro`"):
+        models_folder(tmp_path)
+    releases.make(tmp_path / "release", "strips")
+    packaged = onnx_models.package(tmp_path / "artifacts")
+    (packaged / "model.onnx").rename(packaged / "elsewhere")
+    assert models_folder(tmp_path) == tmp_path / "release", "a clone has manifests in artifacts/, and no model"
+    (packaged / "elsewhere").rename(packaged / "model.onnx")
+    assert models_folder(tmp_path) == tmp_path / "artifacts"
+
+
+def test_a_named_folder_is_taken_alone(tmp_path, monkeypatch):
+    releases.make(tmp_path / "release", "strips")
+    monkeypatch.setenv(ARTIFACTS_VARIABLE, str(tmp_path / "named"))
+    with pytest.raises(DataError, match="named: no packaged model"):
+        models_folder(tmp_path)
+    onnx_models.package(tmp_path / "named")
+    assert models_folder(tmp_path / "other") == tmp_path / "named"

@@ -224,7 +224,7 @@ def run_all(folder: Path, seed: int, count: int) -> None:
     picture = project / "strip.png"
     Image.fromarray(onnx_models.draw(CLASSES)[:, :, 0]).save(picture)
     contextlib.chdir(project).__enter__()
-    service.os.environ[service.ARTIFACTS_VARIABLE] = str(project / "artifacts")
+    service.os.environ["READER_ARTIFACTS"] = str(project / "artifacts")
     for index in range(count):
         change = CHANGES[index % len(CHANGES)]
         content = change(rng, clean, project / "artifacts/strips")

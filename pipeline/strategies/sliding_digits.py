@@ -113,6 +113,9 @@ def averaged(logits: keras.KerasTensor, reach: int) -> keras.KerasTensor:
     """
     rows = ops.average_pool(ops.softmax(logits), 2 * reach + 1, strides=1, padding="same")
     digits = rows[..., :-1]
-    most = ops.max(digits, axis=-1, keepdims=True)
+    ranked = ops.top_k(digits, digits.shape[-1])[0]
+    most = ranked[..., :1]
+    # Not one minus the most: near one, rounding would decide which of two windows is surer.
+    rest = rows[..., -1:] + ops.sum(ranked[..., 1:], axis=-1, keepdims=True)
     share = digits / ops.maximum(ops.sum(digits, axis=-1, keepdims=True), keras.config.epsilon())
-    return ops.log(ops.concatenate([most * share, 1 - most], axis=-1) + keras.config.epsilon())
+    return ops.log(ops.concatenate([most * share, rest], axis=-1) + keras.config.epsilon())

@@ -29,7 +29,7 @@ from pipeline.runtime.releases import expect_unchanged
 LARGEST = 12_000_000
 """Bytes of a release: every clone has them, and those of every release before."""
 TOLERANCE = 0.0005
-"""The largest difference of the sequence accuracy on valid that counts as equal: 0.05 points."""
+"""The largest loss of sequence accuracy on valid that counts as none: 0.05 points."""
 SPLIT = "valid"
 """Whose pictures both files read. Thresholds and candidates are chosen by it; nothing is learned of the others."""
 MODEL = "model.onnx"
@@ -82,7 +82,7 @@ def release(registry: Registry, stage: str, out: Path, *, limit: int = LARGEST) 
     """Write the models that are in a stage to `out/TASK`, and further strategies of their commits beside them.
 
     A file holds its weights in eight bits, or in half precision, or as they were: the first of these with which it
-    reads valid as before, within `TOLERANCE` of the sequence accuracy over the pictures of all suites. The further
+    loses no more than `TOLERANCE` of the sequence accuracy over the pictures of valid of all suites. The further
     strategies are in `out/TASK/strategies`: that whose feature maps the page shows, then the smallest, as long as they
     fit. The checks of `registry deploy` come first, and each file is loaded as the service does. Then the folder is
     replaced as a whole and in one step.
@@ -205,7 +205,7 @@ def _smallest(original: _Original, folder: Path) -> ReleasedModel:
             continue
         expected, found = released.accuracies
         # Sums of shares differ in the last digits.
-        if abs(found - expected) <= TOLERANCE + 1e-9:
+        if expected - found <= TOLERANCE + 1e-9:
             return released
     return _compared(original, _put(original, original.content, "float32", folder), before, before)
 

@@ -182,4 +182,4 @@ locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) --group docs -o requirements/docs.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx artifacts/*/strategies
+	@rm -rf data models calibrations exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx artifacts/*/strategies

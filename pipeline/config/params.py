@@ -14,6 +14,7 @@ from pipeline.config import consistency
 from pipeline.config.names import checked, shown
 from pipeline.config.sections import (
     AnySuite,
+    Calibration,
     Compose,
     Fetch,
     Frozen,
@@ -71,6 +72,7 @@ class Params(Section):
     features: dict[Name, Frozen] = Field(default={})
     proposals: list[Name] = Field(default=[])
     strategies: Any
+    calibrate: Calibration
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
     gates: Gates
     quick: Quick = Field(default_factory=Quick)

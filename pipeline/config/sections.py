@@ -199,6 +199,20 @@ class Normalization(Section):
         return {**{name: name for name in MODE_NAMES}, **self.custom}
 
 
+class Calibration(Section):
+    """What the confidence of every model is fitted on.
+
+    Attributes:
+        pictures: of valid at most, in equal shares of a task's suites.
+        per_shift: pictures of every kind of synthetic shift.
+        seed: of the choice of pictures, the shifts and the trees.
+    """
+
+    pictures: Count
+    per_shift: Annotated[int, Field(strict=True, ge=230, le=10_000)]
+    seed: Seed
+
+
 class Packaging(Section):
     """A task whose best strategy is packaged; it has no settings yet."""
 

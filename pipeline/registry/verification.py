@@ -108,12 +108,12 @@ def _metrics(version: RegisteredVersion) -> Iterator[VerificationResult]:
     """The scores of the stored readings, computed again, against those in the tag."""
     recorded = version.evidence
     try:
-        positional = version.read_manifest().positional
+        manifest = version.read_manifest()
         results = {
-            suite: {split: version.evaluated(suite, split, positional) for split in evidence.SPLITS}
+            suite: {split: version.evaluated(suite, split, manifest.positional) for split in evidence.SPLITS}
             for suite in recorded.metrics
         }
-        coverage = pooled_coverage(results)
+        coverage = pooled_coverage(results, manifest.calibration)
         scores = by_suite(results, coverage.threshold)
     except PipelineError as error:
         yield VerificationResult(subject="metrics", holds=False, detail=f"cannot be computed again: {error}")

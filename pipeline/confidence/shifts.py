@@ -48,7 +48,10 @@ def _box_blur(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _occlusion(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return np.where(_rectangle(images, random), _each(random, 0, 255, len(images)), images)
+    # In the ground's own grey a rectangle would not be seen: what is left would be another picture, and no shifted one.
+    ground = np.median(images, axis=(1, 2, 3), keepdims=True)
+    grey = (ground + _each(random, 60, 195, len(images))) % 255
+    return np.where(_rectangle(images, random), grey, images)
 
 
 def _rectangle(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -85,7 +88,7 @@ def _strokes(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
         along = ((y - y0) * (y1 - y0) + (x - x0) * (x1 - x0)) / ((y1 - y0) ** 2 + (x1 - x0) ** 2 + 1e-3)
         along = np.clip(along, 0, 1)
         distance = np.hypot(y - y0 - along * (y1 - y0), x - x0 - along * (x1 - x0))
-        half = random.uniform(0.5, 1.6, (len(images), 1, 1)).astype(np.float32)
+        half = random.uniform(0.4, 1.3, (len(images), 1, 1)).astype(np.float32)
         drawn = (random.uniform(size=(len(images), 1, 1)) < 1 / (number + 1)).astype(np.float32)
         ink = 255 * np.clip(half + 0.5 - distance, 0, 1) * drawn
         changed = np.maximum(changed, ink[..., None])
@@ -114,8 +117,8 @@ def _wave(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
     for axis in (1, 2):
         other = images.shape[3 - axis]
         place = np.arange(other, dtype=np.float32)
-        period, phase = random.uniform(8, 30, (len(images), 1)), random.uniform(0, 6.3, (len(images), 1))
-        move = random.uniform(0, 3.5, (len(images), 1)) * np.sin(6.28 * place / period + phase)
+        period, phase = random.uniform(12, 40, (len(images), 1)), random.uniform(0, 6.3, (len(images), 1))
+        move = random.uniform(0, 2.5, (len(images), 1)) * np.sin(6.28 * place / period + phase)
         changed = _moved(changed, move.astype(np.float32), axis)
     return changed
 
@@ -155,7 +158,7 @@ def _squeeze(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def _blend(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
     other = images[random.permutation(len(images))]
     move = random.integers(-images.shape[2] // 3, images.shape[2] // 3 + 1)
-    share = _each(random, 0.3, 0.9, len(images))
+    share = _each(random, 0.15, 0.5, len(images))
     return np.maximum(images, share * np.roll(other, move, axis=2))
 
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from pipeline.evaluation.accuracy import DECIMALS
-from pipeline.evaluation.calibration import LEVEL, TARGET, coverage_threshold
+from pipeline.evaluation.calibration import TARGET, coverage_threshold
 
 RISK = 0.01
-"""Largest share of all pictures of a shift that may be accepted and wrong, at the confidence `LEVEL`."""
+"""Largest expected share of all pictures of a shift that is accepted and wrong."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +30,17 @@ class Outcomes:
         return 0.0 if threshold is None else float(np.mean(self.confidence >= threshold))
 
 
-def upper_limit(count: int, n: int, level: float = LEVEL) -> float:
-    """The one-sided upper confidence limit of a share, `count` of `n` (Clopper and Pearson 1934)."""
-    return 1.0 if count >= n else float(stats.beta.ppf(level, count + 1, n - count))
+def risk_threshold(outcomes: Outcomes, risk: float = RISK) -> float | None:
+    """The lowest confidence from which the expected share of readings that are accepted and wrong is at most `risk`.
 
-
-def risk_threshold(outcomes: Outcomes, risk: float = RISK, level: float = LEVEL) -> float | None:
-    """The lowest confidence from which at most `risk` of all readings are accepted and wrong, at confidence `level`.
-
-    As the threshold falls, that share only grows. The thresholds are therefore tested from the top down, each with the
-    whole level, up to the first whose upper limit is above the risk (Learn then Test, Angelopoulos et al. 2021; with a
-    bounded monotone risk, Angelopoulos et al. 2022). The threshold lies on a grid of 1e-6.
+    Conformal risk control (Angelopoulos, Bates, Fisch, Lei and Schuster 2022, section 2.1): that share only grows as
+    the threshold falls, so that it is enough that the errors accepted among n readings, and one more, are at most
+    `risk` of n + 1. The expectation is over pictures drawn as these were. The threshold lies on a grid of 1e-6.
 
     Returns:
         The threshold, 0 where all may be accepted; None where there are too few readings to show anything.
     """
-    n = len(outcomes.correct)
-    allowed = -1
-    while allowed < n and upper_limit(allowed + 1, n, level) <= risk:
-        allowed += 1
+    allowed = int(np.floor(risk * (len(outcomes.correct) + 1) + 1e-9)) - 1
     if allowed < 0:
         return None
     wrong = np.sort(outcomes.confidence[~outcomes.correct].astype(np.float64))[::-1]

@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from pipeline.core.errors import DataError
 
 LEAVES = 8
-TREES = 150
-LEARNING_RATE = 0.08
+TREES = 80
+LEARNING_RATE = 0.12
 LEAST_IN_LEAF = 30
 
 
@@ -26,8 +26,8 @@ class Trees:
         limits: float32 (trees, nodes), a row goes left where its value is at most this.
         paths: float32 (trees, nodes, leaves), 1 where the leaf is to the left of the node, -1 where it is to the right,
             0 where the node is not on the way to it.
-        lefts: float32 (trees, leaves), how often the way to a leaf goes left; more often than there are nodes for a padded
-            leaf.
+        lefts: float32 (trees, leaves), how often the way to a leaf goes left; for a padded leaf more often than there
+            are nodes.
         values: float32 (trees, leaves), in log odds.
         baseline: float32 (), the log odds before the first tree.
     """
@@ -122,7 +122,7 @@ class Trees:
 
 
 def _fill(trees: Trees, index: int, nodes: np.ndarray) -> None:
-    inner = {node: place for place, node in enumerate(np.flatnonzero(nodes["is_leaf"] == 0))}
+    inner = {int(node): place for place, node in enumerate(np.flatnonzero(nodes["is_leaf"] == 0))}
     leaves = 0
     waiting: list[tuple[int, dict[int, int]]] = [(0, {})]
     while waiting:

@@ -209,7 +209,7 @@ class Calibration(Section):
     """
 
     pictures: Count
-    per_shift: Annotated[int, Field(strict=True, ge=230, le=10_000)]
+    per_shift: Annotated[int, Field(strict=True, ge=99, le=10_000)]
     seed: Seed
 
 

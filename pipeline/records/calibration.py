@@ -27,7 +27,7 @@ class CalibrationRecord(Record):
     Attributes:
         pictures: of valid, over all suites.
         target: accuracy that accepted readings of familiar pictures reach, at the confidence level.
-        risk: largest share of the pictures of a shift that is accepted and wrong, at the confidence level.
+        risk: largest expected share of the pictures of a shift that is accepted and wrong.
         level: the confidence level.
         threshold: the confidence from which a reading is accepted; None where none holds, so that nothing is accepted.
         decided_by: what sets the threshold: `accuracy`, or a kind of shift.

@@ -22,6 +22,7 @@ from pipeline.config.sections import (
     Packaging,
     Previews,
     Quick,
+    RobustnessSection,
     Source,
     Strategy,
     Task,
@@ -72,6 +73,7 @@ class Params(Section):
     proposals: list[Name] = Field(default=[])
     strategies: Any
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
+    robustness: RobustnessSection
     gates: Gates
     quick: Quick = Field(default_factory=Quick)
 

@@ -11,7 +11,7 @@ from pipeline.project import command
 
 
 def main(task: str, data: Path, out: Path) -> str:
-    """Write every corruption and severity of each suite below `data`, and collections from elsewhere, to `out`.
+    """Write every corruption and severity of each reported suite below `data`, and other collections, to `out`.
 
     Returns how many sets of pictures that is.
     """
@@ -20,7 +20,7 @@ def main(task: str, data: Path, out: Path) -> str:
     with replacing(out) as folder:
         folder.mkdir()
         count, origin = 0, ""
-        for suite in settings.suites_of(task):
+        for suite in (name for name in settings.suites_of(task) if (data / name).is_dir()):
             pictures = sets.sample(ImageSet.load(data / suite / "test.npz"), most, seed)
             origin = pictures.origin
             kinds = published.corruptions(pictures.shape[-1])

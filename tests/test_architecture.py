@@ -179,7 +179,10 @@ def test_every_package_is_a_layer_and_has_a_docstring():
         assert 2 <= len(modules_below(f"pipeline/{package.name}")) - 1 <= most, package.name
 
 
-LIGHT = ["fetch", "compose", "normalize", "propose", "evaluate", "compare", "explore", "package", "report", "bento"]
+LIGHT = [
+    *("fetch", "compose", "normalize", "propose", "corrupt", "evaluate", "robustness", "compare", "explore"),
+    *("package", "report", "bento"),
+]
 """Stages that need neither TensorFlow nor Great Expectations, each of which takes seconds to import."""
 
 

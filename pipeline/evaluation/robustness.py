@@ -11,6 +11,7 @@ from pipeline.corruptions import sets
 from pipeline.corruptions.sets import IDENTITY
 from pipeline.evaluation import inference
 from pipeline.evaluation.accuracy import rounded
+from pipeline.evaluation.calibration import coverage
 from pipeline.evaluation.evaluated import Evaluated
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.export import ExportRecord
@@ -72,14 +73,14 @@ def robustness(
 
 def measured(read: Evaluated, threshold: float | None) -> ShiftScores:
     """The scores of readings, rounded to six decimals; at a threshold of None nothing is accepted."""
-    confidence = read.readings.confidence.astype(np.float64)
-    accepted = np.zeros(len(read), bool) if threshold is None else confidence >= threshold
+    confidence = read.readings.confidence
+    accepted, accuracy = coverage(confidence, read.correct, threshold)
     return ShiftScores(
         n=len(read),
         accuracy=rounded(read.correct.mean()),
-        accepted=rounded(accepted.mean()),
-        accepted_wrong=rounded((accepted & ~read.correct).mean()),
-        confidence=rounded(confidence.mean()),
+        accepted=rounded(accepted),
+        accepted_wrong=0.0 if accuracy is None else rounded(accepted * (1 - accuracy)),
+        confidence=rounded(float(confidence.mean(dtype=np.float64))),
     )
 
 

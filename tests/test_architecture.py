@@ -179,7 +179,10 @@ def test_every_package_is_a_layer_and_has_a_docstring():
         assert 2 <= len(modules_below(f"pipeline/{package.name}")) - 1 <= most, package.name
 
 
-LIGHT = ["fetch", "compose", "normalize", "propose", "evaluate", "compare", "explore", "package", "report", "bento"]
+LIGHT = [
+    *("fetch", "compose", "normalize", "propose", "corrupt", "evaluate", "robustness", "compare", "explore"),
+    *("package", "report", "bento"),
+]
 """Stages that need neither TensorFlow nor Great Expectations, each of which takes seconds to import."""
 
 
@@ -243,7 +246,7 @@ def test_importing_a_module_does_nothing():
 def test_every_strategy_in_params_has_its_stages():
     names = {name for name, *_ in STAGES}
     loaded = params.load(ROOT / "params.yaml")
-    expected = itertools.product(("train", "export", "evaluate"), loaded.strategies)
+    expected = itertools.product(("train", "export", "evaluate", "robustness"), loaded.strategies)
     assert {f"{stage}@{strategy}" for stage, strategy in expected} <= names
 
 

@@ -37,7 +37,7 @@ NAVIGATION = {
         "docs/registry",
         "CONTRIBUTING",
     ],
-    "Reference": ["docs/commands", "docs/params", "docs/scores", "docs/packages", API, "CHANGELOG"],
+    "Reference": ["docs/commands", "docs/params", "docs/scores", "docs/robustness", "docs/packages", API, "CHANGELOG"],
     "Explanation": [
         "docs/design",
         "docs/strategies",

@@ -55,6 +55,8 @@ def main() -> None:
     leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
     markdown.replace_table(Path("README.md"), "best", best_of_each_suite(leaderboard))
     markdown.replace_table(Path("docs/leaderboard.md"), "leaderboard", leaderboard)
+    corrupted = Path("metrics/corruptions.md").read_text(encoding="utf-8")
+    markdown.replace_table(Path("docs/robustness.md"), "corruptions", corrupted)
     markdown.replace_table(Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8")))
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:

@@ -23,6 +23,7 @@ from pipeline.config.sections import (
     Packaging,
     Previews,
     Quick,
+    RobustnessSection,
     Source,
     Strategy,
     Task,
@@ -74,6 +75,7 @@ class Params(Section):
     strategies: Any
     calibrate: Calibration
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
+    robustness: RobustnessSection
     gates: Gates
     quick: Quick = Field(default_factory=Quick)
 

@@ -17,6 +17,7 @@ from pipeline.config.types import (
     Recipe,
     Section,
     Seed,
+    Share,
     Switch,
     Whole,
 )
@@ -213,6 +214,18 @@ class Calibration(Section):
     seed: Seed
 
 
+class RobustnessSection(Section):
+    """What is corrupted, and by which draws.
+
+    Attributes:
+        pictures: of the test split of each reported suite, drawn without repetition.
+        seed: of the pictures and of every corruption.
+    """
+
+    pictures: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    seed: Seed
+
+
 class Packaging(Section):
     """A task whose best strategy is packaged; it has no settings yet."""
 
@@ -267,11 +280,17 @@ class Frozen(Section):
 
 
 class StageGate(Section):
-    """How much sequence accuracy on the gate split a version may lose against the champion of a stage."""
+    """How much a version may lose against the champion of a stage.
+
+    Attributes:
+        allowed_loss, suite_loss, slice_loss: of sequence accuracy on the gate split.
+        shift_loss: of mean accuracy on corrupted pictures; the mean share accepted and wrong may rise by as much.
+    """
 
     allowed_loss: Fraction
     suite_loss: Fraction
     slice_loss: Fraction
+    shift_loss: Fraction
 
 
 class TaskGate(Section):
@@ -279,6 +298,7 @@ class TaskGate(Section):
 
     floor: Fraction
     ece: Fraction
+    accepted_wrong: Share
     milliseconds: Positive
     megabytes: Positive
 

@@ -1,12 +1,13 @@
 """What the stages recorded about every strategy, in one place: what the stage `report` works from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.evaluation import leaderboard
 from pipeline.records.comparison import Candidate, Score
 from pipeline.records.evaluation import Evaluation
+from pipeline.records.robustness import Robustness
 from pipeline.records.training import TrainingRecord
 
 
@@ -19,6 +20,7 @@ class Overview:
         evaluations, trainings: by strategy, in the order of params.yaml.
         candidates: by task.
         rows: of the leaderboard.
+        robustness: by strategy, what it reads of corrupted pictures.
     """
 
     suites_of: Mapping[str, Sequence[str]]
@@ -26,6 +28,7 @@ class Overview:
     trainings: Mapping[str, TrainingRecord]
     candidates: Mapping[str, Candidate]
     rows: Sequence[Score]
+    robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -36,6 +39,7 @@ class Overview:
         evaluation: Path,
         training: Path,
         candidates: Path,
+        robustness: Path,
     ) -> "Overview":
         """Read the records.
 
@@ -45,6 +49,7 @@ class Overview:
             evaluation: folder of `TASK/STRATEGY.json`.
             training: folder of `TASK/STRATEGY/training.json`.
             candidates: folder of `TASK.json`.
+            robustness: folder of `TASK/STRATEGY.json`.
 
         Raises:
             DataError: a record is missing or damaged.
@@ -62,6 +67,12 @@ class Overview:
             },
             candidates={task: Candidate.read(candidates / f"{task}.json") for task in suites_of},
             rows=leaderboard.rows(evaluations, [suite for suites in suites_of.values() for suite in suites]),
+            robustness={
+                name: Robustness.read(robustness / task / f"{name}.json")
+                for task in suites_of
+                for name in task_of
+                if task_of[name] == task
+            },
         )
 
     @property

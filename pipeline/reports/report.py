@@ -13,7 +13,7 @@ from pipeline.core.images import SPLITS
 from pipeline.evaluation.calibration import LEVEL, TARGET
 from pipeline.records.comparison import Score
 from pipeline.records.data import ValidationReport
-from pipeline.reports import excerpts, explorer, facts
+from pipeline.reports import corruptions, excerpts, explorer, facts
 from pipeline.reports.excerpts import SuiteExcerpt
 from pipeline.reports.overview import Overview
 from pipeline.reports.tables import accepted_accuracy
@@ -89,6 +89,7 @@ def report(overview: Overview, settings: Mapping[str, JsonValue], sources: Sourc
             for task, suites in overview.suites_of.items()
             for suite in suites
         ],
+        heat_maps=[corruptions.heat_map(each) for each in overview.robustness.values()],
         evaluations=overview.evaluations,
         trainings=overview.trainings,
         settings={**settings, "precision": ", ".join(precisions)},

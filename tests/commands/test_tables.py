@@ -19,6 +19,7 @@ PAGES = [
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "api" not in page.parts),
 ]
 """Those below docs/api are made by `make docs`, and not tracked."""
+NOT_MEASURED = "No run has measured it yet: `make repro`, then `make tables`.\n"
 
 
 def shown(page, name):
@@ -29,6 +30,12 @@ def test_the_leaderboard_is_that_of_the_committed_run():
     table = shown(LEADERBOARD, "leaderboard")
     assert table == (ROOT / "metrics/leaderboard.md").read_text()
     assert "stand-in" not in table
+
+
+def test_the_corruptions_are_those_of_the_committed_run():
+    measured = ROOT / "metrics/corruptions.md"
+    expected = measured.read_text() if measured.exists() else NOT_MEASURED
+    assert shown((ROOT / "docs/robustness.md").read_text(), "corruptions") == expected
 
 
 def test_the_readme_has_the_best_row_of_each_suite():

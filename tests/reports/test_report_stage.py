@@ -21,7 +21,7 @@ from pipeline.records.comparison import Candidate
 from pipeline.records.export import ExportRecord, ModelFile
 from pipeline.records.timing import TrainingTiming
 from pipeline.records.training import TrainedModel, TrainingRecord
-from stages import compare, evaluate, explore, report
+from stages import compare, corrupt, evaluate, explore, report, robustness
 
 ROOT = Path(__file__).parents[2]
 DIGIT_SHAPE = (28, 28, 1)
@@ -41,6 +41,21 @@ def run_evaluate(strategy):
         out=Path(f"metrics/evaluation/{task}/{strategy}.json"),
         pictures=Path(f"reports/evaluation/{task}/{strategy}"),
         timings=Path(f"timings/evaluate-{strategy}.json"),
+    )
+
+
+def run_corrupt(task):
+    corrupt.main(task=task, data=Path(f"data/{task}"), out=Path(f"data/corrupted/{task}"))
+
+
+def run_robustness(strategy):
+    task = TASK_OF[strategy]
+    return robustness.main(
+        strategy=strategy,
+        export=Path(f"exports/{task}/{strategy}"),
+        corrupted=Path(f"data/corrupted/{task}"),
+        evaluation=Path(f"metrics/evaluation/{task}/{strategy}.json"),
+        out=Path(f"metrics/robustness/{task}/{strategy}.json"),
     )
 
 
@@ -74,12 +89,14 @@ def run_report():
         validation=Path("reports/validation"),
         sheets=Path("reports/evaluation"),
         excerpts=Path("reports/excerpts"),
+        robustness=Path("metrics/robustness"),
         lock=ROOT / "requirements/pipeline.lock",
         leaderboard=Path("metrics/leaderboard.csv"),
         summary=Path("metrics/summary.json"),
         timings_table=Path("metrics/timings.csv"),
         curves=Path("metrics/curves.csv"),
         confusion=Path("metrics/confusion.csv"),
+        corrupted=Path("metrics/corruptions.csv"),
         pictures=Path("reports/curves"),
         docs=Path("reports/data_docs/index.html"),
         report=Path("reports/report.html"),
@@ -117,6 +134,7 @@ def project(tmp_path_factory):
         patch.chdir(root)
         (root / "pipeline").symlink_to(ROOT / "pipeline")
         document = params.read(ROOT / "params.yaml")
+        document |= {"robustness": {"pictures": 8, "seed": 5}}
         document |= {"budget": 0.1, "features": {}, "proposals": [], "package": {"strips": {}, "mnist": {}}}
         document["strategies"] = {name: document["strategies"][name] for name in TASK_OF}
         # JSON is YAML too; `write_json` would sort the suites, whose order counts.
@@ -126,9 +144,12 @@ def project(tmp_path_factory):
             evaluations.strips(60, "embedded", number + 3).save(root / f"data/strips/blanks/{split}.npz")
             digits(number).save(root / f"data/mnist/mnist/{split}.npz")
         evaluations.validated("strips", "plain").write(root / "reports/validation/strips/plain.json")
+        for task in ("strips", "mnist"):
+            run_corrupt(task)
         for strategy in TASK_OF:
             export(strategy)
             run_evaluate(strategy)
+            run_robustness(strategy)
         for task in ("strips", "mnist"):
             run_compare(task)
             run_explore(task)

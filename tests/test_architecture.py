@@ -246,7 +246,7 @@ def test_importing_a_module_does_nothing():
 def test_every_strategy_in_params_has_its_stages():
     names = {name for name, *_ in STAGES}
     loaded = params.load(ROOT / "params.yaml")
-    expected = itertools.product(("train", "export", "evaluate", "robustness"), loaded.strategies)
+    expected = itertools.product(("train", "calibrate", "export", "evaluate", "robustness"), loaded.strategies)
     assert {f"{stage}@{strategy}" for stage, strategy in expected} <= names
 
 

@@ -11,8 +11,10 @@ from pipeline.core.errors import DataError
 from pipeline.core.files import digest
 from pipeline.core.images import STRIP_SHAPE
 from pipeline.corruptions import sets
+from pipeline.corruptions.published import corruptions
 from pipeline.evaluation import robustness
 from pipeline.evaluation.evaluated import Evaluated
+from pipeline.preprocessing import proposals
 from pipeline.records.export import ModelFile
 from pipeline.records.robustness import Robustness
 from stages import corrupt
@@ -60,6 +62,23 @@ def test_the_threshold_is_that_of_the_exported_model():
     other = ModelFile(file="model.onnx", sha256="cd" * 32, bytes=1)
     with pytest.raises(DataError, match="evaluate@bands"):
         robustness.threshold_of(evaluations.record(model=other), evaluation)
+
+
+def test_a_model_that_takes_regions_reads_those_of_the_corrupted_pictures(tmp_path):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(band_model(STRIP_SHAPE, 5, 11, regions=5))
+    record = evaluations.record(positional=False, boxes=True, regions=5)
+    strips = evaluations.strips(6)
+    sets.write(tmp_path, "plain", strips, corruptions(1)[:2], seed=1, regions=False)
+    strips.save(tmp_path / "collections/other.npz")
+    with pytest.raises(DataError, match=r"regions/plain/identity-0\.npz"):
+        robustness.robustness(model, record, 0.5, ["plain"], tmp_path)
+    cells = np.stack([[28 * slot, 0, 28 * slot + 28, 28] for slot in range(5)]).astype(np.float32)
+    for each in sets.corrupted(tmp_path, "plain"):
+        proposals.save(each.regions, np.tile(cells, (6, 1, 1)))
+    read = robustness.robustness(model, record, 0.5, ["plain"], tmp_path)
+    assert read.suites["plain"]["identity"][0].accuracy == 1
+    assert read.collections == {}, "they have no regions"
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from ruamel.yaml.reader import ReaderError
 from pipeline.config import consistency
 from pipeline.config.names import checked, shown
 from pipeline.config.sections import (
+    Analysis,
     AnySuite,
     Compose,
     Fetch,
@@ -24,6 +25,7 @@ from pipeline.config.sections import (
     Quick,
     Source,
     Strategy,
+    Suspects,
     Task,
     Validation,
 )
@@ -72,6 +74,8 @@ class Params(Section):
     proposals: list[Name] = Field(default=[])
     strategies: Any
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
+    analysis: Analysis
+    suspects: dict[Name, Suspects] = Field(default={})
     gates: Gates
     quick: Quick = Field(default_factory=Quick)
 

@@ -281,6 +281,33 @@ class Gates(Section):
     tasks: dict[Task, TaskGate]
 
 
+class Analysis(Section):
+    """How the readings of test are compared: between strategies, and between slices of a suite.
+
+    Attributes:
+        confidence: of intervals, and one minus the level of corrected tests.
+        resamples, seed: of the paired bootstrap.
+        slice_pictures: smaller slices are shown and not judged.
+    """
+
+    confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False)]
+    resamples: Annotated[int, Field(strict=True, ge=1000, le=10_000_000)]
+    seed: Seed
+    slice_pictures: Count
+
+
+class Suspects(Section):
+    """A source whose labels are compared with predictions out of fold.
+
+    Attributes:
+        source: what `fetch` wrote, as raw/NAME.
+        folds: parts of the pictures; each is predicted by a model of the others.
+    """
+
+    source: str = Field(alias="from")
+    folds: Annotated[int, Field(strict=True, ge=2, le=20)] = 5
+
+
 class Previews(Section):
     """Which data sets the stage `preview` augments, how, and the names of the pictures that it saves."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.analysis import significance
 from pipeline.evaluation import leaderboard
 from pipeline.records.comparison import Candidate, Score
 from pipeline.records.evaluation import Evaluation
@@ -19,6 +20,7 @@ class Overview:
         evaluations, trainings: by strategy, in the order of params.yaml.
         candidates: by task.
         rows: of the leaderboard.
+        as_good: by suite, the strategies that cannot be told apart from its best one.
     """
 
     suites_of: Mapping[str, Sequence[str]]
@@ -26,6 +28,7 @@ class Overview:
     trainings: Mapping[str, TrainingRecord]
     candidates: Mapping[str, Candidate]
     rows: Sequence[Score]
+    as_good: Mapping[str, Sequence[str]]
 
     @classmethod
     def load(
@@ -36,6 +39,8 @@ class Overview:
         evaluation: Path,
         training: Path,
         candidates: Path,
+        comparisons: Path,
+        confidence: float,
     ) -> "Overview":
         """Read the records.
 
@@ -45,6 +50,8 @@ class Overview:
             evaluation: folder of `TASK/STRATEGY.json`.
             training: folder of `TASK/STRATEGY/training.json`.
             candidates: folder of `TASK.json`.
+            comparisons: folder of `TASK.csv`, the pairs of strategies.
+            confidence: one minus the level at which two strategies can be told apart.
 
         Raises:
             DataError: a record is missing or damaged.
@@ -54,6 +61,12 @@ class Overview:
             evaluations |= leaderboard.evaluations(
                 evaluation / task, [name for name in task_of if task_of[name] == task]
             )
+        rows = leaderboard.rows(evaluations, [suite for suites in suites_of.values() for suite in suites])
+        best: dict[str, str] = {}
+        for row in rows:
+            if row.split == "test":
+                best.setdefault(row.suite, row.strategy)
+        pairs = [pair for task in suites_of for pair in significance.load(comparisons / f"{task}.csv")]
         return cls(
             suites_of=suites_of,
             evaluations={name: evaluations[name] for name in task_of},
@@ -61,7 +74,8 @@ class Overview:
                 name: TrainingRecord.read(training / task / name / "training.json") for name, task in task_of.items()
             },
             candidates={task: Candidate.read(candidates / f"{task}.json") for task in suites_of},
-            rows=leaderboard.rows(evaluations, [suite for suites in suites_of.values() for suite in suites]),
+            rows=rows,
+            as_good=significance.indistinguishable(pairs, best, confidence=confidence),
         )
 
     @property

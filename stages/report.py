@@ -45,15 +45,8 @@ def main(
     task_of = {name: strategy.task for name, strategy in settings.strategies.items()}
     suites_of: dict[str, list[str]] = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
     confidence = settings.analysis.confidence
-    overview = Overview.load(
-        task_of,
-        suites_of,
-        evaluation=evaluation,
-        training=training,
-        candidates=candidates,
-        comparisons=significance,
-        confidence=confidence,
-    )
+    folders = {"evaluation": evaluation, "training": training, "candidates": candidates, "comparisons": significance}
+    overview = Overview.load(task_of, suites_of, confidence=confidence, **folders)
 
     write_text(leaderboard, tables.merged(leaderboards / f"{task}.csv" for task in suites_of))
     write_text(leaderboard.with_suffix(".md"), tables.leaderboard_markdown(overview.rows, overview.as_good))

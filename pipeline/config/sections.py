@@ -33,6 +33,8 @@ PUBLIC_SOURCES = (*PUBLIC_SIZES, "cheques")
 """The sources that can be fetched; `cheques` and every source under another name are of labelled lines."""
 FEATURES_FOLDER = "data/features"
 """Where the stage `features` writes, one folder for each strategy."""
+REVIEWS_FOLDER = "reviews"
+"""Where lists of pictures with wrong labels are, which the stage `compose` depends on."""
 PROPOSALS_FOLDER = "data/proposals"
 """Where the stage `propose` writes, one folder for each suite."""
 
@@ -62,13 +64,18 @@ class Suite(Section):
 
 
 class SplitSuite(Suite):
-    """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares."""
+    """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares.
+
+    Attributes:
+        leave_out: a list below `reviews/` of pictures that train and valid leave out; none by default.
+    """
 
     task: Literal["mnist", "cifar10"]
     train: Count
     valid: Count
     gate: Count
     test: Count
+    leave_out: str = ""
 
 
 class StripSuite(Suite):
@@ -126,11 +133,13 @@ class LabelledSuite(Suite):
     Attributes:
         labels: as published, or as reviewed by eye.
         recomposed: lines that are put together anew from the digits of the training pictures, and follow these.
+        leave_out: a list below `reviews/` of pictures that train and valid leave out; none by default.
     """
 
     task: Literal["lines"]
     labels: Literal["published", "reviewed"]
     recomposed: Whole
+    leave_out: str = ""
 
 
 class LabelledSceneSuite(Suite):

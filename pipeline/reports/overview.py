@@ -66,6 +66,7 @@ class Overview:
         for row in rows:
             if row.split == "test":
                 best.setdefault(row.suite, row.strategy)
+        chosen = {task: Candidate.read(candidates / f"{task}.json") for task in suites_of}
         pairs = [pair for task in suites_of for pair in significance.load(comparisons / f"{task}.csv")]
         return cls(
             suites_of=suites_of,
@@ -73,7 +74,7 @@ class Overview:
             trainings={
                 name: TrainingRecord.read(training / task / name / "training.json") for name, task in task_of.items()
             },
-            candidates={task: Candidate.read(candidates / f"{task}.json") for task in suites_of},
+            candidates=chosen,
             rows=rows,
             as_good=significance.indistinguishable(pairs, best, confidence=confidence),
         )

@@ -1,5 +1,6 @@
 """Many pictures of one size as one PNG."""
 
+import base64
 import io
 import math
 
@@ -30,3 +31,8 @@ def png(images: np.ndarray, columns: int | None = None) -> bytes:
     written = io.BytesIO()
     Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(written, "PNG", optimize=True)
     return written.getvalue()
+
+
+def url(images: np.ndarray) -> str:
+    """The PNG of `png` as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(png(images)).decode('ascii')}"

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from pipeline.analysis.significance import MARK
 from pipeline.core.files import replacing
 from pipeline.core.images import ImageSet
 from pipeline.plots import previews
@@ -37,11 +38,19 @@ CAPTIONS = {
 def best_of_each_suite(leaderboard: str) -> str:
     """Render the best row of each suite, of the leaderboard in Markdown, as a Markdown table of its first columns.
 
+    Strategies that are marked, since they cannot be told apart from the best one, are named beside it.
+
     Args:
         leaderboard: as `pipeline.reports.tables` renders it: the best row of a suite is its first, and has its name.
     """
     _, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in leaderboard.splitlines())
-    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), [row[:4] for row in rows if row[0]])
+    best: list[list[str]] = []
+    for suite, strategy, accuracy, interval, *_ in rows:
+        if suite:
+            best.append([suite, strategy, accuracy, interval])
+        elif accuracy.endswith(MARK):
+            best[-1][1] += f"{', ' if MARK in best[-1][1] else f' {MARK} '}{strategy}"
+    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), best)
 
 
 def commands(makefile: str) -> str:

@@ -13,6 +13,7 @@ from ruamel.yaml.reader import ReaderError
 from pipeline.config import consistency
 from pipeline.config.names import checked, shown
 from pipeline.config.sections import (
+    Analysis,
     AnySuite,
     Calibration,
     Compose,
@@ -26,6 +27,7 @@ from pipeline.config.sections import (
     RobustnessSection,
     Source,
     Strategy,
+    Suspects,
     Task,
     Validation,
 )
@@ -76,6 +78,8 @@ class Params(Section):
     calibrate: Calibration
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
     robustness: RobustnessSection
+    analysis: Analysis
+    suspects: dict[Name, Suspects] = Field(default={})
     gates: Gates
     quick: Quick = Field(default_factory=Quick)
 

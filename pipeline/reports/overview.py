@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.analysis import significance
 from pipeline.evaluation import leaderboard
 from pipeline.records.comparison import Candidate, Score
 from pipeline.records.evaluation import Evaluation
@@ -20,6 +21,7 @@ class Overview:
         evaluations, trainings: by strategy, in the order of params.yaml.
         candidates: by task.
         rows: of the leaderboard.
+        as_good: by suite, the strategies that cannot be told apart from its best one.
         robustness: by strategy, what it reads of corrupted pictures.
     """
 
@@ -28,6 +30,7 @@ class Overview:
     trainings: Mapping[str, TrainingRecord]
     candidates: Mapping[str, Candidate]
     rows: Sequence[Score]
+    as_good: Mapping[str, Sequence[str]]
     robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
     @classmethod
@@ -40,6 +43,8 @@ class Overview:
         training: Path,
         candidates: Path,
         robustness: Path,
+        comparisons: Path,
+        confidence: float,
     ) -> "Overview":
         """Read the records.
 
@@ -50,6 +55,8 @@ class Overview:
             training: folder of `TASK/STRATEGY/training.json`.
             candidates: folder of `TASK.json`.
             robustness: folder of `TASK/STRATEGY.json`.
+            comparisons: folder of `TASK.csv`, the pairs of strategies.
+            confidence: one minus the level at which two strategies can be told apart.
 
         Raises:
             DataError: a record is missing or damaged.
@@ -59,14 +66,22 @@ class Overview:
             evaluations |= leaderboard.evaluations(
                 evaluation / task, [name for name in task_of if task_of[name] == task]
             )
+        rows = leaderboard.rows(evaluations, [suite for suites in suites_of.values() for suite in suites])
+        best: dict[str, str] = {}
+        for row in rows:
+            if row.split == "test":
+                best.setdefault(row.suite, row.strategy)
+        chosen = {task: Candidate.read(candidates / f"{task}.json") for task in suites_of}
+        pairs = [pair for task in suites_of for pair in significance.load(comparisons / f"{task}.csv")]
         return cls(
             suites_of=suites_of,
             evaluations={name: evaluations[name] for name in task_of},
             trainings={
                 name: TrainingRecord.read(training / task / name / "training.json") for name, task in task_of.items()
             },
-            candidates={task: Candidate.read(candidates / f"{task}.json") for task in suites_of},
-            rows=leaderboard.rows(evaluations, [suite for suites in suites_of.values() for suite in suites]),
+            candidates=chosen,
+            rows=rows,
+            as_good=significance.indistinguishable(pairs, best, confidence=confidence),
             robustness={
                 name: Robustness.read(robustness / task / f"{name}.json")
                 for task in suites_of

@@ -255,6 +255,23 @@ def test_the_committed_file_is_right():
         ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
         ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
         ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
+        (
+            "test: 10000}",
+            "test: 10000, leave_out: reviews/none.csv}",
+            r"suites\.mnist\.leave_out: no list 'reviews/none\.csv'; expected a CSV file of reviews/, there are none",
+        ),
+        (
+            "recomposed: 0}",
+            "recomposed: 0, leave_out: ../list.csv}",
+            r"suites\.cheques\.leave_out: '\.\./list\.csv' leads outside the project",
+        ),
+        (
+            "mnist: {from: raw/mnist, folds",
+            "mnist: {from: raw/mnst, folds",
+            r"suspects\.mnist\.from: no source 'raw/mnst' \(did you mean 'raw/mnist'\?\); there are raw/mnist, raw/c",
+        ),
+        ("folds: 5", "folds: 1", r"suspects\.mnist\.folds: expected greater than or equal to 2, found 1"),
+        ("slice_pictures: 50", "slice_pictures: 0", r"analysis\.slice_pictures: expected greater than or equal to 1"),
         ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
         ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
         ("seed: 20 ", "seed: !!python/object/apply:os.system ['true'] ", r":\d+: could not determine a constructor"),

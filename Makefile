@@ -3,7 +3,7 @@ PYTHON ?= python3
 
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
-override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
+override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT ON WORKERS \
 	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT
 override define literally
 ifneq ($(origin $1),undefined)
@@ -127,8 +127,8 @@ exps: setup  ## list the experiments of this commit, with what differs
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
 	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS")
 
-read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1)
-	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again)
+read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1); IMAGES=pictures.parquet OUT=readings/ for any number (WORKERS=2, ON=ray)
+	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again) $(if $(ON),--on="$$ON") $(if $(WORKERS),--workers="$$WORKERS")
 
 .PHONY: released packaged
 released:

@@ -37,7 +37,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -142,6 +142,9 @@ packaged:
 
 serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve
+
+kubernetes: setup  ## write deploy/kubernetes: a Dockerfile and manifests for the bento (IMAGE=registry.example.org/reader:TAG)
+	@python -m pipeline.commands.kubernetes --image="$$IMAGE"
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@python -m pipeline.commands.registry --arguments="$$ARGS"

@@ -21,6 +21,7 @@ from pipeline.core.files import replacing
 from pipeline.reading import storage
 from pipeline.reading.folder import RETRIED
 from pipeline.reading.known import HASH, Known, Part
+from pipeline.reading.sources import is_of_arrow
 from pipeline.reading.table import COLUMNS, Row, columns_of, pyarrow, schema_of
 
 SHA256 = "sha256"
@@ -146,7 +147,10 @@ class Dataset:
                 for batch in part.iter_batches(GROUP, columns=columns, use_threads=False):
                     for values in batch.to_pylist():
                         counted.count(**values)
-        except (arrow.ArrowException, TypeError, KeyError) as error:
+        except Exception as error:
+            # TypeError: of a file without one of the columns, where Arrow leaves it out.
+            if not is_of_arrow(error) and not isinstance(error, TypeError):
+                raise
             reason = printable(" ".join(str(error).split()))[:200]
             raise DataError(
                 f"{printable(self._path(key))}: not a part of a dataset of `make read` ({reason}); remove it and run "

@@ -322,8 +322,15 @@ def _readable(file: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # ArrowInvalid is a ValueError, ArrowTypeError a TypeError, and some of its errors are plain OSErrors.
-        if not type(error).__module__.startswith("pyarrow"):
+        if not is_of_arrow(error):
             raise
         reason = printable(" ".join(str(error).split()))[:200]
         raise DataError(f"{printable(file)}: not a whole Parquet file ({reason})") from None
+
+
+def is_of_arrow(error: Exception) -> bool:
+    """Whether an error says that a Parquet file is damaged.
+
+    Arrow has classes of its own, and raises the operating system's without a number.
+    """
+    return type(error).__module__.startswith("pyarrow") or (isinstance(error, OSError) and error.errno is None)

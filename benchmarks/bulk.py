@@ -41,7 +41,7 @@ def alone(place, number, workers, barrier, queue):
     reader = Reader.load(models_folder(Path()) / "mnist")
     images = []
     for shard in sources.shards_of(place):
-        images += [decode_plain(item.data, {"": (28, 28, 1)})[1].pixels for block in shard.blocks() for item in block]
+        images += [decode_plain(item.data, {"": (28, 28, 1)})[1] for block in shard.blocks() for item in block]
         if len(images) >= ALONE:
             break
     share = np.stack(images[:ALONE][number::workers])

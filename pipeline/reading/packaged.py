@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from pipeline.core.decoding import Picture, PictureError
 from pipeline.core.errors import ConfigurationError
-from pipeline.reading.plain import decode_plain
+from pipeline.reading.plain import decode_plain, judge_plain
 from pipeline.records.answer import ModelIdentity
 from pipeline.records.manifest import Manifest
 from pipeline.runtime import text
@@ -138,9 +138,13 @@ class PackagedModels:
         """
         answers: dict[int, dict[str, JsonValue] | PictureError | ModelError] = {}
         by_task: dict[str, list[tuple[int, Picture]]] = {}
+        plain: dict[str, list[tuple[int, np.ndarray]]] = {}
         for index, data in enumerate(pictures):
+            if not invert and (found := decode_plain(data, self.shapes)) is not None:
+                plain.setdefault(found[0], []).append((index, found[1]))
+                continue
             try:
-                opened = decode_plain(data, self.shapes) or self.open(data)
+                opened = self.open(data)
                 if isinstance(opened, Page):
                     answers[index] = self._answer_page(opened)
                     continue
@@ -151,9 +155,13 @@ class PackagedModels:
             if invert and reads_digits(self.manifests[task]):
                 picture = text.with_polarity(picture, invert)
             by_task.setdefault(task, []).append((index, picture))
-        for task, found in by_task.items():
-            for start in range(0, len(found), BATCH):
-                indices, opened_pictures = zip(*found[start : start + BATCH], strict=True)
+        for task, decoded in plain.items():
+            notes = judge_plain(np.stack([pixels for _, pixels in decoded]))
+            read = [(index, Picture(pixels, of)) for (index, pixels), of in zip(decoded, notes, strict=True)]
+            by_task.setdefault(task, []).extend(read)
+        for task, together in by_task.items():
+            for start in range(0, len(together), BATCH):
+                indices, opened_pictures = zip(*together[start : start + BATCH], strict=True)
                 answers |= zip(indices, self._answer_together(task, opened_pictures), strict=True)
         return [answers[index] for index in range(len(pictures))]
 

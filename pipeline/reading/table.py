@@ -13,10 +13,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
+import orjson
 from pydantic import JsonValue
 
 from pipeline.core.decoding import printable
@@ -350,8 +352,9 @@ def schema_of(arrow: ModuleType) -> Any:
 
 def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """The values of the rows by column, the readings as JSON."""
-    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-    columns["readings"] = [_as_cell(value) for value in columns["readings"]]
+    values = zip(*map(attrgetter(*COLUMNS), rows), strict=True)
+    columns: dict[str, list[Any]] = {name: list(column) for name, column in zip(COLUMNS, values, strict=True)}
+    columns["readings"] = [orjson.dumps(value).decode() for value in columns["readings"]]
     return columns
 
 

@@ -255,7 +255,11 @@ def test_the_committed_file_is_right():
         ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
         ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
         ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
-        ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
+        (
+            "precision: auto",
+            "precision: float16",
+            r"precision: expected 'auto', 'float32', 'mixed_bfloat16' or 'mixed_float16'",
+        ),
         ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
         ("seed: 20 ", "seed: !!python/object/apply:os.system ['true'] ", r":\d+: could not determine a constructor"),
         ("seed: 20 ", "seed: [20 ", r":\d+: .*expected plain YAML"),

@@ -8,8 +8,8 @@ import onnx_models
 import pytest
 from PIL import Image
 
-from pipeline.core.decoding import PictureError, decode_for
-from pipeline.reading.plain import decode_plain
+from pipeline.core.decoding import PictureError, decode_for, judge
+from pipeline.reading.plain import decode_plain, judge_plain
 
 SHAPES = {"cifar10": (32, 32, 3), "mnist": (28, 28, 1), "strips": (28, 140, 1)}
 RANDOM = np.random.default_rng(0)
@@ -49,11 +49,22 @@ OTHERS = [
 
 @pytest.mark.parametrize("data", PLAIN)
 def test_a_plain_picture_is_what_the_decoder_makes_of_it(data):
-    task, picture = decode_plain(data, SHAPES)
+    task, pixels = decode_plain(data, SHAPES)
     expected_task, expected = decode_for(data, SHAPES)
-    assert (task, picture.notes) == (expected_task, expected.notes)
-    assert picture.pixels.dtype == np.uint8
-    np.testing.assert_array_equal(picture.pixels, expected.pixels)
+    assert (task, judge_plain(pixels[None])) == (expected_task, [expected.notes])
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, expected.pixels)
+
+
+def test_pictures_are_judged_together_as_one_by_one():
+    images = RANDOM.integers(0, 256, (200, 28, 28, 1), np.uint8)
+    # Of little contrast, light and dark, with borders that are half bright.
+    images[:100] //= RANDOM.integers(1, 30, (100, 1, 1, 1), np.uint8)
+    images[50:80] += 150
+    images[80:90, :, :14], images[80:90, :, 14:] = 127, 128
+    found = judge_plain(images)
+    assert found == judge(images)
+    assert len(set(found)) == 3
 
 
 @pytest.mark.parametrize("data", OTHERS)
@@ -92,7 +103,7 @@ def test_a_file_in_pieces_is_plain_too():
     header = chunk(b"IHDR", (28).to_bytes(4) * 2 + b"\x08\0\0\0\0")
     data = zlib.compress(b"\0" * 28 * 29)
     parts = header + chunk(b"IDAT", data[:5]) + chunk(b"IDAT", data[5:]) + chunk(b"IEND", b"")
-    task, picture = decode_plain(b"\x89PNG\r\n\x1a\n" + parts, SHAPES)
-    assert (task, picture.notes) == ("mnist", ("nothing_to_see",))
+    task, pixels = decode_plain(b"\x89PNG\r\n\x1a\n" + parts, SHAPES)
+    assert (task, judge_plain(pixels[None])) == ("mnist", [("nothing_to_see",)])
     with pytest.raises(PictureError):
         decode_for(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b""), SHAPES)

@@ -47,9 +47,11 @@ def on_ray(todo: Iterator[Shard], work: Work, index: Path, workers: int) -> Iter
             # Nodes of a cluster need not have this clone.
             runtime_env={"py_modules": [pipeline.__path__[0]]} if address else None,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises this class itself where a node does not start in time.
         reason = " ".join(str(error).split())[:200]
-        raise ConfigurationError(f"{ADDRESS}: {address}: {reason}; expected a running cluster") from None
+        if address:
+            raise ConfigurationError(f"{ADDRESS}: {address}: {reason}; expected a running cluster") from None
+        raise DataError(f"ON: a local Ray cluster did not start ({reason}); run again, or leave ON out") from None
     try:
         yield from _read(ray, todo, work, index, workers)
     except ray.exceptions.RayError as error:

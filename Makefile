@@ -3,7 +3,7 @@ PYTHON ?= python3
 
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
-override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
+override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT ON WORKERS \
 	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT
 override define literally
 ifneq ($(origin $1),undefined)
@@ -37,7 +37,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -127,8 +127,8 @@ exps: setup  ## list the experiments of this commit, with what differs
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
 	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS")
 
-read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1)
-	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again)
+read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1); IMAGES=pictures.parquet OUT=readings/ for any number (WORKERS=2, ON=ray)
+	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again) $(if $(ON),--on="$$ON") $(if $(WORKERS),--workers="$$WORKERS")
 
 .PHONY: released packaged
 released:
@@ -142,6 +142,9 @@ packaged:
 
 serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve
+
+kubernetes: setup  ## write deploy/kubernetes: a Dockerfile and manifests for the bento (IMAGE=registry.example.org/reader:TAG)
+	@python -m pipeline.commands.kubernetes --image="$$IMAGE"
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@python -m pipeline.commands.registry --arguments="$$ARGS"

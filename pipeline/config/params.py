@@ -32,7 +32,7 @@ from pipeline.config.sections import (
     Validation,
 )
 from pipeline.config.signatures import settings_model, strategy_names
-from pipeline.config.types import Length, Name, Precision, Section, Seed, explain, nearest
+from pipeline.config.types import Length, Name, Precision, Section, Seed, Switch, explain, nearest
 from pipeline.core.errors import ConfigurationError
 
 MOST_BYTES = 128 << 10
@@ -64,6 +64,7 @@ class Params(Section):
     seed: Seed
     budget: Length
     precision: Precision
+    deterministic: Switch = True
     fetch: Fetch
     sources: Annotated[dict[Name, Source], Field(min_length=1)]
     compose: Compose

@@ -47,6 +47,8 @@ VALUES = {
     "OUT": ("read", "--out="),
     "DRAW": ("read", "--draw="),
     "TASK": ("read", "--task="),
+    "ON": ("read", "--on="),
+    "WORKERS": ("read", "--workers="),
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
     "PORT": ("demo", "--port="),

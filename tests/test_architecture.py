@@ -269,6 +269,7 @@ def test_a_bento_packs_what_the_service_imports():
         "core",
         "records",
         "runtime",
+        "monitoring",
         "scheduling",
         "serving",
     }

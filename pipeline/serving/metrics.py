@@ -39,6 +39,8 @@ FILE_BYTES = 128 * 1024
 _SPARES = 2
 """Workers beside one for each core whose files are made at the start."""
 _REFUSED_SECONDS = 0.1
+LOG_OUTCOMES = ("written", "queue", "disk", "quarantined")
+"""What becomes of an answer in the prediction log."""
 
 
 def make_folder() -> None:
@@ -149,6 +151,18 @@ class Metrics:
         lines = prometheus_client.Histogram(
             "reader_picture_lines", "Lines of writing found in a picture of any size", buckets=LINES, registry=registry
         )
+        logged = prometheus_client.Counter(
+            "reader_log_lines", "Answers written to the prediction log", registry=registry
+        )
+        dropped = prometheus_client.Counter(
+            "reader_log_dropped", "Answers that the prediction log lost", ["reason"], registry=registry
+        )
+        quarantined = prometheus_client.Counter(
+            "reader_quarantined_pictures", "Pictures of declined readings that were kept", registry=registry
+        )
+        self._logged = dict(
+            zip(LOG_OUTCOMES, (logged, dropped.labels("queue"), dropped.labels("disk"), quarantined), strict=True)
+        )
         self.in_progress = prometheus_client.Gauge(
             "reader_requests_in_progress", "Requests in progress", multiprocess_mode="livesum", registry=registry
         )
@@ -200,6 +214,10 @@ class Metrics:
     def count_lines(self, lines: int) -> None:
         """Count a picture of any size with so many lines."""
         self._lines.observe(lines)
+
+    def count_log(self, outcome: str, pictures: int) -> None:
+        """Count what became of answers in the prediction log: one of `LOG_OUTCOMES`."""
+        self._logged[outcome].inc(pictures)
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

@@ -50,6 +50,8 @@ VALUES = {
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
     "PORT": ("demo", "--port="),
+    "DIGEST": ("forget", "--digest="),
+    "SUITE": ("drift", "--suite="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {
@@ -61,6 +63,8 @@ SWITCHES = {
     "REPORT": "study",
     "FSCK": "doctor",
     "QUICK": "serve",
+    "ACCEPT": "drift",
+    "RESET": "drift",
 }
 OTHERS = (
     *(

@@ -13,13 +13,22 @@ from pipeline.reports import model_card
 
 
 def main(
-    candidate: Path, evaluation: Path, exports: Path, model: Path, manifest: Path, card: Path, strategies: Path
+    candidate: Path,
+    evaluation: Path,
+    exports: Path,
+    predictions: Path,
+    data: Path,
+    model: Path,
+    manifest: Path,
+    card: Path,
+    strategies: Path,
 ) -> str:
     """Copy models out of `exports`: that of the candidate, and in `strategies` a folder for each that can be deployed.
 
-    What is read is hashed first. Returns the candidate, and the strategies that are left out.
+    The manifests get reference statistics, from `predictions` and the pictures in `data`. What is read is hashed first.
+    Returns the candidate, and the strategies that are left out.
     """
-    integrity.expect_intact(map(str, (candidate, evaluation, exports)))
+    integrity.expect_intact(map(str, (candidate, evaluation, exports, predictions, data)))
     chosen = Candidate.read(candidate)
     if chosen.best is None:
         raise DataError(f"{candidate}: no strategy of {chosen.task} can be deployed, expected one; see the leaderboard")
@@ -27,7 +36,11 @@ def main(
     with replacing(strategies) as folder:
         packaged = {
             each.strategy: package(
-                exports / each.strategy, evaluation / f"{each.strategy}.json", folder / each.strategy
+                exports / each.strategy,
+                evaluation / f"{each.strategy}.json",
+                folder / each.strategy,
+                predictions=predictions / each.strategy,
+                data=data,
             )
             for each in chosen.standings
             if each.deployable

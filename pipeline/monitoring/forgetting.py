@@ -12,13 +12,11 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.monitoring import quarantine
+from pipeline.monitoring import quarantine, watching
 from pipeline.monitoring.log import POLL_SECONDS, QUARANTINE
 from pipeline.monitoring.monitor import PREDICTIONS
 from pipeline.monitoring.segments import CLOSED, content, is_open, locked, replace, segments
 
-DRIFT = "drift"
-"""The folder of what drift has seen and of its reports, below that of the log."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LINE = rb'^\{"digest":"%s".*$'
 
@@ -56,7 +54,7 @@ def forget(folder: Path, digest: str) -> Forgotten:
         time.sleep(4 * POLL_SECONDS)
         again = _pass(log, folder / QUARANTINE, digest)
         found = Forgotten(found.lines + again.lines, found.pictures + again.pictures, 0)
-    return replace_fields(found, reports=_forget_reports(folder / DRIFT, digest))
+    return replace_fields(found, reports=_forget_reports(folder / watching.FOLDER, digest))
 
 
 def _pass(log: Path, pictures: Path, digest: str) -> Forgotten:

@@ -58,7 +58,7 @@ def create_app(
         log_settings: of the prediction log; None logs nothing.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
-    metrics = Metrics(manifests)
+    metrics = Metrics(manifests, None if log_settings is None else log_settings.folder)
     shutdown = Shutdown(limits.stop_seconds, limits.close_seconds)
 
     log = None

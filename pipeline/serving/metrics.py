@@ -18,6 +18,7 @@ import prometheus_client
 from prometheus_client import multiprocess
 
 from pipeline.core.errors import DataError
+from pipeline.monitoring.exposition import DriftCollector
 from pipeline.records.answer import ModelIdentity
 from pipeline.records.manifest import Manifest
 
@@ -127,7 +128,9 @@ def remove_folder() -> None:
 class Metrics:
     """The counters of one worker process; `exposition` gives those of all workers together."""
 
-    def __init__(self, manifests: Mapping[str, Manifest]) -> None:
+    def __init__(self, manifests: Mapping[str, Manifest], log: Path | None = None) -> None:
+        """Define; `log` is the folder of the prediction log, whose drift is shown too."""
+        self._drift = None if log is None else DriftCollector(log)
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]
             if not Path(os.environ[_FOLDER], f"{_KINDS[0]}_{os.getpid()}.db").exists():
@@ -227,7 +230,12 @@ class Metrics:
             _forget_killed(os.environ[_SHARED])
             registry = prometheus_client.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
-        return prometheus_client.generate_latest(registry)
+        text = prometheus_client.generate_latest(registry)
+        if self._drift is not None:
+            drift = prometheus_client.CollectorRegistry()
+            drift.register(self._drift)
+            text += prometheus_client.generate_latest(drift)
+        return text
 
     def close(self) -> None:
         """Count what waits for it, and remove what only a living worker counts."""

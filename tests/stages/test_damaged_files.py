@@ -129,7 +129,8 @@ def run_explore():
 def run_package():
     package.main(
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
-        exports=Path("exports/strips"), model=Path("artifacts/strips/model.onnx"),
+        exports=Path("exports/strips"), predictions=Path("predictions/strips"), data=Path("data/strips"),
+        model=Path("artifacts/strips/model.onnx"),
         manifest=Path("artifacts/strips/manifest.json"), card=Path("artifacts/strips/MODEL_CARD.md"),
         strategies=Path("artifacts/strips/strategies"),
     )  # fmt: skip

@@ -25,11 +25,11 @@ from pipeline.monitoring.watching import RATE
 from pipeline.runtime.reader import Reader
 
 WEEKS = 1000
-A_WEEK = 1000
+A_WEEK = 300
 """Pictures."""
-MOST = 5000
+MOST = 2000
 """Pictures after a change that are waited for."""
-BURN_IN = {1: 100, 20: 30}
+BURN_IN = {1: 50, 20: 20}
 """Weeks before a change, and how often each is simulated."""
 _STEP = 125
 _BATCH = 64

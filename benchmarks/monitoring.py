@@ -1,6 +1,6 @@
 """The prediction log over a million requests, and drift over a thousand weeks: the figures of docs/monitoring.md.
 
-python -m benchmarks.monitoring log                       # about five minutes
+python -m benchmarks.monitoring log                       # a few minutes
 python -m benchmarks.monitoring drift --data=data         # after `dvc repro compose@plain`; about ten minutes
 """
 
@@ -25,11 +25,16 @@ from pipeline.monitoring.settings import LogSettings
 
 _MIB = 2**20
 REQUESTS = 1_000_000
-PROCESSES = 2
-DECLINED = 20
+PROCESSES = 4
+DECLINED = 50
 """One of so many readings is declined."""
+_LOOK_SECONDS = 1.0
 FORGOTTEN = 12_345
 """A picture that comes again and again."""
+_NOISE = (
+    np.random.default_rng(0).integers(0, 256, (1, 28, 140, 1), np.uint8)
+    * np.repeat([1, 0], 14).astype(np.uint8)[:, None, None]
+)
 MODEL = {"task": "strips", "strategy": "sliding", "sha256": "ab" * 32, "version": "v0.1.0", "origin": "mnist"}
 
 
@@ -62,7 +67,7 @@ def measure_log(requests: int) -> None:
         while any(process.poll() is None for process in processes):
             for part, size in _sizes(settings).items():
                 largest[part] = max(largest[part], size)
-            time.sleep(0.05)
+            time.sleep(_LOOK_SECONDS)
         seconds = time.perf_counter() - started
         if any(process.returncode for process in processes):
             raise SystemExit("a process failed")
@@ -86,7 +91,7 @@ def log_requests(settings: LogSettings, requests: int, number: int) -> None:
     rng = np.random.default_rng(number)
     for index in range(requests):
         while index - counts["written"] > settings.log_queue // 2:
-            time.sleep(0.002)
+            time.sleep(0.02)
         log.add(_answered(FORGOTTEN if index % 1000 == 0 else index + number * requests, rng))
     log.close()
     print(f"process {number}: {dict(counts)}")
@@ -99,7 +104,9 @@ def _settings(folder: Path) -> LogSettings:
 
 
 def _answered(number: int, rng: np.random.Generator) -> Answered:
-    pixels = np.random.default_rng(number).integers(0, 256, (1, 28, 140, 1), np.uint8)
+    # Half of it is noise, so that the pictures of the quarantine are as large as real ones.
+    pixels = _NOISE.copy()
+    pixels.reshape(-1)[:8] = np.frombuffer(np.int64(number).tobytes(), np.uint8)
     declined = number % DECLINED == 0 or number == FORGOTTEN
     digits = f"{number:08d}"[-5:]
     confidence = float(rng.beta(2, 2) if declined else rng.beta(50, 1))

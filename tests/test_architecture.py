@@ -191,7 +191,12 @@ LIGHT = ["fetch", "compose", "normalize", "propose", "evaluate", "compare", "exp
             ["tensorflow", "keras", "dvc", "great_expectations", "sklearn", "scipy", "pandas", "matplotlib"],
         ),
         (
-            [*(f"stages.{name}" for name in LIGHT), "pipeline.registry.cli", "pipeline.commands.repro"],
+            [
+                *(f"stages.{name}" for name in LIGHT),
+                "pipeline.registry.cli",
+                "pipeline.commands.repro",
+                "pipeline.commands.drift",
+            ],
             ["tensorflow", "keras", "great_expectations"],
         ),
         (["stages.validate"], ["tensorflow", "keras"]),

@@ -34,6 +34,7 @@ NAVIGATION = {
         "docs/experiments",
         "docs/validation",
         "docs/serving",
+        "docs/monitoring",
         "docs/registry",
         "CONTRIBUTING",
     ],

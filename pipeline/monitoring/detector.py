@@ -21,6 +21,8 @@ from pipeline.monitoring.statistics import BINS
 WEEK = 7 * 86_400.0
 """Seconds."""
 _BLOCK = 512
+_TIES = 0x71E5
+"""Sets these numbers apart from others of the same seed, which NumPy would make equal: trailing zeros do not count."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Detector:
         equal = joined[rows, columns, bins]
         less = below[rows, columns, bins] - equal
         total = below[:, :, -1]
-        ties = np.random.default_rng([self._seed, self.pictures]).random((count, statistics))
+        ties = np.random.default_rng([_TIES, self._seed, self.pictures]).random((count, statistics))
         self.counts = joined[-1]
         self.pictures += count
         return 1 - (less + ties * equal) / total

@@ -1,9 +1,6 @@
 """`make drift` and `make forget`, as a scheduler and a person call them."""
 
 import hashlib
-import subprocess
-import sys
-from pathlib import Path
 
 import onnx_models
 import predictions
@@ -12,8 +9,6 @@ import pytest
 from pipeline.commands import drift, forget
 from pipeline.core.errors import ConfigurationError, DataError, DriftError
 from pipeline.records.manifest import Manifest
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -84,10 +79,3 @@ def test_what_is_not_there_is_named(place, tmp_path):
         forget.main(hashlib.sha256(b"").hexdigest(), str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match=r"DIGEST: 'photo\.png' found"):
         forget.main("photo.png", str(place[0] / "log"))
-
-
-def test_commands_need_no_tensorflow():
-    modules = "pipeline.commands.drift, pipeline.commands.forget"
-    code = f"import {modules}, sys; print({{'tensorflow', 'keras'}} & {{*sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -60,7 +60,6 @@ class LogSettings:
         folder = environment.get(FOLDER_VARIABLE, "")
         if not folder:
             return None
-        # Workers may have another working directory than the process that checks this.
         return cls(Path(folder).absolute(), **values)  # type: ignore[arg-type]
 
     @property

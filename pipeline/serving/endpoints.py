@@ -226,9 +226,8 @@ class ReadEndpoints:
         """Log the answer to a picture of a model's size. Called once the answer is ready: it never delays one."""
         if self._log is not None:
             pixels = upload.images()
-            size = (pixels.shape[1], pixels.shape[2])
-            model, seconds = self._identities[upload.task], time.perf_counter() - started
-            self._log.add(Answered(upload.content, upload.shape, pixels, size, answer, model, seconds))
+            found = upload.content if upload.values is None else upload.values
+            self._log_any_size(found, upload.task, pixels, (pixels.shape[1], pixels.shape[2]), answer, started)
 
     def _log_any_size(
         self,

@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
-from pipeline.monitoring.settings import LogSettings
+from pipeline.monitoring.settings import FOLDER_VARIABLE, LogSettings
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
@@ -203,7 +203,9 @@ class ReaderService:
         """Exit if a model is missing or is not the one its manifest names; make what the workers share."""
         limits()
         hosts()
-        log_settings()
+        if (settings := log_settings()) is not None:
+            # A worker may have another working directory.
+            os.environ[FOLDER_VARIABLE] = str(settings.folder)
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()

@@ -40,14 +40,14 @@ class Upload:
     Attributes:
         task: the name of the task.
         picture: decoded; None before `images` was called for the first time.
-        content: its file, or the values of its pixels as they were received.
-        shape: of those values; None of a file.
+        content: its file; empty where there is none.
+        values: uint8, its pixels as they were received, where there is no file.
     """
 
     task: str
     picture: Picture | None
-    content: bytes
-    shape: tuple[int, ...] | None = None
+    content: bytes = b""
+    values: np.ndarray | None = None
     shapes: Mapping[str, Shape] | None = None
 
     def images(self) -> np.ndarray:
@@ -333,6 +333,6 @@ def _split(pixels: np.ndarray, shapes: Mapping[str, Shape], most: int) -> list[U
         raise ApiError("too_many_pictures", f"{len(landscape):,} pictures found, expected at most {most:,}")
     notes = ("turned",) if landscape.shape != pixels.shape else ()
     return [
-        Upload(task, Picture(picture, (*notes, *judged)), values.tobytes(), values.shape)
+        Upload(task, Picture(picture, (*notes, *judged)), values=values)
         for values, picture, judged in zip(received, landscape, judge(landscape), strict=True)
     ]

@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
 override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT ON WORKERS \
-	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT
+	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT DIGEST SUITE ACCEPT RESET
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -37,7 +37,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes drift forget registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -145,6 +145,12 @@ serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,
 
 kubernetes: setup  ## write deploy/kubernetes: a Dockerfile and manifests for the bento (IMAGE=registry.example.org/reader:TAG)
 	@python -m pipeline.commands.kubernetes --image="$$IMAGE"
+
+drift: setup  ## has what the service reads changed? Exit code 5 if so; see monitoring/drift (TASK=strips, SUITE=plain, ACCEPT=1, RESET=1)
+	@python -m pipeline.commands.drift --task="$$TASK" --suite="$$SUITE" $(if $(ACCEPT),--accept) $(if $(RESET),--reset)
+
+forget: setup  ## remove every trace of a picture from the prediction log: make forget DIGEST=..., as sha256sum prints it
+	@python -m pipeline.commands.forget --digest="$$DIGEST"
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@python -m pipeline.commands.registry --arguments="$$ARGS"

@@ -18,6 +18,8 @@ def main(
     evaluation: Path,
     robustness: Path,
     exports: Path,
+    predictions: Path,
+    data: Path,
     model: Path,
     manifest: Path,
     card: Path,
@@ -25,10 +27,11 @@ def main(
 ) -> str:
     """Copy models out of `exports`: that of the candidate, and in `strategies` a folder for each that can be deployed.
 
-    The card has the candidate's scores in the folders `evaluation` and `robustness`. What is read is hashed first.
-    Returns the candidate, and the strategies that are left out.
+    The card has the candidate's scores in the folders `evaluation` and `robustness`. The manifests get reference
+    statistics, from `predictions` and the pictures in `data`. What is read is hashed first. Returns the candidate, and
+    the strategies that are left out.
     """
-    integrity.expect_intact(map(str, (candidate, evaluation, robustness, exports)))
+    integrity.expect_intact(map(str, (candidate, evaluation, robustness, exports, predictions, data)))
     chosen = Candidate.read(candidate)
     if chosen.best is None:
         raise DataError(f"{candidate}: no strategy of {chosen.task} can be deployed, expected one; see the leaderboard")
@@ -36,7 +39,11 @@ def main(
     with replacing(strategies) as folder:
         packaged = {
             each.strategy: package(
-                exports / each.strategy, evaluation / f"{each.strategy}.json", folder / each.strategy
+                exports / each.strategy,
+                evaluation / f"{each.strategy}.json",
+                folder / each.strategy,
+                predictions=predictions / each.strategy,
+                data=data,
             )
             for each in chosen.standings
             if each.deployable

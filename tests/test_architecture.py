@@ -194,7 +194,12 @@ LIGHT = [
             ["tensorflow", "keras", "dvc", "great_expectations", "sklearn", "scipy", "pandas", "matplotlib"],
         ),
         (
-            [*(f"stages.{name}" for name in LIGHT), "pipeline.registry.cli", "pipeline.commands.repro"],
+            [
+                *(f"stages.{name}" for name in LIGHT),
+                "pipeline.registry.cli",
+                "pipeline.commands.repro",
+                "pipeline.commands.drift",
+            ],
             ["tensorflow", "keras", "great_expectations"],
         ),
         (["stages.validate"], ["tensorflow", "keras"]),
@@ -272,6 +277,7 @@ def test_a_bento_packs_what_the_service_imports():
         "core",
         "records",
         "runtime",
+        "monitoring",
         "scheduling",
         "serving",
     }

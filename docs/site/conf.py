@@ -35,6 +35,7 @@ NAVIGATION = {
         "docs/validation",
         "docs/serving",
         "docs/deploying",
+        "docs/monitoring",
         "docs/registry",
         "CONTRIBUTING",
     ],

@@ -14,10 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.decoding import PictureError
+from pipeline.monitoring.log import PredictionLog
+from pipeline.monitoring.settings import LogSettings
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.reader import Reader
 from pipeline.scheduling.admission import Gate
-from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.batching import DynamicBatcher, give_way
 from pipeline.scheduling.errors import ApiError
 from pipeline.scheduling.limits import Limits
 from pipeline.scheduling.shutdown import Shutdown
@@ -38,7 +40,11 @@ BENTOML_SCHEMA = "/schema.json"
 
 
 def create_app(
-    readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = (), gallery: Gallery | None = None
+    readers: Mapping[str, Reader],
+    limits: Limits,
+    hosts: Sequence[str] = (),
+    gallery: Gallery | None = None,
+    log_settings: LogSettings | None = None,
 ) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
@@ -49,12 +55,19 @@ def create_app(
         limits: of this process.
         hosts: that requests may be for; none means any.
         gallery: the strategies that are compared; None compares those of `readers`, without feature maps.
+        log_settings: of the prediction log; None logs nothing.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
-    metrics = Metrics(manifests)
+    metrics = Metrics(manifests, None if log_settings is None else log_settings.folder)
     shutdown = Shutdown(limits.stop_seconds, limits.close_seconds)
 
+    log = None
+    if log_settings is not None:
+        log = PredictionLog(log_settings, count=metrics.count_log, begin=give_way)
+
     def end(code: int) -> None:
+        if log is not None:
+            log.close()
         with contextlib.suppress(OSError):
             metrics.close()
         leave(code)
@@ -69,7 +82,7 @@ def create_app(
         inline_seconds=limits.inline_seconds,
         observe=metrics.count_run,
     )
-    read = ReadEndpoints(manifests, batcher, limits, metrics)
+    read = ReadEndpoints(manifests, batcher, limits, metrics, log)
     gallery = Gallery.of(readers, None, limits.gallery_bytes) if gallery is None else gallery
     compare = CompareEndpoints(gallery, watchdog, limits)
     operate = OperationEndpoints(manifests, metrics, shutdown)
@@ -108,11 +121,16 @@ def create_app(
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         shutdown.listen()
         watchdog.start()
+        if log is not None:
+            log.start()
         yield
         batcher.close()
         watchdog.stop()
         read.close()
         compare.close()
+        if log is not None:
+            # It waits for the disk; the event loop has nothing else to do by now.
+            log.close()
         metrics.close()
 
     async def handle(request: Request, exception: Exception) -> Response:

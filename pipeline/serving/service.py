@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
+from pipeline.monitoring.settings import FOLDER_VARIABLE, LogSettings
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
@@ -84,6 +85,18 @@ def limits() -> Limits:
     """
     try:
         return Limits.of(os.environ)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
+def log_settings() -> LogSettings | None:
+    """The prediction log that the environment asks for.
+
+    Raises:
+        BentoMLException: one of its settings is not a number in its range.
+    """
+    try:
+        return LogSettings.of(os.environ)
     except PipelineError as error:
         raise BentoMLException(str(error)) from None
 
@@ -177,7 +190,7 @@ class ReaderService:
         sys.setswitchinterval(_SWITCH_SECONDS)
         watch_supervisor(remove_folder)
         readers, gallery = pinned_models()
-        self.application = create_app(readers, limits(), hosts(), gallery)
+        self.application = create_app(readers, limits(), hosts(), gallery, log_settings())
         # What it rejects would lack the headers of CORS.
         if not BentoMLContainer.http.cors.enabled.get():
             use_gate(self.application.state.gate)
@@ -190,6 +203,9 @@ class ReaderService:
         """Exit if a model is missing or is not the one its manifest names; make what the workers share."""
         limits()
         hosts()
+        if (settings := log_settings()) is not None:
+            # A worker may have another working directory.
+            os.environ[FOLDER_VARIABLE] = str(settings.folder)
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()

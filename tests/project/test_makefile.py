@@ -52,6 +52,8 @@ VALUES = {
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
     "PORT": ("demo", "--port="),
+    "DIGEST": ("forget", "--digest="),
+    "SUITE": ("drift", "--suite="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {
@@ -63,6 +65,8 @@ SWITCHES = {
     "REPORT": "study",
     "FSCK": "doctor",
     "QUICK": "serve",
+    "ACCEPT": "drift",
+    "RESET": "drift",
 }
 OTHERS = (
     *(

@@ -132,7 +132,8 @@ def run_explore():
 def run_package():
     package.main(
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
-        robustness=Path("metrics/robustness/strips"), exports=Path("exports/strips"),
+        robustness=Path("metrics/robustness/strips"),
+        exports=Path("exports/strips"), predictions=Path("predictions/strips"), data=Path("data/strips"),
         model=Path("artifacts/strips/model.onnx"),
         manifest=Path("artifacts/strips/manifest.json"), card=Path("artifacts/strips/MODEL_CARD.md"),
         strategies=Path("artifacts/strips/strategies"),

@@ -44,6 +44,10 @@ def project(tmp_path, monkeypatch):
         read[name] = evaluation.model_copy(update={"sha256": made.model.sha256})
         read[name].write(Path(f"metrics/evaluation/strips/{name}.json"))
         evaluations.robustness(name, sha256=made.model.sha256).write(Path(f"metrics/robustness/strips/{name}.json"))
+        for suite, splits in evaluations.results(wrong).items():
+            splits["valid"].readings.save(Path(f"predictions/strips/{name}/{suite}-valid.npz"))
+    for suite in evaluations.SUITES:
+        evaluations.strips(200).save(Path(f"data/strips/{suite}/valid.npz"))
     leaderboard.candidate("strips", read, evaluations.SUITES).write(Path("metrics/candidates/strips.json"))
     return tmp_path
 
@@ -51,7 +55,8 @@ def project(tmp_path, monkeypatch):
 def run():
     return package.main(
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
-        robustness=Path("metrics/robustness/strips"), exports=Path("exports/strips"),
+        robustness=Path("metrics/robustness/strips"),
+        exports=Path("exports/strips"), predictions=Path("predictions/strips"), data=Path("data/strips"),
         model=Path("artifacts/strips/model.onnx"),
         manifest=Path("artifacts/strips/manifest.json"), card=Path("artifacts/strips/MODEL_CARD.md"),
         strategies=Path("artifacts/strips/strategies"),

@@ -11,7 +11,7 @@ from pipeline.core.images import ImageSet
 from pipeline.evaluation import leaderboard
 from pipeline.project import command
 from pipeline.reports import excerpts, failures
-from pipeline.reports.tables import csv_text
+from pipeline.reports.formats import csv_text
 
 
 def main(

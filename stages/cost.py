@@ -8,7 +8,7 @@ from pipeline.core.files import write_text
 from pipeline.project import command
 from pipeline.records.export import ExportRecord
 from pipeline.records.timing import MemoryTiming
-from pipeline.reports.tables import csv_text
+from pipeline.reports.formats import csv_text
 
 
 def main(task: str, exports: Path, out: Path, timings: Path) -> str:

@@ -14,18 +14,13 @@ from pipeline.reports.overview import Overview
 
 
 def main(
-    leaderboards: Path,
-    candidates: Path,
-    evaluation: Path,
+    metrics: Path,
     training: Path,
     timings: Path,
     validation: Path,
     sheets: Path,
     excerpts: Path,
-    robustness: Path,
-    significance: Path,
     slices: Path,
-    costs: Path,
     explanations: Path,
     lock: Path,
     leaderboard: Path,
@@ -38,7 +33,7 @@ def main(
     docs: Path,
     report: Path,
 ) -> None:
-    """Read the folders `leaderboards` to `explanations` and the lock of packages; write `leaderboard` to `report`.
+    """Read the folders `metrics` to `explanations` and the lock of packages; write `leaderboard` to `report`.
 
     Strategies and suites that are not in params.yaml are left out. `leaderboard` and `corrupted` are CSV; the same
     names with `.md` have the rows of test, and a row for each strategy, in Markdown. `pictures` is a folder for the
@@ -46,18 +41,10 @@ def main(
     """
     settings = params.load(Path("params.yaml"))
     task_of = {name: strategy.task for name, strategy in settings.strategies.items()}
-    suites_of: dict[str, list[str]] = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
+    suites_of = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
     confidence = settings.analysis.confidence
-    folders = {
-        "evaluation": evaluation,
-        "training": training,
-        "candidates": candidates,
-        "comparisons": significance,
-        "robustness": robustness,
-    }
-    overview = Overview.load(task_of, suites_of, confidence=confidence, **folders)
-
-    write_text(leaderboard, tables.merged(leaderboards / f"{task}.csv" for task in suites_of))
+    overview = Overview.load(task_of, suites_of, metrics=metrics, training=training, confidence=confidence)
+    write_text(leaderboard, tables.merged(metrics / "leaderboard" / f"{task}.csv" for task in suites_of))
     write_text(leaderboard.with_suffix(".md"), tables.leaderboard_markdown(overview.rows, overview.as_good))
     write_json(summary, tables.summary(overview.candidates.values()))
     write_text(timings_table, tables.timings(timings, task_of))
@@ -72,10 +59,11 @@ def main(
         histories = {name: training.history for name, training in overview.trainings.items()}
         style.save(charts.curves(histories, title), folder / "curves.png")
     write_text(docs, data_docs.index({name: suite.task for name, suite in settings.suites.items()}, validation))
-    run = {"seed": settings.seed, "budget": settings.budget}
     looked_at = list(settings.suspects)
-    sources = page.Sources(validation, sheets, excerpts, lock, slices, costs, explanations, looked_at, confidence)
-    write_text(report, page.report(overview, run, sources))
+    sources = page.Sources(
+        validation, sheets, excerpts, lock, slices, metrics / "cost", explanations, looked_at, confidence
+    )
+    write_text(report, page.report(overview, {"seed": settings.seed, "budget": settings.budget}, sources))
 
 
 if __name__ == "__main__":

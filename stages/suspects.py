@@ -7,7 +7,7 @@ from pipeline.config import params
 from pipeline.core.files import replacing
 from pipeline.project import command
 from pipeline.reports import sprites
-from pipeline.reports.tables import csv_text
+from pipeline.reports.formats import csv_text
 from pipeline.reports.templating import render
 
 MOST = 300

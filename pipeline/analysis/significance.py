@@ -13,9 +13,6 @@ from pipeline.core.errors import DataError
 from pipeline.evaluation.accuracy import rounded
 from pipeline.evaluation.bootstrap import paired
 
-MARK = "≈"
-"""Marks what cannot be told apart from the best of its suite."""
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from pipeline.analysis.significance import MARK
 from pipeline.core.files import replacing
 from pipeline.core.images import ImageSet
 from pipeline.plots import previews
 from pipeline.project import command
 from pipeline.reports import markdown
+from pipeline.reports.formats import INDISTINCT
 from pipeline.reports.tables import HEADINGS
 
 PICTURES = {
@@ -48,8 +48,8 @@ def best_of_each_suite(leaderboard: str) -> str:
     for suite, strategy, accuracy, interval, *_ in rows:
         if suite:
             best.append([suite, strategy, accuracy, interval])
-        elif accuracy.endswith(MARK):
-            best[-1][1] += f"{', ' if MARK in best[-1][1] else f' {MARK} '}{strategy}"
+        elif accuracy.endswith(INDISTINCT):
+            best[-1][1] += f"{', ' if INDISTINCT in best[-1][1] else f' {INDISTINCT} '}{strategy}"
     return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), best)
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pipeline.corruptions.sets import IDENTITY
 from pipeline.records.robustness import Robustness, ShiftScores
 from pipeline.reports import markdown
-from pipeline.reports.formats import cell, percent
-from pipeline.reports.tables import csv_text
+from pipeline.reports.formats import cell, csv_text, percent
 
 COLUMNS = (
     "task",

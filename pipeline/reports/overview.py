@@ -39,11 +39,8 @@ class Overview:
         task_of: Mapping[str, str],
         suites_of: Mapping[str, Sequence[str]],
         *,
-        evaluation: Path,
+        metrics: Path,
         training: Path,
-        candidates: Path,
-        robustness: Path,
-        comparisons: Path,
         confidence: float,
     ) -> "Overview":
         """Read the records.
@@ -51,11 +48,9 @@ class Overview:
         Args:
             task_of: the task of each strategy.
             suites_of: the suites of each task.
-            evaluation: folder of `TASK/STRATEGY.json`.
+            metrics: folder of `evaluation/TASK/STRATEGY.json`, `robustness/TASK/STRATEGY.json`, `candidates/TASK.json`
+                and `significance/TASK.csv`.
             training: folder of `TASK/STRATEGY/training.json`.
-            candidates: folder of `TASK.json`.
-            robustness: folder of `TASK/STRATEGY.json`.
-            comparisons: folder of `TASK.csv`, the pairs of strategies.
             confidence: one minus the level at which two strategies can be told apart.
 
         Raises:
@@ -64,15 +59,15 @@ class Overview:
         evaluations: dict[str, Evaluation] = {}
         for task in suites_of:
             evaluations |= leaderboard.evaluations(
-                evaluation / task, [name for name in task_of if task_of[name] == task]
+                metrics / "evaluation" / task, [name for name in task_of if task_of[name] == task]
             )
         rows = leaderboard.rows(evaluations, [suite for suites in suites_of.values() for suite in suites])
         best: dict[str, str] = {}
         for row in rows:
             if row.split == "test":
                 best.setdefault(row.suite, row.strategy)
-        chosen = {task: Candidate.read(candidates / f"{task}.json") for task in suites_of}
-        pairs = [pair for task in suites_of for pair in significance.load(comparisons / f"{task}.csv")]
+        chosen = {task: Candidate.read(metrics / "candidates" / f"{task}.json") for task in suites_of}
+        pairs = [pair for task in suites_of for pair in significance.load(metrics / "significance" / f"{task}.csv")]
         return cls(
             suites_of=suites_of,
             evaluations={name: evaluations[name] for name in task_of},
@@ -83,7 +78,7 @@ class Overview:
             rows=rows,
             as_good=significance.indistinguishable(pairs, best, confidence=confidence),
             robustness={
-                name: Robustness.read(robustness / task / f"{name}.json")
+                name: Robustness.read(metrics / "robustness" / task / f"{name}.json")
                 for task in suites_of
                 for name in task_of
                 if task_of[name] == task

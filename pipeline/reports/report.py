@@ -8,7 +8,6 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import JsonValue
 
-from pipeline.analysis.significance import MARK
 from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS
 from pipeline.evaluation.calibration import LEVEL, TARGET
@@ -16,6 +15,7 @@ from pipeline.records.comparison import Score
 from pipeline.records.data import ValidationReport
 from pipeline.reports import analysis, corruptions, excerpts, explorer, facts
 from pipeline.reports.excerpts import SuiteExcerpt
+from pipeline.reports.formats import INDISTINCT
 from pipeline.reports.overview import Overview
 from pipeline.reports.tables import accepted_accuracy
 from pipeline.reports.templating import READS, render
@@ -103,7 +103,7 @@ def report(overview: Overview, settings: Mapping[str, JsonValue], sources: Sourc
         data=explorer.script_json(content),
         analysis=found,
         as_good=overview.as_good,
-        mark=MARK,
+        mark=INDISTINCT,
         confidence=sources.confidence,
         suspects=sources.suspects,
         sprites=[explorer.sprite(number, each) for number, each in enumerate(taken)],

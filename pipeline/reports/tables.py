@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.analysis.significance import MARK
 from pipeline.core.errors import DataError
 from pipeline.evaluation import confusion
 from pipeline.evaluation.calibration import TARGET
@@ -15,7 +14,7 @@ from pipeline.records.evaluation import SplitScores
 from pipeline.records.timing import EvaluationTiming, MemoryTiming, TrainingTiming
 from pipeline.records.training import TrainingRecord
 from pipeline.reports import markdown
-from pipeline.reports.formats import cell, percent
+from pipeline.reports.formats import INDISTINCT, cell, csv_text, percent
 
 COLUMNS = (
     "strategy",
@@ -111,7 +110,8 @@ def leaderboard_markdown(rows: Sequence[Score], as_good: Mapping[str, Sequence[s
             (
                 "" if above and above.suite == row.suite else row.suite,
                 row.strategy + (" (stand-in)" if row.origin == "embedded" else ""),
-                percent(row.sequence_accuracy) + (f" {MARK}" if row.strategy in as_good.get(row.suite, ()) else ""),
+                percent(row.sequence_accuracy)
+                + (f" {INDISTINCT}" if row.strategy in as_good.get(row.suite, ()) else ""),
                 f"{percent(row.ci_low)} to {percent(row.ci_high)}",
                 percent(row.digit_accuracy),
                 percent(row.accuracy_power_n),
@@ -199,10 +199,3 @@ def confusions(tables: Iterable[Path]) -> str:
     for row in csv.DictReader(io.StringIO(merged(tables))):
         counts[tuple(row[column] for column in confusion.COLUMNS[:-1])] += int(row["count"])
     return csv_text(confusion.COLUMNS, [[*key, str(count)] for key, count in counts.items()])
-
-
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Render a table as CSV with Unix line ends."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()

@@ -6,7 +6,7 @@ from scipy import stats
 
 from pipeline.analysis import significance
 from pipeline.core.errors import DataError
-from pipeline.reports.tables import csv_text
+from pipeline.reports.formats import csv_text
 
 SETTINGS = {"confidence": 0.95, "resamples": 2000, "seed": 3}
 

@@ -107,18 +107,13 @@ def run_explore(task):
 
 def run_report():
     report.main(
-        leaderboards=Path("metrics/leaderboard"),
-        candidates=Path("metrics/candidates"),
-        evaluation=Path("metrics/evaluation"),
+        metrics=Path("metrics"),
         training=Path("models"),
         timings=Path("timings"),
         validation=Path("reports/validation"),
         sheets=Path("reports/evaluation"),
         excerpts=Path("reports/excerpts"),
-        robustness=Path("metrics/robustness"),
-        significance=Path("metrics/significance"),
         slices=Path("reports/slices"),
-        costs=Path("metrics/cost"),
         explanations=Path("reports/explanations"),
         lock=ROOT / "requirements/pipeline.lock",
         leaderboard=Path("metrics/leaderboard.csv"),

@@ -14,9 +14,9 @@ from pipeline.records.analysis import Explanation, Explanations
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.training import TrainingRecord
 from pipeline.reports import excerpts, failures, sprites
+from pipeline.reports.formats import csv_text
 from pipeline.reports.overview import Overview
 from pipeline.reports.report import Sources, report
-from pipeline.reports.tables import csv_text
 
 LOCK = """numpy==2.4.6 ; python_full_version < '3.12' \\
     --hash=sha256:00

@@ -41,7 +41,7 @@ def main(
     """
     settings = params.load(Path("params.yaml"))
     task_of = {name: strategy.task for name, strategy in settings.strategies.items()}
-    suites_of = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
+    suites_of: dict[str, list[str]] = {task: settings.suites_of(task) for task in TASKS if task in task_of.values()}
     confidence = settings.analysis.confidence
     overview = Overview.load(task_of, suites_of, metrics=metrics, training=training, confidence=confidence)
     write_text(leaderboard, tables.merged(metrics / "leaderboard" / f"{task}.csv" for task in suites_of))

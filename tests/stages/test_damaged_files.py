@@ -133,7 +133,8 @@ def run_analyze():
 
 def run_compare():
     compare.main(
-        task="strips", evaluation=Path("metrics/evaluation/strips"), cost=Path("metrics/cost/strips.csv"), leaderboard=Path("metrics/leaderboard/strips.csv"),
+        task="strips", evaluation=Path("metrics/evaluation/strips"), cost=Path("metrics/cost/strips.csv"),
+        leaderboard=Path("metrics/leaderboard/strips.csv"),
         candidate=Path("metrics/candidates/strips.json"), pictures=Path("reports/comparison/strips"),
     )  # fmt: skip
 

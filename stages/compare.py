@@ -26,7 +26,7 @@ def main(task: str, evaluation: Path, cost: Path, leaderboard: Path, candidate: 
     write_text(leaderboard, tables.leaderboard(rows))
     chosen = board.candidate(cast(Task, task), evaluations, suites)
     chosen.write(candidate)
-    counted = {each.strategy: each.multiply_adds for each in costs.load(cost)}
+    counted = {each.strategy: each.multiply_adds for each in costs.load(cost, strategies)}
     with replacing(pictures) as folder:
         folder.mkdir()
         style.save(comparison.costs(rows, suites, counted, task), folder / "cost.png")

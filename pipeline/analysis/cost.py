@@ -113,18 +113,27 @@ def memory(path: Path) -> MemoryUse:
     return MemoryUse.parse(ended.stdout, f"{path}: memory")
 
 
-def load(path: Path) -> list[Cost]:
+def load(path: Path, strategies: Sequence[str]) -> list[Cost]:
     """Read costs that were written as CSV under `COLUMNS`.
 
+    Args:
+        path: the table.
+        strategies: each of which must have a row.
+
     Raises:
-        DataError: the file is missing, or is no such table.
+        DataError: the file is missing, is no such table, or has no row of a strategy.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file, strict=True))
         if not rows or tuple(rows[0]) != COLUMNS:
             raise ValueError(f"columns {', '.join(rows[0]) if rows else 'none'}, expected {', '.join(COLUMNS)}")
-        return [Cost(name, *(int(cell) for cell in numbers)) for name, *numbers in rows[1:]]
+        found = [Cost(name, *(int(cell) for cell in numbers)) for name, *numbers in rows[1:]]
+        if missing := set(strategies) - {each.strategy for each in found}:
+            raise ValueError(f"no row of {', '.join(sorted(missing))}")
+        if any(number < 0 for each in found for number in astuple(each)[1:]):
+            raise ValueError("a number below 0")
+        return found
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run `make repro` to make it") from None
     except (TypeError, ValueError, csv.Error) as error:

@@ -66,6 +66,7 @@ def _check_suites(params: "Params", path: Path) -> None:
     _distinct(params.suites, f"{path}: suites")
     _distinct(params.normalize.custom, f"{path}: normalize.custom")
     _distinct(params.previews.suites, f"{path}: previews.suites")
+    _distinct(params.suspects, f"{path}: suspects")
     for name, suite in params.suites.items():
         _inside_project(suite.source, f"{path}: suites.{name}.from")
         if isinstance(suite, SplitSuite):

@@ -69,7 +69,7 @@ def load(
         DataError: a file is missing or damaged.
     """
     found = failures.load(slices / task)
-    counted = cost.load(costs / f"{task}.csv")
+    counted = cost.load(costs / f"{task}.csv", [row.strategy for row in rows if row.suite in suites])
     folder = explanations / task
     explained = Explanations.read(folder / failures.EXPLANATIONS)
     multiply_adds = {each.strategy: each.multiply_adds for each in counted}

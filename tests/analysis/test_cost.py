@@ -99,7 +99,9 @@ def test_the_parts_add_up_and_come_back_from_the_disk(tmp_path):
     assert (found.dense, found.multiply_adds, found.convolution) == (5 * 28 * 11, 5 * 28 * 11, 0)
     table = tmp_path / "strips.csv"
     table.write_text(csv_text(cost.COLUMNS, [cost.cells(found)]))
-    assert cost.load(table) == [found]
+    assert cost.load(table, [found.strategy]) == [found]
+    with pytest.raises(DataError, match="no row of other"):
+        cost.load(table, ["other"])
 
 
 def test_a_graph_within_the_graph_is_not_counted_as_nothing(tmp_path):
@@ -139,9 +141,9 @@ def test_a_model_that_cannot_be_loaded_is_an_error_that_names_it(tmp_path):
             measure(broken)
     (tmp_path / "x.csv").write_text("a,b\n")
     with pytest.raises(DataError, match="not a table of costs"):
-        cost.load(tmp_path / "x.csv")
+        cost.load(tmp_path / "x.csv", [])
     with pytest.raises(DataError, match="no such file"):
-        cost.load(Path("none.csv"))
+        cost.load(Path("none.csv"), [])
 
 
 def test_nothing_on_the_front_is_beaten_by_what_is_cheaper():

@@ -75,6 +75,8 @@ PLACES = {
     "previews.suites.item": set_to(lambda values: values["previews"]["suites"], "mnist"),
     "features.key": renamed(lambda values: values["features"], "vgg16"),
     "features.from": set_to(lambda values: values["features"]["vgg16"], "from"),
+    "suspects.key": renamed(lambda values: values["suspects"], "mnist"),
+    "suspects.from": set_to(lambda values: values["suspects"]["mnist"], "from"),
     "proposals.item": set_to(lambda values: values["proposals"], 0),
     "strategies.key": renamed(lambda values: values["strategies"], "slice"),
     "strategies.task": set_to(lambda values: values["strategies"]["slice"], "task"),
@@ -87,7 +89,7 @@ PLACES = {
 """Every value of params.yaml that dvc.yaml puts into a command."""
 IN_DEPS = {
     *("suites.from", "previews.suites.item", "features.from", "strategies.train_on", "strategies.normalization"),
-    "strategies.features",
+    *("strategies.features", "suspects.from"),
 }
 """Those that no output of their stage contains. DVC runs no stage whose dependency does not exist."""
 WITHOUT_PATH = {"features.network"}

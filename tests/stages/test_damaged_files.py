@@ -20,6 +20,8 @@ import watch
 from evaluations import SUITES
 from onnx_models import band_model
 
+from pipeline.analysis.cost import load as load_cost
+from pipeline.analysis.significance import load as load_comparisons
 from pipeline.config import params
 from pipeline.core.files import digest, write_arrays
 from pipeline.core.images import SPLITS, STRIP_SHAPE, ImageSet
@@ -37,9 +39,9 @@ from pipeline.records.features import FeaturesRecord
 from pipeline.records.manifest import Manifest
 from pipeline.records.robustness import Robustness
 from pipeline.records.timing import EvaluationTiming
-from pipeline.reports import excerpts
+from pipeline.reports import excerpts, failures
 from pipeline.training import models
-from stages import compare, compose, evaluate, explore, normalize, package, propose
+from stages import analyze, compare, compose, cost, evaluate, explore, normalize, package, propose
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +81,10 @@ def project(tmp_path_factory, embedded):
         run_evaluate()
         sha256 = digest(export / "model.onnx")
         evaluations.robustness("slice", sha256=sha256).write(Path("metrics/robustness/strips/slice.json"))
+        run_cost()
         run_compare()
         run_explore()
+        run_analyze()
         run_package()
         shutil.copy(_keras_model(root.parent), "model.keras")
     return root
@@ -115,9 +119,25 @@ def run_evaluate():
     )  # fmt: skip
 
 
+def run_cost():
+    cost.main(
+        task="strips", exports=Path("exports/strips"), out=Path("metrics/cost/strips.csv"),
+        timings=Path("timings/cost-strips.json"),
+    )  # fmt: skip
+
+
+def run_analyze():
+    analyze.main(
+        task="strips", evaluation=Path("metrics/evaluation/strips"), predictions=Path("predictions/strips"),
+        data=Path("data/strips"), significance=Path("metrics/significance/strips.csv"),
+        slices=Path("metrics/slices/strips.csv"), pictures=Path("reports/slices/strips"),
+    )  # fmt: skip
+
+
 def run_compare():
     compare.main(
-        task="strips", evaluation=Path("metrics/evaluation/strips"), leaderboard=Path("metrics/leaderboard/strips.csv"),
+        task="strips", evaluation=Path("metrics/evaluation/strips"), cost=Path("metrics/cost/strips.csv"),
+        leaderboard=Path("metrics/leaderboard/strips.csv"),
         candidate=Path("metrics/candidates/strips.json"), pictures=Path("reports/comparison/strips"),
     )  # fmt: skip
 
@@ -163,6 +183,9 @@ READERS = {
     "metrics/evaluation/strips/slice.json": (record(Evaluation), run_compare),
     "metrics/robustness/strips/slice.json": (record(Robustness), run_package),
     "metrics/candidates/strips.json": (record(Candidate), run_package),
+    "metrics/cost/strips.csv": (lambda path: load_cost(path, ["slice"]), run_compare),
+    "metrics/significance/strips.csv": (load_comparisons, None),
+    "reports/slices/strips/slices.json": (lambda path: failures.load(path.parent), None),
     "artifacts/strips/manifest.json": (record(Manifest), None),
     "timings/evaluate-slice.json": (record(EvaluationTiming), None),
     "source.json": (record(SourceRecord), None),

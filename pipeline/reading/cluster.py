@@ -1,6 +1,7 @@
 """Shards on Ray Data: actors hold the models, on a cluster or on a local one that ends with the command."""
 
 import itertools
+import logging
 import os
 import pickle
 import tempfile
@@ -43,7 +44,8 @@ def on_ray(todo: Iterator[Shard], work: Work, index: Path, workers: int) -> Iter
             include_dashboard=None if address else False,
             log_to_driver=False,
             logging_level="ERROR",
-            num_cpus=None if address else max(workers, 1),
+            # One more than the actors have: Ray Data keeps a core for tasks of its own.
+            num_cpus=None if address else workers + 1,
             # Nodes of a cluster need not have this clone.
             runtime_env={"py_modules": [pipeline.__path__[0]]} if address else None,
         )
@@ -64,10 +66,11 @@ def _read(ray: ModuleType, todo: Iterator[Shard], work: Work, index: Path, worke
     data = import_module("ray.data")
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
+    # It would say of the line above that there are none.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context.execution_options.preserve_order = False
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), False)
-    lookup = ray.remote(num_cpus=0, scheduling_strategy=here)(_Lookup).remote(str(index))
-    models = ray.put(_packed(Path(work.artifacts)))
+    lookup = ray.remote(num_cpus=0, scheduling_strategy=here)(_Lookup).remote(str(index), work.artifacts)
     for shards in _batched(todo, TOGETHER):
         items = [{"shard": pickle.dumps(shard)} for shard in shards]
         parts = data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -75,7 +78,7 @@ def _read(ray: ModuleType, todo: Iterator[Shard], work: Work, index: Path, worke
             batch_size=1,
             compute=data.ActorPoolStrategy(size=min(workers, len(items)), max_tasks_in_flight_per_actor=2),
             num_cpus=1,
-            fn_constructor_args=(work, models, lookup),
+            fn_constructor_args=(work, lookup),
         )
         for row in parts.iter_rows():
             yield pickle.loads(row["done"])
@@ -84,12 +87,12 @@ def _read(ray: ModuleType, todo: Iterator[Shard], work: Work, index: Path, worke
 class ShardReader:
     """An actor that reads shards; Ray's dashboard shows it under this name."""
 
-    def __init__(self, work: Work, models: Any, lookup: Any) -> None:
+    def __init__(self, work: Work, lookup: Any) -> None:
         import ray
 
         # Gone with the actor.
         self._folder = tempfile.TemporaryDirectory(prefix="reader-models-")
-        for name, content in ray.get(models).items():
+        for name, content in ray.get(lookup.models.remote()).items():
             path = Path(self._folder.name, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
@@ -103,10 +106,15 @@ class ShardReader:
 
 
 class _Lookup:
-    """The index, for actors on any node; it runs where the index is."""
+    """The index and the models, for actors on any node; it runs where they are."""
 
-    def __init__(self, index: str) -> None:
+    def __init__(self, index: str, artifacts: str) -> None:
         self._known = Known.readable(Path(index))
+        self._artifacts = Path(artifacts)
+
+    def models(self) -> dict[str, bytes]:
+        """The manifests and models, by their paths in the folder of models."""
+        return _packed(self._artifacts)
 
     def find(self, hashes: Sequence[bytes]) -> dict[bytes, tuple[str, int]]:
         """As `Known.find`."""

@@ -3,7 +3,8 @@
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 
 import orjson
 from starlette.applications import Starlette
@@ -14,6 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.decoding import PictureError
+from pipeline.rollout.follower import Follower
+from pipeline.rollout.store import Store
+from pipeline.rollout.versions import Versions, task_of_name
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.reader import Reader
 from pipeline.scheduling.admission import Gate
@@ -21,7 +25,7 @@ from pipeline.scheduling.batching import DynamicBatcher
 from pipeline.scheduling.errors import ApiError
 from pipeline.scheduling.limits import Limits
 from pipeline.scheduling.shutdown import Shutdown
-from pipeline.scheduling.watchdog import Watchdog, watched_readers
+from pipeline.scheduling.watchdog import Watchdog, WatchedReader, watched_readers
 from pipeline.serving import openapi, static, swagger
 from pipeline.serving.codings import Decompression
 from pipeline.serving.comparing import CompareEndpoints
@@ -38,7 +42,13 @@ BENTOML_SCHEMA = "/schema.json"
 
 
 def create_app(
-    readers: Mapping[str, Reader], limits: Limits, hosts: Sequence[str] = (), gallery: Gallery | None = None
+    readers: Mapping[str, Reader],
+    limits: Limits,
+    hosts: Sequence[str] = (),
+    gallery: Gallery | None = None,
+    *,
+    rollout: Path | None = None,
+    reload: Callable[[str], Reader] | None = None,
 ) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
@@ -49,6 +59,11 @@ def create_app(
         limits: of this process.
         hosts: that requests may be for; none means any.
         gallery: the strategies that are compared; None compares those of `readers`, without feature maps.
+        rollout: the folder whose models replace those of `readers` (`pipeline.rollout.store`); None for none.
+        reload: the reader of a task as in `readers`, loaded again; None takes the one of `readers`.
+
+    Raises:
+        DataError: the rollout folder, or a model in it, is damaged.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
     metrics = Metrics(manifests)
@@ -60,19 +75,39 @@ def create_app(
         leave(code)
 
     watchdog = Watchdog(shutdown, seconds=limits.answer_seconds, grace_seconds=limits.close_seconds, end=end)
+    watched = watched_readers(readers, watchdog)
     batcher = DynamicBatcher(
-        watched_readers(readers, watchdog),
+        watched,
         threads=limits.threads,
         batch=limits.batch,
         waiting=limits.waiting,
         waiting_seconds=limits.waiting_seconds,
         inline_seconds=limits.inline_seconds,
-        observe=metrics.count_run,
+        observe=lambda name, pictures: metrics.count_run(task_of_name(name), pictures),
     )
-    read = ReadEndpoints(manifests, batcher, limits, metrics)
     gallery = Gallery.of(readers, None, limits.gallery_bytes) if gallery is None else gallery
+    versions = Versions(watched, batcher, metrics.count_answer)
+
+    def changed(reader: Reader, folder: Path | None) -> None:
+        metrics.show_model(reader.manifest)
+        gallery.serve(reader, folder)
+
+    follower = None
+    if rollout is not None:
+        follower = Follower(
+            Store(rollout),
+            versions,
+            watch=lambda reader: WatchedReader(reader, watchdog),
+            watch_candidate=lambda reader: WatchedReader(reader, watchdog, limits.answer_seconds / 4),
+            reload=reload or (lambda task: readers[task]),
+            most_bytes=limits.candidate_bytes,
+            changed=changed,
+            count=metrics.count_compared,
+        )
+        follower.begin()
+    read = ReadEndpoints(versions, batcher, limits, metrics)
     compare = CompareEndpoints(gallery, watchdog, limits)
-    operate = OperationEndpoints(manifests, metrics, shutdown)
+    operate = OperationEndpoints(versions, metrics, shutdown)
     admission = [
         Middleware(Admission, limits=limits, shutdown=shutdown),
         Middleware(Decompression, limits=limits),
@@ -108,7 +143,11 @@ def create_app(
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         shutdown.listen()
         watchdog.start()
+        if follower is not None:
+            follower.start()
         yield
+        if follower is not None:
+            follower.stop()
         batcher.close()
         watchdog.stop()
         read.close()
@@ -132,6 +171,7 @@ def create_app(
     app.router.redirect_slashes = False
     # For tests; BentoML takes the signals from the process.
     app.state.shutdown = shutdown
+    app.state.follower = follower
 
     app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), metrics.count_refused)
     return app

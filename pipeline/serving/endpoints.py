@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from pipeline.core.decoding import Shape
 from pipeline.core.readings import Readings
-from pipeline.records.answer import Info, ModelDescription, ModelIdentity
+from pipeline.records.answer import Info, ModelDescription
 from pipeline.records.manifest import Manifest
+from pipeline.rollout.versions import Version, Versions
 from pipeline.runtime.answers import readings_as_json, select
 from pipeline.runtime.fitting import answer_fitted, fit
 from pipeline.runtime.pages import LINES, answer_page, answer_picture, known_shapes
@@ -67,22 +68,21 @@ async def body_of(request: Request, buffer: Buffer, limits: Limits, most: int) -
 class ReadEndpoints:
     """The endpoints that read pictures, with what their requests share."""
 
-    def __init__(
-        self, manifests: Mapping[str, Manifest], batcher: DynamicBatcher, limits: Limits, metrics: Metrics
-    ) -> None:
+    def __init__(self, versions: Versions, batcher: DynamicBatcher, limits: Limits, metrics: Metrics) -> None:
         """Define.
 
         Args:
-            manifests: of the models that are served, by task.
+            versions: the models that are served, which may change; what callers rely on stays the same.
             batcher: what reads.
             limits: of this process.
             metrics: where pictures that cannot be decoded are counted.
         """
-        self._manifests = manifests
+        manifests = versions.manifests
+        self._versions = versions
+        self._tasks = tuple(manifests)
         self._batcher = batcher
         self._limits = limits
         self._metrics = metrics
-        self._identities = {task: ModelIdentity.of(manifest).as_json() for task, manifest in manifests.items()}
         self._shapes = known_shapes(manifests)
         self._digits = _shapes(select(manifests.values(), digits=True))
         self._cifar10 = _shapes(select(manifests.values(), digits=False))
@@ -127,10 +127,10 @@ class ReadEndpoints:
         self._batcher.expect_room(CLOSE)
         async with body_of(request, self._buffer, self._limits, self._limits.body_bytes) as content:
             upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
-            readings = await self._batcher.read(upload.task, upload.images)
+            version, readings = await self._versions.read(upload.task, upload.images)
         notes = upload.decoded().notes
-        reading = readings_as_json(self._manifests[upload.task], readings, [notes], every_class=True)[0]
-        return Response(orjson.dumps({**reading, "model": self._identities[upload.task]}), media_type=JSON)
+        reading = readings_as_json(version.manifest, readings, [notes], every_class=True)[0]
+        return Response(orjson.dumps({**reading, "model": version.identity}), media_type=JSON)
 
     async def read_many(self, request: Request) -> Response:
         """Many pictures of digits; one that cannot be read is an error in its place."""
@@ -151,11 +151,11 @@ class ReadEndpoints:
         """Shapes of the pictures that models read as they are, by task, and whether others are searched for lines."""
         task = task_of(request)
         if task is None:
-            lines = LINES in self._manifests
+            lines = LINES in self._tasks
             if not lines:
                 self._expect_packaged(self._digits, "pictures of digits")
             return self._shapes, lines
-        if task not in self._manifests:
+        if task not in self._tasks:
             raise self._not_packaged(repr(task[:40]))
         return ({}, True) if task == LINES else ({task: self._shapes[task]}, False)
 
@@ -165,13 +165,12 @@ class ReadEndpoints:
         return shapes
 
     def _not_packaged(self, wanted: str) -> ApiError:
-        packaged = ", ".join(self._manifests)
+        packaged = ", ".join(self._tasks)
         return ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
 
     async def _read_known(self, upload: Upload) -> Response:
-        readings = await self._batcher.read(upload.task, upload.images)
-        task = upload.task
-        answer = answer_picture(self._manifests[task], upload.decoded(), readings, self._identities[task])
+        version, readings = await self._versions.read(upload.task, upload.images)
+        answer = answer_picture(version.manifest, upload.decoded(), readings, version.identity)
         return Response(orjson.dumps(answer), media_type=JSON)
 
     async def _read_page(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape]) -> Response:
@@ -187,8 +186,10 @@ class ReadEndpoints:
             count = len(page.lines)
             self._metrics.count_lines(count)
             many = count > _FEW_LINES
-            readings = await self._batcher.read(LINES, page.images(), many=many) if count else None
-            given = self._manifests[LINES], page, readings, self._identities[LINES]
+            version, readings = self._versions.served(LINES), None
+            if count:
+                version, readings = await self._versions.read(LINES, page.images(), slices=many)
+            given = version.manifest, page, readings, version.identity
             answer = await self._pool_of_pages.run(answer_page, *given) if many else answer_page(*given)
         return Response(orjson.dumps(answer), media_type=JSON)
 
@@ -198,8 +199,8 @@ class ReadEndpoints:
         with self._pages.take():
             pool = self._pool_of_large if uploads.is_large(found) else self._pool_of_pages
             fitted = await pool.run(fit, found, task, shape)
-            readings = await self._batcher.read(task, fitted.images)
-        answer = answer_fitted(self._manifests[task], fitted, readings, self._identities[task])
+            version, readings = await self._versions.read(task, fitted.images)
+        answer = answer_fitted(version.manifest, fitted, readings, version.identity)
         return Response(orjson.dumps(answer), media_type=JSON)
 
     async def _many(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
@@ -220,49 +221,48 @@ class ReadEndpoints:
                 self._metrics.count_error(each.code)
         return Response(document, media_type=JSON)
 
-    async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Readings]]:
-        """By task, where its pictures are, and their readings."""
+    async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Version, Readings]]:
+        """By task, where its pictures are, the model that has read them, and their readings."""
         by_task: dict[str, list[int]] = {}
         for index, each in enumerate(found):
             if isinstance(each, Upload):
                 by_task.setdefault(each.task, []).append(index)
-        tasks: dict[str, asyncio.Task[Readings]] = {}
+        tasks: dict[str, asyncio.Task[tuple[Version, Readings]]] = {}
         async with asyncio.TaskGroup() as group:
             for task, indices in by_task.items():
                 pictures = [cast("Upload", found[index]).decoded().pixels for index in indices]
-                tasks[task] = group.create_task(self._batcher.read(task, np.stack(pictures), many=True))
-        return {task: (by_task[task], readings.result()) for task, readings in tasks.items()}
+                tasks[task] = group.create_task(self._versions.read(task, np.stack(pictures), many=True))
+        return {task: (by_task[task], *reading.result()) for task, reading in tasks.items()}
 
     def _document(
         self,
         found: Sequence[Upload | ApiError],
-        readings: Mapping[str, tuple[list[int], Readings]],
+        readings: Mapping[str, tuple[list[int], Version, Readings]],
         every_class: bool,
     ) -> bytes:
         """The answer: to each picture its task and reading, or its error."""
         answers: list[dict[str, JsonValue]] = [each.as_json() if isinstance(each, ApiError) else {} for each in found]
-        for task, (indices, of_task) in readings.items():
+        for task, (indices, version, of_task) in readings.items():
             notes = [cast("Upload", found[index]).decoded().notes for index in indices]
-            given = readings_as_json(self._manifests[task], of_task, notes, every_class=every_class)
+            given = readings_as_json(version.manifest, of_task, notes, every_class=every_class)
             for index, reading in zip(indices, given, strict=True):
                 answers[index] = {"task": task, **reading}
-        models = {task: self._identities[task] for task in sorted(readings)}
+        models = {task: readings[task][1].identity for task in sorted(readings)}
         return orjson.dumps({"answers": answers, "models": models})
 
 
 class OperationEndpoints:
     """The endpoints for operators: what is served, and how the process is doing."""
 
-    def __init__(self, manifests: Mapping[str, Manifest], metrics: Metrics, shutdown: Shutdown) -> None:
+    def __init__(self, versions: Versions, metrics: Metrics, shutdown: Shutdown) -> None:
         """Define.
 
         Args:
-            manifests: of the models that are served, by task.
+            versions: the models that are served.
             metrics: what `/metrics` shows.
             shutdown: whether the process takes requests.
         """
-        models = {task: ModelDescription.of(manifest) for task, manifest in manifests.items()}
-        self._info = orjson.dumps(Info(models=models).as_json())
+        self._versions = versions
         self._metrics = metrics
         self._pool = Pool("metrics", 1, 2, polite=False)
         self._exposition: asyncio.Task[bytes] | None = None
@@ -270,7 +270,8 @@ class OperationEndpoints:
 
     async def info(self, request: Request) -> Response:
         """Every model that is served: identity, input, classes, threshold, scores."""
-        return Response(self._info, media_type=JSON)
+        models = {task: ModelDescription.of(manifest) for task, manifest in self._versions.manifests.items()}
+        return Response(orjson.dumps(Info(models=models).as_json()), media_type=JSON)
 
     async def live(self, request: Request) -> Response:
         """Whether the process lives."""

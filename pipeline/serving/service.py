@@ -17,6 +17,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import PipelineError
+from pipeline.records.manifest import Manifest
+from pipeline.rollout.follower import expect_loadable
+from pipeline.rollout.store import ROLLOUT_VARIABLE, Store
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
@@ -100,6 +103,29 @@ def hosts() -> tuple[str, ...]:
         raise BentoMLException(str(error)) from None
 
 
+def rollout_folder() -> Path | None:
+    """The rollout folder that the environment names; None where it names none."""
+    named = os.environ.get(ROLLOUT_VARIABLE)
+    return Path(named) if named else None
+
+
+def expect_rollout(manifests: Mapping[str, Manifest]) -> None:
+    """Make the rollout folder where it is not there, and load the models in it that would be served.
+
+    Raises:
+        BentoMLException: it cannot be written, or is damaged.
+    """
+    folder = rollout_folder()
+    if folder is None:
+        return
+    try:
+        store = Store(folder)
+        store.make()
+        expect_loadable(store, manifests, limits().candidate_bytes)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The application of this process: BentoML mounts it before it makes the service that loads the models."""
     await get_current_service().application(scope, receive, send)
@@ -177,7 +203,17 @@ class ReaderService:
         sys.setswitchinterval(_SWITCH_SECONDS)
         watch_supervisor(remove_folder)
         readers, gallery = pinned_models()
-        self.application = create_app(readers, limits(), hosts(), gallery)
+        try:
+            self.application = create_app(
+                readers,
+                limits(),
+                hosts(),
+                gallery,
+                rollout=rollout_folder(),
+                reload=lambda task: Reader.load(artifacts() / task),
+            )
+        except PipelineError as error:
+            stop_service(str(error))
         # What it rejects would lack the headers of CORS.
         if not BentoMLContainer.http.cors.enabled.get():
             use_gate(self.application.state.gate)
@@ -193,6 +229,7 @@ class ReaderService:
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()
+        expect_rollout({task: reader.manifest for task, reader in readers.items()})
         pin(readers, gallery_of(readers).manifests())
         # malloc reads them only when a process starts.
         bound_freed_memory(os.environ)

@@ -14,7 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pipeline.access.middleware import Access
+from pipeline.access.settings import AccessSettings
 from pipeline.core.decoding import PictureError
+from pipeline.records.token import Scope
 from pipeline.rollout.follower import Follower
 from pipeline.rollout.store import Store
 from pipeline.rollout.versions import Versions, task_of_name
@@ -29,7 +32,7 @@ from pipeline.scheduling.watchdog import Watchdog, WatchedReader, watched_reader
 from pipeline.serving import openapi, static, swagger
 from pipeline.serving.codings import Decompression
 from pipeline.serving.comparing import CompareEndpoints
-from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints
+from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints, RolloutEndpoints
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
 from pipeline.serving.supervisor import leave
@@ -37,6 +40,12 @@ from pipeline.serving.uploads import JSON
 
 _log = logging.getLogger("bentoml.reader")
 READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many", "/compare", "/features")
+ROLLOUT_PATH, ABORT_PATH = "/rollout", "/rollout/abort"
+SCOPES: Mapping[str, Scope] = {
+    **dict.fromkeys((*READ_PATHS, "/info", "/metrics"), "read"),
+    **dict.fromkeys((ROLLOUT_PATH, ABORT_PATH), "admin"),
+}
+"""By path, the scope that a token needs for it. The others, health checks and what a browser loads, need none."""
 BENTOML_SCHEMA = "/schema.json"
 """The path where BentoML's clients look up what they can call."""
 
@@ -48,6 +57,7 @@ def create_app(
     gallery: Gallery | None = None,
     *,
     rollout: Path | None = None,
+    access: AccessSettings | None = None,
     reload: Callable[[str], Reader] | None = None,
 ) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
@@ -60,6 +70,7 @@ def create_app(
         hosts: that requests may be for; none means any.
         gallery: the strategies that are compared; None compares those of `readers`, without feature maps.
         rollout: the folder whose models replace those of `readers` (`pipeline.rollout.store`); None for none.
+        access: who may call; None for everybody, and then nobody may call what needs the scope `admin`.
         reload: the reader of a task as in `readers`, loaded again; None takes the one of `readers`.
 
     Raises:
@@ -112,7 +123,17 @@ def create_app(
         Middleware(Admission, limits=limits, shutdown=shutdown),
         Middleware(Decompression, limits=limits),
     ]
+    # Only whoever has a token for it may change what is served.
+    admin = RolloutEndpoints(Store(rollout)) if rollout is not None and access is not None else None
     routes = [
+        *(
+            []
+            if admin is None
+            else [
+                Route(ROLLOUT_PATH, admin.status),
+                Route(ABORT_PATH, admin.abort, methods=["POST"], middleware=admission),
+            ]
+        ),
         *(
             Route(path, endpoint, methods=["POST"], middleware=admission)
             for path, endpoint in zip(
@@ -126,7 +147,7 @@ def create_app(
         Route("/healthz", operate.live),
         Route("/readyz", operate.ready),
         Route("/metrics", operate.metrics),
-        _document("/openapi.json", openapi.document(manifests, limits)),
+        _document("/openapi.json", openapi.document(manifests, limits, None if access is None else SCOPES)),
         _document(BENTOML_SCHEMA, openapi.bentoml_schema()),
         *swagger.routes(),
         *static.routes(),
@@ -152,6 +173,10 @@ def create_app(
         watchdog.stop()
         read.close()
         compare.close()
+        if admin is not None:
+            admin.close()
+        if access is not None:
+            access.close()
         metrics.close()
 
     async def handle(request: Request, exception: Exception) -> Response:
@@ -164,6 +189,7 @@ def create_app(
         middleware=[
             Middleware(RequestTracking, limits=limits, metrics=metrics, shutdown=shutdown, labels=labels),
             *([Middleware(AllowedHosts, hosts=hosts, metrics=metrics)] if hosts else []),
+            *([] if access is None else [_access(access, routes, metrics)]),
         ],
         exception_handlers=dict.fromkeys((ApiError, PictureError, HTTPException), handle),
         lifespan=lifespan,
@@ -175,6 +201,19 @@ def create_app(
 
     app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), metrics.count_refused)
     return app
+
+
+def _access(access: AccessSettings, routes: Sequence[Route], metrics: Metrics) -> Middleware:
+    """The middleware that asks for tokens: for every path that has a scope, and every path that is not there."""
+    scopes: dict[str, Scope | None] = {route.path: SCOPES.get(route.path) for route in routes}
+    return Middleware(
+        Access,
+        tokens=access.tokens,
+        rates=access.rates,
+        audit=access.audit,
+        scopes=scopes,
+        count=metrics.count_error,
+    )
 
 
 def _document(path: str, document: Mapping[str, object]) -> Route:

@@ -12,10 +12,14 @@ from pydantic import JsonValue
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from pipeline.access.middleware import NAME_KEY
 from pipeline.core.decoding import Shape
 from pipeline.core.readings import Readings
 from pipeline.records.answer import Info, ModelDescription
 from pipeline.records.manifest import Manifest
+from pipeline.rollout.follower import conclude
+from pipeline.rollout.store import Store
+from pipeline.rollout.trial import Trial
 from pipeline.rollout.versions import Version, Versions
 from pipeline.runtime.answers import readings_as_json, select
 from pipeline.runtime.fitting import answer_fitted, fit
@@ -290,6 +294,40 @@ class OperationEndpoints:
             self._exposition = asyncio.create_task(self._pool.run(self._metrics.exposition))
         text = await asyncio.shield(self._exposition)
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+class RolloutEndpoints:
+    """The endpoints of the scope `admin`: what is rolled out, and the end of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pool = Pool("rollout-status", 1, 4)
+
+    async def status(self, request: Request) -> Response:
+        """What every worker serves, the rollout in progress with its evidence, and how the last ones ended."""
+        report = await self._pool.run(self._store.report)
+        return Response(orjson.dumps(report.as_json()), media_type=JSON)
+
+    async def abort(self, request: Request) -> Response:
+        """End the rollout in progress; the model that was served before answers alone.
+
+        Raises:
+            ApiError: `not_found`, there is none.
+        """
+        await self._pool.run(self._end, request.scope.get(NAME_KEY, "nobody"))
+        return await self.status(request)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._pool.close()
+
+    def _end(self, who: str) -> None:
+        rollout = self._store.read().rollout
+        if rollout is None:
+            raise ApiError("not_found", "no rollout is in progress; nothing was changed")
+        trial = Trial(rollout.bounds)
+        self._store.follow(rollout.id, trial)
+        conclude(self._store, rollout, "aborted", f"by the token {who}", trial=trial)
 
 
 class _TimeLimits:

@@ -16,6 +16,8 @@ from bentoml.exceptions import BentoMLException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipeline.access import settings
+from pipeline.access.settings import AccessSettings
 from pipeline.core.errors import PipelineError
 from pipeline.records.manifest import Manifest
 from pipeline.rollout.follower import expect_loadable
@@ -103,6 +105,18 @@ def hosts() -> tuple[str, ...]:
         raise BentoMLException(str(error)) from None
 
 
+def access() -> AccessSettings | None:
+    """Who may call, as the environment says; None where anybody may.
+
+    Raises:
+        BentoMLException: the file of tokens or the audit log cannot be used.
+    """
+    try:
+        return AccessSettings.of(os.environ, limits().audit_bytes)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
 def rollout_folder() -> Path | None:
     """The rollout folder that the environment names; None where it names none."""
     named = os.environ.get(ROLLOUT_VARIABLE)
@@ -124,6 +138,12 @@ def expect_rollout(manifests: Mapping[str, Manifest]) -> None:
         expect_loadable(store, manifests, limits().candidate_bytes)
     except PipelineError as error:
         raise BentoMLException(str(error)) from None
+
+
+def remove_folders() -> None:
+    """Remove what the supervisor made for its workers, where it cannot."""
+    remove_folder()
+    settings.remove_folder()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -201,7 +221,7 @@ class ReaderService:
     def __init__(self) -> None:
         # The event loop waits no longer than this for a thread that decodes.
         sys.setswitchinterval(_SWITCH_SECONDS)
-        watch_supervisor(remove_folder)
+        watch_supervisor(remove_folders)
         readers, gallery = pinned_models()
         try:
             self.application = create_app(
@@ -210,9 +230,10 @@ class ReaderService:
                 hosts(),
                 gallery,
                 rollout=rollout_folder(),
+                access=access(),
                 reload=lambda task: Reader.load(artifacts() / task),
             )
-        except PipelineError as error:
+        except (BentoMLException, PipelineError) as error:
             stop_service(str(error))
         # What it rejects would lack the headers of CORS.
         if not BentoMLContainer.http.cors.enabled.get():
@@ -226,6 +247,8 @@ class ReaderService:
         """Exit if a model is missing or is not the one its manifest names; make what the workers share."""
         limits()
         hosts()
+        if (found := access()) is not None:
+            found.close()
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()
@@ -235,6 +258,7 @@ class ReaderService:
         bound_freed_memory(os.environ)
         try:
             make_folder()
+            settings.make_folder(os.environ)
         except PipelineError as error:
             raise BentoMLException(str(error)) from None
 

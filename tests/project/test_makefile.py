@@ -50,6 +50,10 @@ VALUES = {
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
     "PORT": ("demo", "--port="),
+    "SCOPES": ("token", "--scopes="),
+    "RATE": ("token", "--per-minute="),
+    "DAYS": ("token", "--days="),
+    "TOKENS": ("token", "--file="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {
@@ -61,6 +65,7 @@ SWITCHES = {
     "REPORT": "study",
     "FSCK": "doctor",
     "QUICK": "serve",
+    "REVOKE": "token",
 }
 OTHERS = (
     *(

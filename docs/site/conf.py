@@ -35,6 +35,7 @@ NAVIGATION = {
         "docs/validation",
         "docs/serving",
         "docs/registry",
+        "docs/rollout",
         "CONTRIBUTING",
     ],
     "Reference": ["docs/commands", "docs/params", "docs/scores", "docs/packages", API, "CHANGELOG"],

@@ -115,13 +115,15 @@ class WorkerState(Record):
         pid: of the process.
         revision: of the state that it has put into effect.
         models: by task, the SHA-256 of the model that answers.
-        loaded: the rollout whose candidate it has loaded and proved; None without one.
+        loading: the rollout whose candidate it loads or has; None without one.
+        loaded: the same once the candidate is loaded and proved.
         problem: why it cannot load the candidate; None where it can.
     """
 
     pid: int
     revision: int
     models: Mapping[str, Sha256]
+    loading: Identifier | None = None
     loaded: Identifier | None
     problem: str | None
 

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,9 @@ from pipeline.scheduling.watchdog import WatchedReader
 _log = logging.getLogger("bentoml.reader")
 POLL_SECONDS = 0.2
 """Between two looks at the folder."""
+_DEATHS = 2
+"""Times that every worker may end while it has the candidate. One that is killed is no sign; a service that ends again
+and again is one."""
 _CALL_SECONDS = 30.0
 """For the event loop to change over."""
 
@@ -281,6 +284,8 @@ class Follower:
             return
         if self._candidate is None and (self._problem is None or self._problem[0] != rollout.id):
             served = self._versions.served(rollout.candidate.task).manifest
+            # Should this end the process, the others know why.
+            self._say(loading=rollout.id)
             try:
                 reader = load_placed(self._store, rollout.candidate, served, self._most_bytes)
             except PipelineError as error:
@@ -298,7 +303,7 @@ class Follower:
         self._on_trial = None
         self._versions.retire(version)
 
-    def _say(self) -> None:
+    def _say(self, loading: str | None = None) -> None:
         rollout = self._state.rollout
         problem = self._problem[1] if self._problem is not None and rollout and self._problem[0] == rollout.id else None
         self._worker.say(
@@ -306,6 +311,7 @@ class Follower:
                 pid=os.getpid(),
                 revision=self._state.revision,
                 models={task: manifest.model.sha256 for task, manifest in self._versions.manifests.items()},
+                loading=loading if self._candidate is None else self._candidate.rollout,
                 loaded=None if self._candidate is None else self._candidate.rollout,
                 problem=problem,
             )
@@ -316,8 +322,13 @@ class Follower:
         if rollout.candidate.task not in self._base:
             conclude(self._store, rollout, "failed", f"no model for {rollout.candidate.task} is served here")
             return
+        workers = self._store.workers()
+        deaths = self._store.deaths(rollout.id)
+        if deaths > _DEATHS * max(1, len(workers)):
+            self._conclude(rollout, "failed", f"{deaths} workers ended while they loaded it or had it")
+            return
         if not rollout.running:
-            self._begin(rollout)
+            self._begin(rollout, workers)
             return
         if self._trial is None or self._trial[0] != rollout.id:
             self._trial = rollout.id, Trial(rollout.bounds), 0
@@ -333,8 +344,7 @@ class Follower:
         elif trial.exhausted():
             self._conclude(rollout, "ended", f"{trial.compared:,} pictures were compared", trial)
 
-    def _begin(self, rollout: Rollout) -> None:
-        workers = self._store.workers()
+    def _begin(self, rollout: Rollout, workers: Sequence[WorkerState]) -> None:
         problems = [f"worker {worker.pid}: {worker.problem}" for worker in workers if worker.problem]
         if problems:
             self._conclude(rollout, "failed", problems[0])

@@ -5,6 +5,7 @@ state.json                what is served beside what is packaged, and the rollou
 models/SHA256/            models, each in a folder named by the SHA-256 of its manifest; they never change
 workers/ID.json           what each worker serves; ID.lock is locked while it lives
 trials/ID.jsonl           what was compared in a rollout, a line for each picture
+trials/ID.deaths          a line for each worker that ended by itself, or was killed, while it had the candidate
 outcomes/ID.json          how each rollout ended
 ```
 
@@ -139,20 +140,15 @@ class Store:
 
     def workers(self) -> tuple[WorkerState, ...]:
         """The workers that are alive; the files of others are removed."""
-        found = []
-        for path in sorted((self.folder / "workers").glob("*.lock")):
-            with path.open("rb") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    state = path.with_suffix(".json")
-                    # A worker that has just entered has not said anything yet.
-                    with contextlib.suppress(DataError):
-                        found.append(WorkerState.read(state))
-                    continue
-                for mine in (path.with_suffix(".json"), path):
-                    mine.unlink(missing_ok=True)
-        return tuple(found)
+        states = (self._state_of(path) for path in sorted((self.folder / "workers").glob("*.lock")))
+        return tuple(state for state in states if state is not None)
+
+    def deaths(self, rollout: str) -> int:
+        """How many workers have ended, other than by stopping, while they loaded a rollout's candidate or had it."""
+        try:
+            return self._deaths(rollout).read_bytes().count(b"\n")
+        except FileNotFoundError:
+            return 0
 
     def observe(self, rollout: str, seen: Observation) -> None:
         """Add a line to what was compared. Lines of several processes do not mix: each is one write at the end."""
@@ -186,7 +182,8 @@ class Store:
         """Keep how a rollout ended; of many, the latest."""
         outcome.write(self.folder / "outcomes" / f"{outcome.rollout.id}.json")
         for former in self.outcomes()[_KEPT:]:
-            for path in (self.folder / "outcomes" / f"{former.rollout.id}.json", self._trial(former.rollout.id)):
+            rollout = former.rollout.id
+            for path in (self.folder / "outcomes" / f"{rollout}.json", self._trial(rollout), self._deaths(rollout)):
                 path.unlink(missing_ok=True)
 
     def outcomes(self) -> list[Outcome]:
@@ -219,6 +216,33 @@ class Store:
 
     def _trial(self, rollout: str) -> Path:
         return self.folder / "trials" / f"{rollout}.jsonl"
+
+    def _state_of(self, lock: Path) -> WorkerState | None:
+        """What a worker says; None for one that has not said anything yet, and for one that is gone."""
+        # Another process may remove the files of a worker that is gone at the same time.
+        with contextlib.suppress(FileNotFoundError), lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with contextlib.suppress(DataError):
+                    return WorkerState.read(lock.with_suffix(".json"))
+                return None
+            self._bury(lock)
+        return None
+
+    def _deaths(self, rollout: str) -> Path:
+        return self.folder / "trials" / f"{rollout}.deaths"
+
+    def _bury(self, lock: Path) -> None:
+        """Remove the files of a worker that is gone; the process that locks them does it alone."""
+        state = lock.with_suffix(".json")
+        with contextlib.suppress(DataError):
+            found = WorkerState.read(state)
+            if found.loading is not None:
+                with self._deaths(found.loading).open("a") as file:
+                    file.write(f"{found.pid}\n")
+        state.unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

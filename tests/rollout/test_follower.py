@@ -13,7 +13,7 @@ from apps import TestClient
 from servers import encoded, wait_for
 
 from pipeline.core.errors import DataError
-from pipeline.records.rollout import RolloutState
+from pipeline.records.rollout import RolloutState, WorkerState
 from pipeline.rollout.store import Store
 from pipeline.runtime.reader import load_readers
 from pipeline.scheduling.limits import Limits
@@ -119,6 +119,18 @@ def test_a_model_that_callers_could_not_call_is_refused(client, store, tmp_path)
     rollout = rollouts.begin(store, new)
     wait_for(lambda: rollouts.ended(store, rollout) == "failed", "it did not fail")
     assert "class_names" in store.outcomes()[0].reason
+
+
+def test_a_candidate_that_ends_workers_again_and_again_has_failed(client, store, folder, tmp_path):
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"), "shadow")
+    wait_for(lambda: rollouts.in_effect(store), "it did not begin")
+    for _ in range(3):
+        killed = store.enter()
+        killed.say(WorkerState(pid=1, revision=0, models={}, loading=rollout.id, loaded=None, problem=None))
+        killed._lock.close()
+    wait_for(lambda: rollouts.ended(store, rollout) == "failed", "it goes on")
+    assert store.outcomes()[0].reason == "3 workers ended while they loaded it or had it"
+    assert served(client) == sha256(folder / "strips")
 
 
 def test_a_shadow_answers_nothing_and_its_disagreements_are_counted(client, store, folder, tmp_path):

@@ -87,6 +87,18 @@ def test_a_worker_is_known_while_it_lives(store):
     assert list((store.folder / "workers").iterdir()) == []
 
 
+def test_a_worker_that_ends_with_a_candidate_is_counted_and_one_that_stops_is_not(store):
+    for _ in range(3):
+        killed = store.enter()
+        killed.say(worker_state(loading="ab" * 8))
+        killed._lock.close()
+    stopped = store.enter()
+    stopped.say(worker_state(loading="ab" * 8))
+    stopped.leave()
+    assert store.workers() == ()
+    assert (store.deaths("ab" * 8), store.deaths("cd" * 8)) == (3, 0)
+
+
 def test_models_of_which_the_state_says_nothing_any_more_are_removed(store, tmp_path):
     rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"))
     assert store.model_folder(rollout.candidate).is_dir()

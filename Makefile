@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
 override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
-	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT SCOPES RATE DAYS REVOKE TOKENS
+	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT GRANT REVOKE SCOPES RATE DAYS TOKENS
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -143,8 +143,8 @@ packaged:
 serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE" READER_ROLLOUT=$${READER_ROLLOUT:-"$$PWD/deploy/$$STAGE.rollout"},$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve
 
-token: setup  ## API tokens of the service: make token AS=ci SCOPES=read,feedback,admin RATE=600 DAYS=90 (REVOKE=1; TOKENS=tokens.json; no AS: list)
-	@python -m pipeline.commands.token --file="$${TOKENS:-tokens.json}" --name="$$AS" --scopes="$${SCOPES:-read}" --per-minute="$${RATE:-600}" --days="$${DAYS:-0}" $(if $(REVOKE),--revoke)
+token: setup  ## API tokens of the service: make token GRANT=ci SCOPES=read,feedback,admin RATE=600 DAYS=90 (REVOKE=ci; TOKENS=tokens.json; neither: list)
+	@python -m pipeline.commands.token --file="$${TOKENS:-tokens.json}" --grant="$$GRANT" --revoke="$$REVOKE" --scopes="$${SCOPES:-read}" --per-minute="$${RATE:-600}" --days="$${DAYS:-0}"
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@python -m pipeline.commands.registry --arguments="$$ARGS"

@@ -16,36 +16,38 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 def main(
     file: Path = Path("tokens.json"),
-    name: str = "",
+    grant: str = "",
+    revoke: str = "",
     scopes: str = "read",
     per_minute: int = 600,
     days: int = 0,
-    revoke: bool = False,
 ) -> None:
-    """Add a token to a file of hashes and print its secret once; revoke one; or list them, without a name.
+    """Add a token to a file of hashes and print its secret once; revoke one; or list them.
 
     Args:
         file: of the tokens, which `READER_TOKENS` of the service names.
-        name: of the token.
+        grant: the name of a token to make.
+        revoke: the name of a token to remove.
         scopes: what it is good for, separated by commas.
         per_minute: requests in a minute.
         days: until it expires; 0 for never.
-        revoke: remove the token.
 
     Raises:
         ConfigurationError: the name, a scope or a number is none, the name is taken, or the file is damaged.
     """
-    if not name:
-        if revoke:
-            raise ConfigurationError("AS: none found, expected the name of the token to revoke")
+    if grant and revoke:
+        raise ConfigurationError("GRANT and REVOKE found, expected one of them")
+    if revoke:
+        tokens.revoke(file, revoke)
+        print(f"{file}: {revoke} is revoked; a running service refuses it within two seconds", file=sys.stderr)
+        return
+    if not grant:
         _list(file)
         return
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(f"AS: {name!r} found, expected small letters, digits, '.', '_' and '-', at most 40")
-    if revoke:
-        tokens.revoke(file, name)
-        print(f"{file}: {name} is revoked; a running service refuses it within two seconds", file=sys.stderr)
-        return
+    if not _NAME.fullmatch(grant):
+        raise ConfigurationError(
+            f"GRANT: {grant!r} found, expected small letters, digits, '.', '_' and '-', at most 40"
+        )
     chosen = [each.strip() for each in scopes.split(",")]
     if unknown := [each for each in chosen if each not in SCOPES]:
         raise ConfigurationError(f"SCOPES: {unknown[0]!r} found, expected some of {', '.join(SCOPES)}")
@@ -53,8 +55,8 @@ def main(
         raise ConfigurationError(f"RATE: {per_minute} found, expected requests in a minute, from 1 to 1,000,000")
     if days < 0:
         raise ConfigurationError(f"DAYS: {days} found, expected days until the token expires, or 0 for never")
-    secret = tokens.create(file, name, cast("list[Scope]", list(dict.fromkeys(chosen))), per_minute, days or None)
-    print(f"{file} has the hash of {name}; this is its secret, which is shown once and kept nowhere:", file=sys.stderr)
+    secret = tokens.create(file, grant, cast("list[Scope]", list(dict.fromkeys(chosen))), per_minute, days or None)
+    print(f"{file} has the hash of {grant}; this is its secret, which is shown once and kept nowhere:", file=sys.stderr)
     print(secret)
 
 

@@ -50,6 +50,8 @@ VALUES = {
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
     "PORT": ("demo", "--port="),
+    "GRANT": ("token", "--grant="),
+    "REVOKE": ("token", "--revoke="),
     "SCOPES": ("token", "--scopes="),
     "RATE": ("token", "--per-minute="),
     "DAYS": ("token", "--days="),
@@ -65,7 +67,6 @@ SWITCHES = {
     "REPORT": "study",
     "FSCK": "doctor",
     "QUICK": "serve",
-    "REVOKE": "token",
 }
 OTHERS = (
     *(

@@ -34,7 +34,7 @@ from pipeline.serving.codings import Decompression
 from pipeline.serving.comparing import CompareEndpoints
 from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints, RolloutEndpoints
 from pipeline.serving.metrics import Metrics
-from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
+from pipeline.serving.middleware import HEALTH_PATHS, Admission, AllowedHosts, RequestTracking
 from pipeline.serving.supervisor import leave
 from pipeline.serving.uploads import JSON
 
@@ -45,7 +45,9 @@ SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys((*READ_PATHS, "/info", "/metrics"), "read"),
     **dict.fromkeys((ROLLOUT_PATH, ABORT_PATH), "admin"),
 }
-"""By path, the scope that a token needs for it. The others, health checks and what a browser loads, need none."""
+"""By path, the scope that a token needs for it."""
+OPEN = ("/", *HEALTH_PATHS, "/openapi.json", "/schema.json")
+"""Paths that need no token, beside what a browser loads: health checks, and what is the same for everybody."""
 BENTOML_SCHEMA = "/schema.json"
 """The path where BentoML's clients look up what they can call."""
 
@@ -203,9 +205,14 @@ def create_app(
     return app
 
 
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith((swagger.PATH, static.PATH))
+
+
 def _access(access: AccessSettings, routes: Sequence[Route], metrics: Metrics) -> Middleware:
     """The middleware that asks for tokens: for every path that has a scope, and every path that is not there."""
-    scopes: dict[str, Scope | None] = {route.path: SCOPES.get(route.path) for route in routes}
+    # A route that is in neither list is a bug, and the application is not made: nothing is open by mistake.
+    scopes = {route.path: None if _is_open(route.path) else SCOPES[route.path] for route in routes}
     return Middleware(
         Access,
         tokens=access.tokens,

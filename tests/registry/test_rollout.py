@@ -81,6 +81,7 @@ def test_one_rollout_at_a_time_and_it_can_be_aborted(project):
     assert re.search(r"rollout +v0.2.0 +prod .* shadow: aborted, \d+ compared", done(project, "history", ARTIFACT))
 
 
+@pytest.mark.slow
 def test_a_canary_that_is_taken_back_is_rolled_back_in_the_registry_with_its_evidence(project):
     with serving(project) as client:
         lift(project, "v0.3.0")
@@ -102,6 +103,7 @@ def test_a_canary_that_is_taken_back_is_rolled_back_in_the_registry_with_its_evi
     assert Registry.open(project).problems() == []
 
 
+@pytest.mark.slow
 def test_from_the_stage_before_a_canary_may_run_and_not_take_over(project):
     with serving(project):
         lift(project, "v0.3.0", "staging")

@@ -275,8 +275,10 @@ def test_a_bento_packs_what_the_service_imports():
     assert closure(service) - packed == set(), "the service of a bento would fail to import these"
     assert {file.split("/")[1] for file in packed} == {
         "__init__.py",
+        "access",
         "core",
         "records",
+        "rollout",
         "runtime",
         "monitoring",
         "scheduling",

@@ -37,6 +37,7 @@ NAVIGATION = {
         "docs/deploying",
         "docs/monitoring",
         "docs/registry",
+        "docs/rollout",
         "CONTRIBUTING",
     ],
     "Reference": ["docs/commands", "docs/params", "docs/scores", "docs/robustness", "docs/packages", API, "CHANGELOG"],

@@ -27,11 +27,16 @@ from pipeline.records.registry import (
     Promotion,
     Refusal,
     Rollback,
+    RolloutRecord,
     StageChange,
 )
 
 REFUSED = "refused"
 """The first part of a refusal's tag, `refused/ARTIFACT/STAGE/N`. It has neither # nor @, so GTO ignores it."""
+ROLLOUTS = "rollouts"
+"""The same of the tag on how a rollout ended, `rollouts/ARTIFACT/STAGE/N`."""
+_ASIDE: Mapping[str, EventKind] = {REFUSED: "refusal", ROLLOUTS: "rollout"}
+"""Events that change no stage, by the first part of their tags."""
 _KINDS: Mapping[Action, EventKind] = {
     Action.REGISTER: "version",
     Action.DEREGISTER: "withdrawal",
@@ -44,6 +49,7 @@ _DOCUMENTS: Mapping[EventKind, type[Document]] = {
     "promotion": Promotion,
     "rollback": Rollback,
     "refusal": Refusal,
+    "rollout": RolloutRecord,
 }
 
 
@@ -52,8 +58,8 @@ class Event:
     """One tag of the registry.
 
     Attributes:
-        kind: `version`, `promotion`, `rollback`, `refusal`; and what only GTO's own commands create: `withdrawal` of a
-            version, `removal` from a stage, `deprecation` of an artifact.
+        kind: `version`, `promotion`, `rollback`, `refusal`, `rollout`; and what only GTO's own commands create:
+            `withdrawal` of a version, `removal` from a stage, `deprecation` of an artifact.
         artifact, version, stage: what it is about. A version is named like `v1.2.0`; it is empty for a deprecation.
             `stage` is None for a version.
         time: seconds since 1970.
@@ -210,7 +216,7 @@ class History:
     def deprecation(self, artifact: str) -> Event | None:
         """The event that deprecated an artifact; None where it is in use. As in GTO, any later event restores it."""
         deprecations = [event for event in self._of(artifact) if event.kind == "deprecation"]
-        later = [event.time for event in self._of(artifact) if event.kind not in ("deprecation", "refusal")]
+        later = [event.time for event in self._of(artifact) if event.kind not in ("deprecation", *_ASIDE.values())]
         return deprecations[-1] if deprecations and deprecations[-1].time > max(later, default=0) else None
 
     def deprecated(self) -> dict[str, str]:
@@ -378,9 +384,15 @@ class History:
         """The time of an artifact's last event; 0 where it has none."""
         return max((event.time for event in self._of(artifact)), default=0)
 
-    def next_tag(self, artifact: str, stage: str, *, refused: bool = False) -> str:
-        """The name of a stage's next tag. Of two processes that want it, the first to create it has it."""
-        return numbering.next_tag(f"{REFUSED}/{artifact}/{stage}/" if refused else f"{artifact}#{stage}#", self.names)
+    def next_tag(self, artifact: str, stage: str, aside: str | None = None) -> str:
+        """The name of a stage's next tag. Of two processes that want it, the first to create it has it.
+
+        Args:
+            artifact: its artifact.
+            stage: the stage.
+            aside: `REFUSED` or `ROLLOUTS` for an event that does not change the stage.
+        """
+        return numbering.next_tag(f"{aside}/{artifact}/{stage}/" if aside else f"{artifact}#{stage}#", self.names)
 
     def next_version(self, artifact: str, bump: numbering.Bump) -> str:
         """The version that follows the highest one of an artifact, whether that is withdrawn or cannot be read."""
@@ -399,8 +411,8 @@ class History:
 
 
 def tag_patterns(artifacts: Iterable[str]) -> list[str]:
-    """The tags of these artifacts, as patterns with a star; one pattern for all refusals."""
-    return [*(f"{name}{mark}*" for name in artifacts for mark in "@#"), f"{REFUSED}/*"]
+    """The tags of these artifacts, as patterns with a star; one pattern for all of those aside."""
+    return [*(f"{name}{mark}*" for name in artifacts for mark in "@#"), *(f"{aside}/*" for aside in _ASIDE)]
 
 
 def format_time(seconds: int) -> str:
@@ -411,9 +423,10 @@ def format_time(seconds: int) -> str:
 def _event(tag: Tag, versions: Mapping[tuple[str, str], str]) -> Event | None:
     content = _content(tag.message)
     stage: str | None
-    if tag.name.startswith(f"{REFUSED}/"):
+    aside = tag.name.partition("/")[0]
+    if aside in _ASIDE and "/" in tag.name:
         _, artifact, stage, _ = [*tag.name.split("/"), "", "", ""][:4]
-        kind: EventKind = "refusal"
+        kind = _ASIDE[aside]
         version = versions.get((artifact, tag.revision), tag.revision[:7])
     else:
         parsed = parse_name(tag.name, raise_on_fail=False)

@@ -13,7 +13,7 @@ LARGEST = 2**18
 """Bytes of a tag's object. The evidence of a version with its signature has some 20,000."""
 LATEST = 2**32
 """Seconds since 1970, in the year 2106. Tags of the registry are made later than the last one, and need room."""
-_OWN = re.compile(r"(?:[A-Za-z0-9_-]+[@#]|refused/)[!-~]{1,180}")
+_OWN = re.compile(r"(?:[A-Za-z0-9_-]+[@#]|refused/|rollouts/)[!-~]{1,180}")
 """How the name of each of the registry's tags begins; `pipeline.events.history` reads the rest."""
 _HEADER = re.compile(
     rb"object (?P<target>[0-9a-f]{40}|[0-9a-f]{64})\ntype (?P<kind>[a-z]+)\ntag (?P<name>[^\n]+)\n"

@@ -8,12 +8,13 @@ from pydantic import ConfigDict, Field, JsonValue, computed_field
 from pipeline.records.base import Record
 from pipeline.records.evaluation import Coverage, SplitScores
 from pipeline.records.robustness import Shift
+from pipeline.records.rollout import Outcome, Rollout
 from pipeline.records.training import Task
 
 Stage = Literal["dev", "staging", "prod"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """In the order in which a version passes them."""
-EventKind = Literal["version", "promotion", "rollback", "refusal", "withdrawal", "removal", "deprecation"]
+EventKind = Literal["version", "promotion", "rollback", "refusal", "rollout", "withdrawal", "removal", "deprecation"]
 SCHEMA = 3
 """Of the documents in tags. A document of another one is a problem of its event."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -289,7 +290,18 @@ class Refusal(StageChange):
     decision: Decision
 
 
-AnyDocument = Evidence | Promotion | Rollback | Refusal
+class RolloutRecord(StageChange):
+    """The message of `rollouts/NAME/STAGE/N`: how a rollout of a version ended in the service of a stage.
+
+    Attributes:
+        outcome: what the service has recorded: the result, and the evidence for it.
+    """
+
+    kind: Literal["rollout"] = "rollout"
+    outcome: Outcome
+
+
+AnyDocument = Evidence | Promotion | Rollback | Refusal | RolloutRecord
 
 
 class EventSummary(Record):
@@ -444,6 +456,22 @@ class DeploymentReport(Record):
     unchecked: Mapping[str, str]
     deprecated: Mapping[str, str]
     bento: str | None
+
+
+class RolloutBegun(Record):
+    """What `registry rollout VERSION` prints.
+
+    Attributes:
+        folder: of the service.
+        rollout: what was begun.
+        outcome: how it ended; None while it goes on.
+        recorded: the tags that were made for it.
+    """
+
+    folder: str
+    rollout: Rollout
+    outcome: Outcome | None
+    recorded: tuple[str, ...]
 
 
 Printed = Record | Sequence[Record] | Mapping[str, Sequence[Record]]

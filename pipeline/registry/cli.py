@@ -4,6 +4,7 @@ import argparse
 import datetime
 import enum
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,12 +29,15 @@ from pipeline.records.registry import (
     Printed,
     Promotion,
     Rollback,
+    RolloutBegun,
     StagesReport,
     VerificationResult,
     VersionReport,
 )
-from pipeline.registry import deployment, evidence, operations, release, text, verification
+from pipeline.records.rollout import Bounds, Mode
+from pipeline.registry import deployment, evidence, operations, release, rollout, text, verification
 from pipeline.registry.operations import Registry
+from pipeline.rollout.store import ROLLOUT_VARIABLE, Store
 
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
 _DAY = 24 * 60 * 60
@@ -307,6 +311,56 @@ def _release(registry: Registry, chosen: argparse.Namespace) -> Output:
     return Output(text.render_release(released, str(chosen.out)), released)
 
 
+def _rollout(registry: Registry, chosen: argparse.Namespace) -> Output:
+    stage = operations.known_stage(chosen.stage)
+    store = Store(chosen.to or Path(os.environ.get(ROLLOUT_VARIABLE) or f"deploy/{stage}.rollout"))
+    if chosen.status:
+        report = store.report()
+        return Output(text.render_rollouts(report, str(store.folder)), report)
+    recorded: list[Event] = []
+    rolled = None
+    if chosen.abort:
+        outcome = rollout.abort(registry, store)
+        recorded = rollout.record(registry, store, _note)
+        rolled = outcome.rollout
+    elif chosen.record:
+        registry = registry if chosen.offline else registry.again()
+        recorded = rollout.record(registry, store, _note)
+        events = [event.report() for event in recorded]
+        return Output("\n".join(f"{event.tag}: {text.detail(event)}" for event in recorded) or "nothing new", events)
+    else:
+        if chosen.version is None:
+            raise ConfigurationError("rollout: no version found, expected VERSION, --status, --abort or --record")
+        if not chosen.offline:
+            # A version that was rolled back on another machine must not come back from here.
+            registry = registry.again()
+        mode: Mode = "swap" if chosen.canary is chosen.shadow is None else "canary" if chosen.canary else "shadow"
+        bounds = rollout.bounds_of({name: getattr(chosen, name) for name in Bounds.model_fields})
+        share = chosen.canary or chosen.shadow or 1.0
+        rolled = rollout.begin(registry, registry.find(chosen.version), store, stage, mode, share, bounds)
+        until_end = chosen.wait or mode == "swap"
+        ended = rollout.wait(store, rolled, until_end=until_end, seconds=None if chosen.wait else rollout.BEGIN_SECONDS)
+        if ended is None:
+            line = f"{mode} of {registry.find(chosen.version).name}: running; `registry rollout --status` shows it"
+            return Output(line, RolloutBegun(folder=str(store.folder), rollout=rolled, outcome=None, recorded=()))
+        outcome = ended
+        recorded = rollout.record(registry, store, _note)
+    tags = tuple(event.tag for event in recorded)
+    bad = outcome.result in ("failed", "rolled_back", "undecided")
+    return Output(
+        "\n".join([text.render_outcome(outcome), *(f"recorded: {tag}" for tag in tags)]),
+        RolloutBegun(folder=str(store.folder), rollout=rolled, outcome=outcome, recorded=tags),
+        RegistryError.exit_code if bad else 0,
+    )
+
+
+def _share(value: str) -> float:
+    share = float(value)
+    if not 0 < share <= 1:
+        raise ValueError(value)
+    return share
+
+
 def _accept(registry: Registry, chosen: argparse.Namespace) -> Output:
     accepted = [operations.accept(registry, name) for name in dict.fromkeys(chosen.names)]
     return Output("\n".join(f"{each.name}: {each.detail}" for each in accepted), accepted)
@@ -414,6 +468,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     released.add_argument("stage", metavar="STAGE", nargs="?", default=STAGES[-1], help="prod by default")
     released.add_argument("--out", type=Path, metavar="FOLDER", default=Path("release"), help="release by default")
+    rolled = add(
+        "rollout",
+        _rollout,
+        "bring a version to a running service: at once, beside the old one, or for a share of the requests",
+    )
+    rolled.add_argument("version", metavar="VERSION", nargs="?", help=VERSION)
+    rolled.add_argument("--stage", metavar="STAGE", default=STAGES[-1], help="that the service serves; prod by default")
+    rolled.add_argument(
+        "--to", type=Path, metavar="FOLDER", help=f"of the service, its {ROLLOUT_VARIABLE}; deploy/STAGE.rollout"
+    )
+    how = rolled.add_mutually_exclusive_group()
+    how.add_argument(
+        "--shadow", type=_share, metavar="SHARE", nargs="?", const=1.0, help="compare beside; all requests by default"
+    )
+    how.add_argument("--canary", type=_share, metavar="SHARE", help="answer this share of the requests, as in 0.1")
+    how.add_argument("--status", action="store_true", help="what is served, compared and decided; change nothing")
+    how.add_argument("--abort", action="store_true", help="end the rollout in progress: the old version answers alone")
+    how.add_argument("--record", action="store_true", help="record in the history what the service has decided")
+    rolled.add_argument("--wait", action="store_true", help="wait until a shadow or a canary has ended")
+    for name, field in Bounds.model_fields.items():
+        option = f"--{name.replace('_', '-')}"
+        rolled.add_argument(
+            option, type=type(field.default), metavar="N", default=field.default, help=f"{field.default} by default"
+        )
     accept = add(
         "accept",
         _accept,

@@ -63,7 +63,7 @@ def deploy(registry: Registry, stage: str, out: Path, *, unchecked: bool = False
         folder = Path(place)
         for name, each in deployed.items():
             with registry.opened(registry.history.version(name, each.version)) as opened:
-                _write(opened, folder / registry.artifacts[name].task)
+                write_version(opened, folder / registry.artifacts[name].task)
         with folders.publishing(out) as new:
             shutil.copytree(folder, new, dirs_exist_ok=True)
     return deployed
@@ -116,7 +116,16 @@ def placed_versions(registry: Registry, stage: str, *, unchecked: bool = False) 
     return found
 
 
-def _write(version: RegisteredVersion, target: Path) -> None:
+def write_version(version: RegisteredVersion, target: Path) -> None:
+    """Write the model of a version, its manifest with the version's number, and its signature, after every check.
+
+    Args:
+        version: opened.
+        target: a folder that is made.
+
+    Raises:
+        RegistryError: a file is gone or was changed, the model does not load, or it is not signed as it should be.
+    """
     manifest = version.load_reader().manifest
     version.check_signature()
     target.mkdir(parents=True)

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.config import params
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.events import numbering, seen, signing, trust
-from pipeline.events.history import Event, History, format_time, tag_patterns
+from pipeline.events.history import REFUSED, ROLLOUTS, Event, History, format_time, tag_patterns
 from pipeline.events.repository import HEADS, Head, HeadMoved, Repository, TagExists
 from pipeline.events.signing import Keys
 from pipeline.events.tags import Skipped
@@ -28,9 +28,11 @@ from pipeline.records.registry import (
     Promotion,
     Refusal,
     Rollback,
+    RolloutRecord,
     Stage,
     Undone,
 )
+from pipeline.records.rollout import Outcome
 from pipeline.registry import artifacts, evidence, gates, storage
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.version import RegisteredVersion
@@ -515,13 +517,59 @@ def _refuse(registry: Registry, version: Event, decision: Decision) -> str:
     document = Refusal(**_subject(registry, version, decision.stage), decision=decision)
 
     def name(now: Registry) -> str:
-        return now.history.next_tag(version.artifact, decision.stage, refused=True)
+        return now.history.next_tag(version.artifact, decision.stage, REFUSED)
 
+    return _record_aside(registry, version, document, name).tag
+
+
+def record_rollout(registry: Registry, outcome: Outcome) -> Event | None:
+    """Record how a rollout ended, unless it is recorded. The stage stays as it is.
+
+    Args:
+        registry: as it is now.
+        outcome: what the service has recorded.
+
+    Returns:
+        The event; None where there is one already.
+
+    Raises:
+        ConfigurationError: git has no identity, or no key although one is needed.
+        RegistryError: the version is unknown or is another model, or the shared repository cannot be reached.
+    """
+    rollout, placed = outcome.rollout, outcome.rollout.candidate
+    if placed.artifact is None or placed.version is None or rollout.stage is None:
+        raise RegistryError(f"rollout {rollout.id}: of no version of the registry; there is nothing to record")
+    recorded = {
+        event.document.outcome.rollout.id
+        for event in registry.history.events
+        if event.kind == "rollout" and isinstance(event.document, RolloutRecord)
+    }
+    if rollout.id in recorded:
+        return None
+    stage = known_stage(rollout.stage)
+    version = registry.history.version(placed.artifact, placed.version, withdrawn=True)
+    if version.evidence.sha256 != placed.sha256:
+        raise RegistryError(
+            f"rollout {rollout.id}: of the model {placed.sha256[:12]}, and {version.name} is "
+            f"{version.evidence.sha256[:12]}; nothing was recorded"
+        )
+    registry.repository.identity()
+    _expect_key(registry.repository)
+    registry.expect_sound(placed.artifact)
+    document = RolloutRecord(**_subject(registry, version, stage), outcome=outcome)
+
+    def name(now: Registry) -> str:
+        return now.history.next_tag(version.artifact, stage, ROLLOUTS)
+
+    return _record_aside(registry, version, document, name)
+
+
+def _record_aside(registry: Registry, version: Event, document: AnyDocument, name: Callable[[Registry], str]) -> Event:
     while True:
         try:
-            return _record(registry, version.revision, document, name)[1].tag
+            return _record(registry, version.revision, document, name)[1]
         except TagExists:
-            # Two refusals at once do not conflict: this one takes the next number.
+            # Two of these at once do not conflict: this one takes the next number.
             now = registry.again()
             if name(now) == name(registry):
                 raise

@@ -14,11 +14,13 @@ from pipeline.records.registry import (
     Promotion,
     Refusal,
     Rollback,
+    RolloutRecord,
     Tensor,
     VerificationResult,
     VersionDifference,
 )
 from pipeline.records.release import Release
+from pipeline.records.rollout import Outcome, Placed, RolloutReport, Tally
 
 WIDEST = 40
 """Characters of a value in a table of differences; longer values are cut."""
@@ -151,7 +153,7 @@ def render_events(events: Sequence[Event], unchecked: Mapping[str, str]) -> str:
             event.version or "-",
             event.stage or "-",
             event.who,
-            f"UNCHECKED: {unchecked[event.tag]}" if event.tag in unchecked else _detail(event),
+            f"UNCHECKED: {unchecked[event.tag]}" if event.tag in unchecked else detail(event),
         )
         for event in reversed(events)
     ]
@@ -192,7 +194,70 @@ def render_difference(difference: VersionDifference) -> str:
     return rendered + "\n\n" + (table(("value", first, second), other) if other else "nothing else differs")
 
 
-def _detail(event: Event) -> str:
+def render_rollouts(report: RolloutReport, folder: str) -> str:
+    """What a service serves beside what is packaged, its workers, and the rollout in progress or the last ones.
+
+    Args:
+        report: of the service.
+        folder: of its rollouts.
+    """
+    lines = [f"{folder}: {len(report.workers)} workers, revision {report.state.revision}"]
+    lines += [
+        f"worker {worker.pid}: revision {worker.revision}, "
+        + ", ".join(f"{task} {sha256[:12]}" for task, sha256 in worker.models.items())
+        + (f", PROBLEM: {worker.problem}" if worker.problem else "")
+        for worker in report.workers
+    ]
+    lines += [
+        f"{task}: {_placed(each.model)} in place of what is packaged" for task, each in report.state.models.items()
+    ]
+    if (rollout := report.state.rollout) is not None:
+        share = "" if rollout.mode == "swap" else f" of {rollout.share:.0%} of the requests"
+        phase = "running" if rollout.running else "loading"
+        lines.append(f"{rollout.mode} of {_placed(rollout.candidate)}{share}: {phase}, {report.compared:,} compared")
+        lines.append(_tallies(report.tallies))
+    rows = [
+        (
+            format_time(int(outcome.ended)),
+            outcome.rollout.mode,
+            _placed(outcome.rollout.candidate),
+            outcome.result,
+            outcome.reason,
+        )
+        for outcome in report.outcomes
+    ]
+    lines.append(table(("ended (UTC)", "rollout", "candidate", "result", "reason"), rows) if rows else "no rollouts")
+    return "\n".join(line for line in lines if line)
+
+
+def render_outcome(outcome: Outcome) -> str:
+    """How a rollout ended, and the evidence."""
+    head = f"{outcome.rollout.mode} of {_placed(outcome.rollout.candidate)}: {outcome.result}: {outcome.reason}"
+    return "\n".join(line for line in (head, _tallies(outcome.tallies)) if line)
+
+
+def _placed(placed: Placed) -> str:
+    name = f"{placed.artifact}@{placed.version}" if placed.artifact else placed.task
+    return f"{name} ({placed.sha256[:12]})"
+
+
+def _tallies(tallies: Sequence[Tally]) -> str:
+    rows = [
+        (
+            each.name,
+            f"{each.n:,}",
+            f"{each.mean:.4f}",
+            f"{each.tolerance:g}",
+            f"{each.against:.3g}",
+            f"{each.within:.3g}",
+        )
+        for each in tallies
+    ]
+    return table(("criterion", "n", "mean", "tolerated", "e-value against", "e-value within"), rows) if rows else ""
+
+
+def detail(event: Event) -> str:
+    """What happened in an event, in a few words."""
     match event.document:
         case Evidence(strategy=strategy, sha256=sha256):
             return f"{strategy}, {sha256[:12]}"
@@ -200,6 +265,9 @@ def _detail(event: Event) -> str:
             return f"undid {undone.tag}, {replaces}"
         case Refusal(decision=decision):
             return f"failed: {', '.join(criterion.name for criterion in decision.failed)}"
+        case RolloutRecord(outcome=outcome):
+            compared = f", {outcome.compared:,} compared" if outcome.compared else ""
+            return f"{outcome.rollout.mode}: {outcome.result}{compared}: {outcome.reason}"
         case Promotion(replaces=replaces):
             return f"replaces {replaces}" if replaces else "into an empty stage"
     return "no evidence" if event.kind == "version" else "not by `registry`"

@@ -83,7 +83,9 @@ class Gallery:
         Raises:
             DataError: the model is missing, damaged, or another one than at the start.
         """
-        entry, key = self._entries[task][strategy], (task, strategy)
+        entry, key = self._entries.get(task, {}).get(strategy), (task, strategy)
+        if entry is None:
+            raise DataError(f"{strategy} for {task} is served no more: another version has replaced it")
         if entry.reader is not None:
             return entry.reader
         if key in self._loaded:
@@ -100,6 +102,23 @@ class Gallery:
             raise DataError(f"{entry.folder}: the model was replaced since the service started; start it again")
         self._loaded[key] = reader
         return reader
+
+    def serve(self, reader: Reader, folder: Path | None) -> None:
+        """Take another model as the one of its task that answers; the former one is none of the strategies any more.
+
+        Args:
+            reader: of the model.
+            folder: that it was loaded from.
+        """
+        manifest = reader.manifest
+        others = {
+            name: entry
+            for name, entry in self._entries.get(manifest.task, {}).items()
+            if entry.reader is None and name != manifest.strategy
+        }
+        entries = {**others, manifest.strategy: _Entry(manifest, folder, reader)}
+        self._entries = {**self._entries, manifest.task: dict(sorted(entries.items()))}
+        self._net = None
 
     def served(self, task: str) -> str | None:
         """The strategy of a task that is packaged."""

@@ -3,11 +3,14 @@
 import contextlib
 import mmap
 import sys
+import threading
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 _STATM = Path("/proc/self/statm")
 """On Linux, its first number is the pages of the process's address space."""
+_ONE = threading.Lock()
+"""Of two blocks at once, the one that ends first would leave the other's bound to the process."""
 _MALLOC = {
     "MALLOC_ARENA_MAX": 2,
     "MALLOC_MMAP_THRESHOLD_": 4 * 2**20,
@@ -20,7 +23,7 @@ _MALLOC = {
 def bounded_memory(more: int) -> Iterator[None]:
     """Let the process have so much more address space inside than before; what asks for more gets an error.
 
-    It holds for all threads. Outside Linux nothing is bounded.
+    It holds for all threads; another thread that enters waits. Outside Linux nothing is bounded.
 
     Args:
         more: bytes.
@@ -30,16 +33,17 @@ def bounded_memory(more: int) -> Iterator[None]:
         return
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = int(_STATM.read_text().split()[0]) * mmap.PAGESIZE + more
-    for bound in (soft, hard):
-        if bound != resource.RLIM_INFINITY:
-            limit = min(limit, bound)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    with _ONE:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = int(_STATM.read_text().split()[0]) * mmap.PAGESIZE + more
+        for bound in (soft, hard):
+            if bound != resource.RLIM_INFINITY:
+                limit = min(limit, bound)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def bound_freed_memory(environment: MutableMapping[str, str]) -> None:

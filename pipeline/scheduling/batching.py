@@ -62,6 +62,8 @@ class _Job:
     """Pictures of one request.
 
     Attributes:
+        task: the name of the reader.
+        reader: what reads them, also once another one has its name.
         many: whether they are read in slices, behind single pictures.
         count: of the pictures.
         taken: pictures that threads have taken.
@@ -70,6 +72,7 @@ class _Job:
     """
 
     task: str
+    reader: Reader | WatchedReader
     images: Images
     result: "asyncio.Future[Readings]"
     loop: asyncio.AbstractEventLoop
@@ -121,7 +124,7 @@ class DynamicBatcher:
         """Start the threads.
 
         Args:
-            readers: by task.
+            readers: by name; a service calls each like its task, and one that comes later by another name.
             threads: that run models side by side.
             batch: pictures in one run of a model, at most.
             waiting: single pictures that may wait before `read` raises; those of requests for many are not counted.
@@ -130,18 +133,21 @@ class DynamicBatcher:
                 are not timed before they read.
             observe: called with the task and the number of pictures of each run.
         """
-        self._readers = readers
+        self._readers: dict[str, Reader | WatchedReader] = {}
         self._threads = threads
         self._batch = batch
         self._limit = waiting
         self._limit_seconds = waiting_seconds
+        self._inline_seconds = inline_seconds
         self._observe = observe
-        alone = {task: _seconds(reader) for task, reader in readers.items()} if inline_seconds else {}
-        self._quick = {task for task, seconds in alone.items() if seconds <= inline_seconds}
-        self._run_limits = {task: self._pictures_in(alone.get(task), _RUN_SECONDS) for task in readers}
-        self._slice_limits = {task: self._pictures_in(alone.get(task), _SLICE_SECONDS) for task in readers}
+        self._quick: set[str] = set()
+        self._run_limits: dict[str, int] = {}
+        self._slice_limits: dict[str, int] = {}
         # Seconds of a thread for one picture, as lately measured: with whatever else the machine does.
-        self._seconds = {task: alone.get(task, 0.0) for task in readers}
+        self._seconds: dict[str, float] = {}
+        self._changed = threading.Condition()
+        for task, reader in readers.items():
+            self.add(task, reader)
         self._pace = max(self._seconds.values(), default=0.0)
         self.coming = 0
         # Of the event loop alone: reads that were begun and are not finished.
@@ -152,16 +158,37 @@ class DynamicBatcher:
         self._single_runs = 0
         self._slices = 0
         self._busy_until = [0.0] * threads
-        self._changed = threading.Condition()
         self._closed = False
         for number in range(threads):
             threading.Thread(target=self._work, args=(number,), name=f"reader-{number}", daemon=True).start()
+
+    def add(self, name: str, reader: Reader | WatchedReader) -> None:
+        """Let another reader read as well. Any thread may call this; the reader is timed in it.
+
+        Args:
+            name: that no reader has.
+            reader: that becomes known by it.
+        """
+        alone = _seconds(reader) if self._inline_seconds else None
+        with self._changed:
+            if alone is not None and alone <= self._inline_seconds:
+                self._quick.add(name)
+            self._run_limits[name] = self._pictures_in(alone, _RUN_SECONDS)
+            self._slice_limits[name] = self._pictures_in(alone, _SLICE_SECONDS)
+            self._seconds[name] = alone or 0.0
+            self._readers[name] = reader
+
+    def drop(self, name: str) -> None:
+        """Forget a reader for which nobody will call `read` any more; what waits for it is read all the same."""
+        with self._changed:
+            del self._readers[name]
+            self._quick.discard(name)
 
     async def read(self, task: str, images: Images, *, many: bool = False) -> Readings:
         """Read pictures of one task.
 
         Args:
-            task: whose model reads them.
+            task: whose model reads them, or the name of another reader.
             images: uint8 (n, height, width, channels) of the model's size; or, for one picture, a function that makes
                 such an array, which a thread calls.
             many: part of a request for many pictures, that was let in already: it is read in slices.
@@ -170,6 +197,7 @@ class DynamicBatcher:
             ApiError: `overloaded`, more single pictures wait than may, or this one would wait too long.
             PictureError: raised by the function.
         """
+        reader = self._readers[task]
         self._active += 1
         try:
             lone = not isinstance(images, np.ndarray) or len(images) == 1
@@ -179,7 +207,7 @@ class DynamicBatcher:
                 if self._active == 1:
                     pixels = images if isinstance(images, np.ndarray) else images()
                     try:
-                        readings = self._readers[task].read(pixels)
+                        readings = reader.read(pixels)
                     except ApiError as error:
                         if error.code != "timed_out":
                             raise
@@ -188,7 +216,7 @@ class DynamicBatcher:
                     else:
                         self._observe(task, 1)
                         return readings
-            return await self._queue(task, images, many)
+            return await self._queue(task, reader, images, many)
         finally:
             self._active -= 1
 
@@ -240,12 +268,12 @@ class DynamicBatcher:
             self._closed = True
             self._changed.notify_all()
 
-    async def _queue(self, task: str, images: Images, many: bool) -> Readings:
+    async def _queue(self, task: str, reader: Reader | WatchedReader, images: Images, many: bool) -> Readings:
         if not many:
             self.expect_room()
         loop = asyncio.get_running_loop()
         count = len(images) if isinstance(images, np.ndarray) else 1
-        job = _Job(task, images, loop.create_future(), loop, many, count)
+        job = _Job(task, reader, images, loop.create_future(), loop, many, count)
         with self._changed:
             (self._many if many else self._singles).append(job)
             if not many:
@@ -288,7 +316,7 @@ class DynamicBatcher:
     def _read(self, task: str, pieces: list[_Piece], arrays: list[np.ndarray]) -> None:
         count = sum(piece.count for piece in pieces)
         try:
-            readings = self._readers[task].read(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+            readings = pieces[0].job.reader.read(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
         except Exception as error:
             # A picture that a model fails on must not fail those that share its run.
             if len(pieces) > 1 and not (isinstance(error, ApiError) and error.code == "timed_out"):

@@ -29,6 +29,8 @@ class Limits:
         comparisons: pictures that all strategies of a task read, or whose feature maps are made, or that wait for it;
             more are rejected. One thread works on them, one after the other.
         gallery_bytes: of the files of the models that are loaded for comparisons and stay loaded.
+        candidate_bytes: of the file of a model that is rolled out: it is in memory beside the one that it replaces.
+        audit_bytes: of the audit log, from which on a new file is begun; the former one is kept.
         buffered_bytes: of the bodies that are held at one time, of all requests together.
         waiting: single pictures that wait for a model; more are rejected.
         waiting_seconds: that a single picture may be expected to wait, by the work that waits and the pace lately
@@ -59,6 +61,8 @@ class Limits:
     many_requests: int = 4
     comparisons: int = 4
     gallery_bytes: int = 128 * _MIB
+    candidate_bytes: int = 64 * _MIB
+    audit_bytes: int = 64 * _MIB
     buffered_bytes: int = 256 * _MIB
     waiting: int = 128
     waiting_seconds: float = 0.25

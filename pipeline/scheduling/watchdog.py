@@ -80,10 +80,16 @@ class Watchdog:
         self._stopped.set()
 
     @contextlib.contextmanager
-    def watching(self, task: str, pictures: int) -> Iterator[Run]:
-        """Watch a run until the block is left."""
+    def watching(self, task: str, pictures: int, seconds: float | None = None) -> Iterator[Run]:
+        """Watch a run until the block is left.
+
+        Args:
+            task: of the model.
+            pictures: of the run.
+            seconds: that it may take; None for as many as any run.
+        """
         inline = _on_event_loop()
-        seconds = min(INLINE_SECONDS, self._seconds) if inline else self._seconds
+        seconds = min(self._seconds, seconds or self._seconds, INLINE_SECONDS if inline else self._seconds)
         watched = _Watched(Run(), task, pictures, seconds, time.monotonic(), inline)
         number = next(self._numbers)
         self._watched[number] = watched
@@ -130,10 +136,18 @@ class WatchedReader:
         manifest: of the reader.
     """
 
-    def __init__(self, reader: Reader, watchdog: Watchdog) -> None:
+    def __init__(self, reader: Reader, watchdog: Watchdog, seconds: float | None = None) -> None:
+        """Define.
+
+        Args:
+            reader: what reads.
+            watchdog: watches.
+            seconds: that a run may take; None for as many as any run.
+        """
         self.manifest: Manifest = reader.manifest
         self._reader = reader
         self._watchdog = watchdog
+        self._seconds = seconds
 
     def read(self, images: np.ndarray) -> Readings:
         """Read pictures, as `Reader.read` does.
@@ -142,7 +156,7 @@ class WatchedReader:
             ApiError: `timed_out`, the run was ended; `internal`, the model failed, as the log says.
         """
         task = self.manifest.task
-        with self._watchdog.watching(task, len(images)) as run:
+        with self._watchdog.watching(task, len(images), self._seconds) as run:
             try:
                 return self._reader.read(images, run=run)
             except ModelError as error:

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -13,9 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pipeline.access.middleware import Access
+from pipeline.access.settings import AccessSettings
 from pipeline.core.decoding import PictureError
 from pipeline.monitoring.log import PredictionLog
 from pipeline.monitoring.settings import LogSettings
+from pipeline.records.token import Scope
+from pipeline.rollout.follower import Follower
+from pipeline.rollout.store import Store
+from pipeline.rollout.versions import Versions, task_of_name
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.reader import Reader
 from pipeline.scheduling.admission import Gate
@@ -23,18 +31,26 @@ from pipeline.scheduling.batching import DynamicBatcher, give_way
 from pipeline.scheduling.errors import ApiError
 from pipeline.scheduling.limits import Limits
 from pipeline.scheduling.shutdown import Shutdown
-from pipeline.scheduling.watchdog import Watchdog, watched_readers
+from pipeline.scheduling.watchdog import Watchdog, WatchedReader, watched_readers
 from pipeline.serving import openapi, static, swagger
 from pipeline.serving.codings import Decompression
 from pipeline.serving.comparing import CompareEndpoints
-from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints
+from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints, RolloutEndpoints
 from pipeline.serving.metrics import Metrics
-from pipeline.serving.middleware import Admission, AllowedHosts, RequestTracking
+from pipeline.serving.middleware import HEALTH_PATHS, Admission, AllowedHosts, RequestTracking
 from pipeline.serving.supervisor import leave
 from pipeline.serving.uploads import JSON
 
 _log = logging.getLogger("bentoml.reader")
 READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many", "/compare", "/features")
+ROLLOUT_PATH, ABORT_PATH = "/rollout", "/rollout/abort"
+SCOPES: Mapping[str, Scope] = {
+    **dict.fromkeys((*READ_PATHS, "/info", "/metrics"), "read"),
+    **dict.fromkeys((ROLLOUT_PATH, ABORT_PATH), "admin"),
+}
+"""By path, the scope that a token needs for it."""
+OPEN = ("/", *HEALTH_PATHS, "/openapi.json", "/schema.json")
+"""Paths that need no token, beside what a browser loads: health checks, and what is the same for everybody."""
 BENTOML_SCHEMA = "/schema.json"
 """The path where BentoML's clients look up what they can call."""
 
@@ -45,6 +61,10 @@ def create_app(
     hosts: Sequence[str] = (),
     gallery: Gallery | None = None,
     log_settings: LogSettings | None = None,
+    *,
+    rollout: Path | None = None,
+    access: AccessSettings | None = None,
+    reload: Callable[[str], Reader] | None = None,
 ) -> Starlette:
     """Make the application of one process. Its lifespan begins and ends what runs beside the requests.
 
@@ -56,6 +76,12 @@ def create_app(
         hosts: that requests may be for; none means any.
         gallery: the strategies that are compared; None compares those of `readers`, without feature maps.
         log_settings: of the prediction log; None logs nothing.
+        rollout: the folder whose models replace those of `readers` (`pipeline.rollout.store`); None for none.
+        access: who may call; None for everybody, and then nobody may call what needs the scope `admin`.
+        reload: the reader of a task as in `readers`, loaded again; None takes the one of `readers`.
+
+    Raises:
+        DataError: the rollout folder, or a model in it, is damaged.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
     metrics = Metrics(manifests, None if log_settings is None else log_settings.folder)
@@ -73,24 +99,54 @@ def create_app(
         leave(code)
 
     watchdog = Watchdog(shutdown, seconds=limits.answer_seconds, grace_seconds=limits.close_seconds, end=end)
+    watched = watched_readers(readers, watchdog)
     batcher = DynamicBatcher(
-        watched_readers(readers, watchdog),
+        watched,
         threads=limits.threads,
         batch=limits.batch,
         waiting=limits.waiting,
         waiting_seconds=limits.waiting_seconds,
         inline_seconds=limits.inline_seconds,
-        observe=metrics.count_run,
+        observe=lambda name, pictures: metrics.count_run(task_of_name(name), pictures),
     )
-    read = ReadEndpoints(manifests, batcher, limits, metrics, log)
     gallery = Gallery.of(readers, None, limits.gallery_bytes) if gallery is None else gallery
+    versions = Versions(watched, batcher, metrics.count_answer)
+
+    def changed(reader: Reader, folder: Path | None) -> None:
+        metrics.show_model(reader.manifest)
+        gallery.serve(reader, folder)
+
+    follower = None
+    if rollout is not None:
+        follower = Follower(
+            Store(rollout),
+            versions,
+            watch=lambda reader: WatchedReader(reader, watchdog),
+            watch_candidate=lambda reader: WatchedReader(reader, watchdog, limits.answer_seconds / 4),
+            reload=reload or (lambda task: readers[task]),
+            most_bytes=limits.candidate_bytes,
+            changed=changed,
+            count=metrics.count_compared,
+        )
+        follower.begin()
+    read = ReadEndpoints(versions, batcher, limits, metrics, log)
     compare = CompareEndpoints(gallery, watchdog, limits)
-    operate = OperationEndpoints(manifests, metrics, shutdown)
+    operate = OperationEndpoints(versions, metrics, shutdown)
     admission = [
         Middleware(Admission, limits=limits, shutdown=shutdown),
         Middleware(Decompression, limits=limits),
     ]
+    # Only whoever has a token for it may change what is served.
+    admin = RolloutEndpoints(Store(rollout)) if rollout is not None and access is not None else None
     routes = [
+        *(
+            []
+            if admin is None
+            else [
+                Route(ROLLOUT_PATH, admin.status),
+                Route(ABORT_PATH, admin.abort, methods=["POST"], middleware=admission),
+            ]
+        ),
         *(
             Route(path, endpoint, methods=["POST"], middleware=admission)
             for path, endpoint in zip(
@@ -104,7 +160,7 @@ def create_app(
         Route("/healthz", operate.live),
         Route("/readyz", operate.ready),
         Route("/metrics", operate.metrics),
-        _document("/openapi.json", openapi.document(manifests, limits)),
+        _document("/openapi.json", openapi.document(manifests, limits, None if access is None else SCOPES)),
         _document(BENTOML_SCHEMA, openapi.bentoml_schema()),
         *swagger.routes(),
         *static.routes(),
@@ -115,22 +171,25 @@ def create_app(
     pages = (swagger.PATH, static.PATH)
     labels = {route.path: next((path for path in pages if route.path.startswith(path)), route.path) for route in routes}
 
+    beside: tuple[Any, ...] = (log, follower)
+    # The log waits for the disk; the event loop has nothing else to do by then.
+    closing: tuple[Any, ...] = (read, compare, log, admin, access)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # It logs a line for every malformed form; clients are told, and metrics count.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         shutdown.listen()
         watchdog.start()
-        if log is not None:
-            log.start()
+        for each in filter(None, beside):
+            each.start()
         yield
+        if follower is not None:
+            follower.stop()
         batcher.close()
         watchdog.stop()
-        read.close()
-        compare.close()
-        if log is not None:
-            # It waits for the disk; the event loop has nothing else to do by now.
-            log.close()
+        for each in filter(None, closing):
+            each.close()
         metrics.close()
 
     async def handle(request: Request, exception: Exception) -> Response:
@@ -143,6 +202,7 @@ def create_app(
         middleware=[
             Middleware(RequestTracking, limits=limits, metrics=metrics, shutdown=shutdown, labels=labels),
             *([Middleware(AllowedHosts, hosts=hosts, metrics=metrics)] if hosts else []),
+            *([] if access is None else [_access(access, routes, metrics)]),
         ],
         exception_handlers=dict.fromkeys((ApiError, PictureError, HTTPException), handle),
         lifespan=lifespan,
@@ -150,9 +210,28 @@ def create_app(
     app.router.redirect_slashes = False
     # For tests; BentoML takes the signals from the process.
     app.state.shutdown = shutdown
+    app.state.follower = follower
 
     app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), metrics.count_refused)
     return app
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith((swagger.PATH, static.PATH))
+
+
+def _access(access: AccessSettings, routes: Sequence[Route], metrics: Metrics) -> Middleware:
+    """The middleware that asks for tokens: for every path that has a scope, and every path that is not there."""
+    # A route that is in neither list is a bug, and the application is not made: nothing is open by mistake.
+    scopes = {route.path: None if _is_open(route.path) else SCOPES[route.path] for route in routes}
+    return Middleware(
+        Access,
+        tokens=access.tokens,
+        rates=access.rates,
+        audit=access.audit,
+        scopes=scopes,
+        count=metrics.count_error,
+    )
 
 
 def _document(path: str, document: Mapping[str, object]) -> Route:

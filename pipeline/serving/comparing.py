@@ -19,7 +19,6 @@ from pipeline.core.decoding import Picture, Shape, decode_grey
 from pipeline.core.errors import DataError
 from pipeline.core.readings import Readings
 from pipeline.records.answer import ModelIdentity
-from pipeline.records.manifest import Manifest
 from pipeline.runtime.fitting import Fitted, answer_fitted, fit
 from pipeline.runtime.gallery import TEXTBOOK, Gallery
 from pipeline.runtime.pages import LINES, Page, answer_page, page_of
@@ -107,16 +106,14 @@ class CompareEndpoints:
                 "bytes": manifest.model.bytes,
             }
             try:
-                answer, seconds = self._answer(task, name, manifest, opened)
+                answer, seconds = self._answer(task, name, opened)
                 reading |= {"milliseconds": round(seconds * 1000, 3), "answer": answer}
             except ApiError as error:
                 reading |= error.as_json()
             readings.append(reading)
         return orjson.dumps({"task": task, "inputs": _inputs(opened), "readings": readings})
 
-    def _answer(
-        self, task: str, name: str, manifest: Manifest, opened: Page | Fitted
-    ) -> tuple[dict[str, JsonValue], float]:
+    def _answer(self, task: str, name: str, opened: Page | Fitted) -> tuple[dict[str, JsonValue], float]:
         """The answer of one strategy, and the seconds that its model took."""
         try:
             reader = WatchedReader(self._gallery.reader(task, name), self._watchdog)
@@ -125,6 +122,8 @@ class CompareEndpoints:
             raise ApiError(
                 "internal", f"the model of {name} cannot be loaded; the log of the service says why"
             ) from None
+        # A rollout may have replaced it since its manifest was read.
+        manifest = reader.manifest
         identity = ModelIdentity.of(manifest).as_json()
         images = opened.images()
         readings: Readings | None = None

@@ -13,11 +13,16 @@ from pydantic import JsonValue
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from pipeline.access.middleware import NAME_KEY
 from pipeline.core.decoding import Shape
 from pipeline.core.readings import Readings
 from pipeline.monitoring.log import Answered, PredictionLog
-from pipeline.records.answer import Info, ModelDescription, ModelIdentity
+from pipeline.records.answer import Info, ModelDescription
 from pipeline.records.manifest import Manifest
+from pipeline.rollout.follower import conclude
+from pipeline.rollout.store import Store
+from pipeline.rollout.trial import Trial
+from pipeline.rollout.versions import Version, Versions
 from pipeline.runtime.answers import readings_as_json, select
 from pipeline.runtime.fitting import answer_fitted, fit
 from pipeline.runtime.pages import LINES, answer_page, answer_picture, known_shapes
@@ -71,7 +76,7 @@ class ReadEndpoints:
 
     def __init__(
         self,
-        manifests: Mapping[str, Manifest],
+        versions: Versions,
         batcher: DynamicBatcher,
         limits: Limits,
         metrics: Metrics,
@@ -80,18 +85,19 @@ class ReadEndpoints:
         """Define.
 
         Args:
-            manifests: of the models that are served, by task.
+            versions: the models that are served, which may change; what callers rely on stays the same.
             batcher: what reads.
             limits: of this process.
             metrics: where pictures that cannot be decoded are counted.
             log: where answers are logged; None logs none.
         """
-        self._manifests = manifests
+        manifests = versions.manifests
+        self._versions = versions
+        self._tasks = tuple(manifests)
         self._batcher = batcher
         self._limits = limits
         self._metrics = metrics
         self._log = log
-        self._identities = {task: ModelIdentity.of(manifest).as_json() for task, manifest in manifests.items()}
         self._shapes = known_shapes(manifests)
         self._digits = _shapes(select(manifests.values(), digits=True))
         self._cifar10 = _shapes(select(manifests.values(), digits=False))
@@ -138,11 +144,11 @@ class ReadEndpoints:
         async with body_of(request, self._buffer, self._limits, self._limits.body_bytes) as content:
             started = time.perf_counter()
             upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
-            readings = await self._batcher.read(upload.task, upload.images)
+            version, readings = await self._versions.read(upload.task, upload.images)
         notes = upload.decoded().notes
-        reading = readings_as_json(self._manifests[upload.task], readings, [notes], every_class=True)[0]
-        document = orjson.dumps({**reading, "model": self._identities[upload.task]})
-        self._log_known(upload, reading, started)
+        reading = readings_as_json(version.manifest, readings, [notes], every_class=True)[0]
+        document = orjson.dumps({**reading, "model": version.identity})
+        self._log_known(upload, reading, version.identity, started)
         return Response(document, media_type=JSON)
 
     async def read_many(self, request: Request) -> Response:
@@ -164,11 +170,11 @@ class ReadEndpoints:
         """Shapes of the pictures that models read as they are, by task, and whether others are searched for lines."""
         task = task_of(request)
         if task is None:
-            lines = LINES in self._manifests
+            lines = LINES in self._tasks
             if not lines:
                 self._expect_packaged(self._digits, "pictures of digits")
             return self._shapes, lines
-        if task not in self._manifests:
+        if task not in self._tasks:
             raise self._not_packaged(repr(task[:40]))
         return ({}, True) if task == LINES else ({task: self._shapes[task]}, False)
 
@@ -178,15 +184,14 @@ class ReadEndpoints:
         return shapes
 
     def _not_packaged(self, wanted: str) -> ApiError:
-        packaged = ", ".join(self._manifests)
+        packaged = ", ".join(self._tasks)
         return ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
 
     async def _read_known(self, upload: Upload, started: float) -> Response:
-        readings = await self._batcher.read(upload.task, upload.images)
-        task = upload.task
-        answer = answer_picture(self._manifests[task], upload.decoded(), readings, self._identities[task])
+        version, readings = await self._versions.read(upload.task, upload.images)
+        answer = answer_picture(version.manifest, upload.decoded(), readings, version.identity)
         document = orjson.dumps(answer)
-        self._log_known(upload, answer, started)
+        self._log_known(upload, answer, version.identity, started)
         return Response(document, media_type=JSON)
 
     async def _read_page(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape], started: float) -> Response:
@@ -203,11 +208,13 @@ class ReadEndpoints:
             count = len(page.lines)
             self._metrics.count_lines(count)
             many = count > _FEW_LINES
-            readings = await self._batcher.read(LINES, images, many=many) if count else None
-            given = self._manifests[LINES], page, readings, self._identities[LINES]
+            version, readings = self._versions.served(LINES), None
+            if count:
+                version, readings = await self._versions.read(LINES, images, slices=many)
+            given = version.manifest, page, readings, version.identity
             answer = await self._pool_of_pages.run(answer_page, *given) if many else answer_page(*given)
         document = orjson.dumps(answer)
-        self._log_any_size(found, LINES, images, page.size, answer, started)
+        self._log_any_size(found, images, page.size, answer, version.identity, started)
         return Response(document, media_type=JSON)
 
     async def _read_fitted(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape], started: float) -> Response:
@@ -216,30 +223,32 @@ class ReadEndpoints:
         with self._pages.take():
             pool = self._pool_of_large if uploads.is_large(found) else self._pool_of_pages
             fitted = await pool.run(fit, found, task, shape)
-            readings = await self._batcher.read(task, fitted.images)
-        answer = answer_fitted(self._manifests[task], fitted, readings, self._identities[task])
+            version, readings = await self._versions.read(task, fitted.images)
+        answer = answer_fitted(version.manifest, fitted, readings, version.identity)
         document = orjson.dumps(answer)
-        self._log_any_size(found, task, fitted.images(), fitted.size, answer, started)
+        self._log_any_size(found, fitted.images(), fitted.size, answer, version.identity, started)
         return Response(document, media_type=JSON)
 
-    def _log_known(self, upload: Upload, answer: Mapping[str, JsonValue], started: float) -> None:
+    def _log_known(
+        self, upload: Upload, answer: Mapping[str, JsonValue], model: Mapping[str, JsonValue], started: float
+    ) -> None:
         """Log the answer to a picture of a model's size. Called once the answer is ready: it never delays one."""
         if self._log is not None:
             pixels = upload.images()
             found = upload.content if upload.values is None else upload.values
-            self._log_any_size(found, upload.task, pixels, (pixels.shape[1], pixels.shape[2]), answer, started)
+            self._log_any_size(found, pixels, (pixels.shape[1], pixels.shape[2]), answer, model, started)
 
     def _log_any_size(
         self,
         found: bytes | np.ndarray,
-        task: str,
         pixels: np.ndarray,
         size: tuple[int, int],
         answer: Mapping[str, JsonValue],
+        model: Mapping[str, JsonValue],
         started: float,
     ) -> None:
         if self._log is not None:
-            model, seconds = self._identities[task], time.perf_counter() - started
+            seconds = time.perf_counter() - started
             content, shape = (found, None) if isinstance(found, bytes) else (found.tobytes(), found.shape)
             self._log.add(Answered(content, shape, pixels, size, answer, model, seconds))
 
@@ -261,52 +270,51 @@ class ReadEndpoints:
             if isinstance(each, ApiError):
                 self._metrics.count_error(each.code)
             else:
-                self._log_known(each, answer, started)
+                self._log_known(each, answer, readings[each.task][1].identity, started)
         return Response(document, media_type=JSON)
 
-    async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Readings]]:
-        """By task, where its pictures are, and their readings."""
+    async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Version, Readings]]:
+        """By task, where its pictures are, the model that has read them, and their readings."""
         by_task: dict[str, list[int]] = {}
         for index, each in enumerate(found):
             if isinstance(each, Upload):
                 by_task.setdefault(each.task, []).append(index)
-        tasks: dict[str, asyncio.Task[Readings]] = {}
+        tasks: dict[str, asyncio.Task[tuple[Version, Readings]]] = {}
         async with asyncio.TaskGroup() as group:
             for task, indices in by_task.items():
                 pictures = [cast("Upload", found[index]).decoded().pixels for index in indices]
-                tasks[task] = group.create_task(self._batcher.read(task, np.stack(pictures), many=True))
-        return {task: (by_task[task], readings.result()) for task, readings in tasks.items()}
+                tasks[task] = group.create_task(self._versions.read(task, np.stack(pictures), many=True))
+        return {task: (by_task[task], *reading.result()) for task, reading in tasks.items()}
 
     def _document(
         self,
         found: Sequence[Upload | ApiError],
-        readings: Mapping[str, tuple[list[int], Readings]],
+        readings: Mapping[str, tuple[list[int], Version, Readings]],
         every_class: bool,
     ) -> tuple[bytes, Sequence[Mapping[str, JsonValue]]]:
         """The answer, to each picture its task and reading, or its error; and these one by one."""
         answers: list[dict[str, JsonValue]] = [each.as_json() if isinstance(each, ApiError) else {} for each in found]
-        for task, (indices, of_task) in readings.items():
+        for task, (indices, version, of_task) in readings.items():
             notes = [cast("Upload", found[index]).decoded().notes for index in indices]
-            given = readings_as_json(self._manifests[task], of_task, notes, every_class=every_class)
+            given = readings_as_json(version.manifest, of_task, notes, every_class=every_class)
             for index, reading in zip(indices, given, strict=True):
                 answers[index] = {"task": task, **reading}
-        models = {task: self._identities[task] for task in sorted(readings)}
+        models = {task: readings[task][1].identity for task in sorted(readings)}
         return orjson.dumps({"answers": answers, "models": models}), answers
 
 
 class OperationEndpoints:
     """The endpoints for operators: what is served, and how the process is doing."""
 
-    def __init__(self, manifests: Mapping[str, Manifest], metrics: Metrics, shutdown: Shutdown) -> None:
+    def __init__(self, versions: Versions, metrics: Metrics, shutdown: Shutdown) -> None:
         """Define.
 
         Args:
-            manifests: of the models that are served, by task.
+            versions: the models that are served.
             metrics: what `/metrics` shows.
             shutdown: whether the process takes requests.
         """
-        models = {task: ModelDescription.of(manifest) for task, manifest in manifests.items()}
-        self._info = orjson.dumps(Info(models=models).as_json())
+        self._versions = versions
         self._metrics = metrics
         self._pool = Pool("metrics", 1, 2, polite=False)
         self._exposition: asyncio.Task[bytes] | None = None
@@ -314,7 +322,8 @@ class OperationEndpoints:
 
     async def info(self, request: Request) -> Response:
         """Every model that is served: identity, input, classes, threshold, scores."""
-        return Response(self._info, media_type=JSON)
+        models = {task: ModelDescription.of(manifest) for task, manifest in self._versions.manifests.items()}
+        return Response(orjson.dumps(Info(models=models).as_json()), media_type=JSON)
 
     async def live(self, request: Request) -> Response:
         """Whether the process lives."""
@@ -333,6 +342,40 @@ class OperationEndpoints:
             self._exposition = asyncio.create_task(self._pool.run(self._metrics.exposition))
         text = await asyncio.shield(self._exposition)
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+class RolloutEndpoints:
+    """The endpoints of the scope `admin`: what is rolled out, and the end of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pool = Pool("rollout-status", 1, 4)
+
+    async def status(self, request: Request) -> Response:
+        """What every worker serves, the rollout in progress with its evidence, and how the last ones ended."""
+        report = await self._pool.run(self._store.report)
+        return Response(orjson.dumps(report.as_json()), media_type=JSON)
+
+    async def abort(self, request: Request) -> Response:
+        """End the rollout in progress; the model that was served before answers alone.
+
+        Raises:
+            ApiError: `not_found`, there is none.
+        """
+        await self._pool.run(self._end, request.scope.get(NAME_KEY, "nobody"))
+        return await self.status(request)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._pool.close()
+
+    def _end(self, who: str) -> None:
+        rollout = self._store.read().rollout
+        if rollout is None:
+            raise ApiError("not_found", "no rollout is in progress; nothing was changed")
+        trial = Trial(rollout.bounds)
+        self._store.follow(rollout.id, trial)
+        conclude(self._store, rollout, "aborted", f"by the token {who}", trial=trial)
 
 
 class _TimeLimits:

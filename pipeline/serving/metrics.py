@@ -33,7 +33,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 _FOLDER = "READER_METRICS_FOLDER"
 """Tells the workers where they count together. The process that starts them sets it, not the person who runs it."""
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
-_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_max")
+_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemax")
 """A worker has a file for each."""
 FILE_BYTES = 128 * 1024
 """Of each file: more than every path, status, code and task take together."""
@@ -179,12 +179,38 @@ class Metrics:
             "reader_model",
             "1 for each model that is served",
             ["task", "strategy", "sha256", "version", "origin"],
-            multiprocess_mode="max",
+            multiprocess_mode="livemax",
             registry=registry,
         )
+        answers = prometheus_client.Counter(
+            "reader_answers", "Requests that a model has read", ["task", "sha256", "version"], registry=registry
+        )
+        compared = prometheus_client.Counter(
+            "reader_rollout_pictures", "Pictures for two versions of a model", ["task", "result"], registry=registry
+        )
+        self._model = model
+        self._answers = functools.cache(answers.labels)
+        self._compared = functools.cache(compared.labels)
+        self._shown: dict[str, dict[str, str]] = {}
         for manifest in manifests.values():
-            identity = ModelIdentity.of(manifest)
-            model.labels(**{key: str(value or "") for key, value in identity.as_json().items()}).set(1)
+            self.show_model(manifest)
+
+    def show_model(self, manifest: Manifest) -> None:
+        """Name the model of a task that answers; the former one does not any more."""
+        former = self._shown.get(manifest.task)
+        labels = {key: str(value or "") for key, value in ModelIdentity.of(manifest).as_json().items()}
+        if former is not None:
+            self._model.labels(**former).set(0)
+        self._model.labels(**labels).set(1)
+        self._shown[manifest.task] = labels
+
+    def count_answer(self, manifest: Manifest) -> None:
+        """Count a request whose pictures a model has read."""
+        self._answers(manifest.task, manifest.model.sha256, manifest.version or "").inc()
+
+    def count_compared(self, task: str, result: str) -> None:
+        """Count a picture for both versions of a rollout: `compared`, `disagreed`, `failed` or `skipped`."""
+        self._compared(task, result).inc()
 
     def count_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; `path` is one that the service has, or `OTHER`."""

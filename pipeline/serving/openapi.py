@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from pipeline.records import answer
 from pipeline.records.answer import ErrorCode
 from pipeline.records.manifest import Manifest
+from pipeline.records.token import Scope
 from pipeline.runtime.answers import select
 from pipeline.runtime.pages import LINES, known_shapes
 from pipeline.scheduling.errors import KINDS
@@ -42,17 +43,32 @@ _ONE: tuple[ErrorCode, ...] = (
     "wrong_array",
 )
 _MANY: tuple[ErrorCode, ...] = ("empty", "damaged", "bad_json", "too_many_pictures", "wrong_array", "bad_query")
+_ACCESS: tuple[ErrorCode, ...] = ("unauthorized", "forbidden", "too_many_requests")
 _FILE: Document = {"type": "string", "format": "binary"}
 _PIXEL: Document = {"type": "integer", "minimum": 0, "maximum": 255}
 
 
-def document(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
+def document(manifests: Mapping[str, Manifest], limits: Limits, scopes: Mapping[str, Scope] | None = None) -> Document:
     """Describe what is served.
 
     Args:
         manifests: of the models, by task.
         limits: of this process.
+        scopes: by path, the scope that a token needs for it; None where nobody needs one.
     """
+    described = _document(manifests, limits)
+    if scopes is None:
+        return described
+    errors = [_error([code]) for code in _ACCESS]
+    for path in scopes.keys() & described["paths"].keys():
+        for operation in described["paths"][path].values():
+            operation["security"] = [{"token": []}]
+            operation["responses"] |= dict(zip((str(KINDS[code].status) for code in _ACCESS), errors, strict=True))
+    described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return described
+
+
+def _document(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
     known = [manifests[task] for task in known_shapes(manifests)]
     digits, classes = (select(known, digits=wanted) for wanted in (True, False))
     return {

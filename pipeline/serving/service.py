@@ -16,8 +16,13 @@ from bentoml.exceptions import BentoMLException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipeline.access import settings
+from pipeline.access.settings import AccessSettings
 from pipeline.core.errors import PipelineError
 from pipeline.monitoring.settings import FOLDER_VARIABLE, LogSettings
+from pipeline.records.manifest import Manifest
+from pipeline.rollout.follower import expect_loadable
+from pipeline.rollout.store import ROLLOUT_VARIABLE, Store
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.memory import bound_freed_memory
 from pipeline.runtime.reader import Reader, load_readers
@@ -113,6 +118,47 @@ def hosts() -> tuple[str, ...]:
         raise BentoMLException(str(error)) from None
 
 
+def access() -> AccessSettings | None:
+    """Who may call, as the environment says; None where anybody may.
+
+    Raises:
+        BentoMLException: the file of tokens or the audit log cannot be used.
+    """
+    try:
+        return AccessSettings.of(os.environ, limits().audit_bytes)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
+def rollout_folder() -> Path | None:
+    """The rollout folder that the environment names; None where it names none."""
+    named = os.environ.get(ROLLOUT_VARIABLE)
+    return Path(named) if named else None
+
+
+def expect_rollout(manifests: Mapping[str, Manifest]) -> None:
+    """Make the rollout folder where it is not there, and load the models in it that would be served.
+
+    Raises:
+        BentoMLException: it cannot be written, or is damaged.
+    """
+    folder = rollout_folder()
+    if folder is None:
+        return
+    try:
+        store = Store(folder)
+        store.make()
+        expect_loadable(store, manifests, limits().candidate_bytes)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
+def remove_folders() -> None:
+    """Remove what the supervisor made for its workers, where it cannot."""
+    remove_folder()
+    settings.remove_folder()
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The application of this process: BentoML mounts it before it makes the service that loads the models."""
     await get_current_service().application(scope, receive, send)
@@ -188,9 +234,21 @@ class ReaderService:
     def __init__(self) -> None:
         # The event loop waits no longer than this for a thread that decodes.
         sys.setswitchinterval(_SWITCH_SECONDS)
-        watch_supervisor(remove_folder)
+        watch_supervisor(remove_folders)
         readers, gallery = pinned_models()
-        self.application = create_app(readers, limits(), hosts(), gallery, log_settings())
+        try:
+            self.application = create_app(
+                readers,
+                limits(),
+                hosts(),
+                gallery,
+                log_settings(),
+                rollout=rollout_folder(),
+                access=access(),
+                reload=lambda task: Reader.load(artifacts() / task),
+            )
+        except (BentoMLException, PipelineError) as error:
+            stop_service(str(error))
         # What it rejects would lack the headers of CORS.
         if not BentoMLContainer.http.cors.enabled.get():
             use_gate(self.application.state.gate)
@@ -203,17 +261,21 @@ class ReaderService:
         """Exit if a model is missing or is not the one its manifest names; make what the workers share."""
         limits()
         hosts()
-        if (settings := log_settings()) is not None:
+        if (found_log := log_settings()) is not None:
             # A worker may have another working directory.
-            os.environ[FOLDER_VARIABLE] = str(settings.folder)
+            os.environ[FOLDER_VARIABLE] = str(found_log.folder)
+        if (found := access()) is not None:
+            found.close()
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()
+        expect_rollout({task: reader.manifest for task, reader in readers.items()})
         pin(readers, gallery_of(readers).manifests())
         # malloc reads them only when a process starts.
         bound_freed_memory(os.environ)
         try:
             make_folder()
+            settings.make_folder(os.environ)
         except PipelineError as error:
             raise BentoMLException(str(error)) from None
 

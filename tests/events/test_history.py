@@ -10,7 +10,7 @@ import pytest
 from registry_project import ARTIFACT, answer, done, git, in_stage, package, refused, sha256, tag
 
 from pipeline.core.errors import RegistryError
-from pipeline.events.history import History, format_time, tag_patterns
+from pipeline.events.history import REFUSED, History, format_time, tag_patterns
 from pipeline.events.tags import Tag
 from pipeline.records.registry import Evidence
 from pipeline.registry.operations import Registry
@@ -76,7 +76,7 @@ def test_tags_are_numbered_stage_by_stage_and_refusals_apart():
     found = history("x#prod#1 v0.1.0", "x#staging#1 v0.2.0", "x#prod!#2 v0.1.0", "refused/x/prod/1 v0.3.0 refusal")
     assert found.next_tag("x", "prod") == "x#prod#3"
     assert found.next_tag("x", "staging") == "x#staging#2"
-    assert found.next_tag("x", "prod", refused=True) == "refused/x/prod/2"
+    assert found.next_tag("x", "prod", REFUSED) == "refused/x/prod/2"
     assert found.next_tag("y", "dev") == "y#dev#1"
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_version_is_an_error_that_lists_the_known_ones():
 
 def test_tags_of_others_are_ignored_and_patterns_match_the_registrys():
     assert history("nightly v0.1.0", "x v0.1.0", "v1.0 v0.1.0").events == history().events
-    assert tag_patterns(["x"]) == ["x@*", "x#*", "refused/*"]
+    assert tag_patterns(["x"]) == ["x@*", "x#*", "refused/*", "rollouts/*"]
     assert format_time(0) == "1970-01-01 00:00:00"
 
 

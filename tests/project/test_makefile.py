@@ -54,6 +54,12 @@ VALUES = {
     "PORT": ("demo", "--port="),
     "DIGEST": ("forget", "--digest="),
     "SUITE": ("drift", "--suite="),
+    "GRANT": ("token", "--grant="),
+    "REVOKE": ("token", "--revoke="),
+    "SCOPES": ("token", "--scopes="),
+    "RATE": ("token", "--per-minute="),
+    "DAYS": ("token", "--days="),
+    "TOKENS": ("token", "--file="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {

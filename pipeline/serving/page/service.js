@@ -1,6 +1,8 @@
 // The service: requests, its errors as text, and how an answer to an older picture is dropped.
 
 const RETRIES = 4;
+/** The key under which this tab keeps its token, until it is closed. */
+const TOKEN = "reader-token";
 
 /** An error that the service answered, or that it did not answer at all. */
 export class ServiceError extends Error {
@@ -18,7 +20,7 @@ export class ServiceError extends Error {
 
 /** @returns {Promise<any>} the JSON at a path */
 export async function get(path) {
-  const response = await fetch(path, { headers: { Accept: "application/json" } });
+  const response = await asked(path, { headers: { Accept: "application/json" } });
   if (!response.ok) throw await errorOf(response);
   return response.json();
 }
@@ -34,7 +36,7 @@ export async function send(path, picture, wanted) {
   for (let tries = 0; ; tries += 1) {
     let response;
     try {
-      response = await fetch(path, {
+      response = await asked(path, {
         method: "POST",
         headers: { "Content-Type": "application/octet-stream", Accept: "application/json" },
         body: picture,
@@ -48,6 +50,25 @@ export async function send(path, picture, wanted) {
     await new Promise((resolve) => setTimeout(resolve, error.wait * 1000));
     if (!wanted()) throw error;
   }
+}
+
+/**
+ * Ask the service, with the token of this tab. Where it needs one, or another one, whoever draws is asked for it, once.
+ * @returns {Promise<Response>}
+ */
+async function asked(path, options) {
+  const response = await fetch(path, withToken(options));
+  if (response.status !== 401) return response;
+  const token = window.prompt("This service needs a token:");
+  if (!token) return response;
+  sessionStorage.setItem(TOKEN, token.trim());
+  return fetch(path, withToken(options));
+}
+
+function withToken(options) {
+  const token = sessionStorage.getItem(TOKEN);
+  if (!token) return options;
+  return { ...options, headers: { ...options.headers, Authorization: `Bearer ${token}` } };
 }
 
 async function errorOf(response) {

@@ -1,0 +1,140 @@
+"""Files of tokens, rates that workers share, and the audit log."""
+
+import json
+import multiprocessing
+import threading
+
+import pytest
+
+from pipeline.access import rates, tokens
+from pipeline.access.audit import Audit
+from pipeline.access.rates import Rates
+from pipeline.access.settings import AccessSettings
+from pipeline.core.errors import ConfigurationError
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "tokens.json"
+
+
+def test_a_file_has_hashes_and_no_secret(file):
+    secret = tokens.create(file, "ci", ["read"], 60, 30)
+    assert len(secret) >= 43 + len(tokens.PREFIX)
+    assert secret not in file.read_text()
+    assert json.loads(file.read_text())["tokens"][0]["sha256"] == tokens.digest(secret)
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o640)
+    tokens.create(file, "ops", ["admin", "read"], 60, None)
+    assert file.stat().st_mode & 0o777 == 0o640
+    found = tokens.Tokens(file)
+    assert found.of(secret).name == "ci"
+    assert found.of(secret + "x") is None
+    with pytest.raises(ConfigurationError, match="'ci' is there"):
+        tokens.create(file, "ci", ["read"], 60, None)
+    tokens.revoke(file, "ci")
+    with pytest.raises(ConfigurationError, match="no token 'ci'; there are: ops"):
+        tokens.revoke(file, "ci")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "tokens.json: Invalid JSON"),
+        ('{"tokens": [{"name": "x"}]}', "tokens.json: tokens.0.scopes: Field required"),
+        ("", "Invalid JSON"),
+    ],
+)
+def test_a_damaged_file_is_named(file, content, message):
+    file.write_text(content)
+    file.chmod(0o600)
+    with pytest.raises(ConfigurationError, match=message):
+        tokens.read_tokens(file)
+
+
+def test_a_file_that_others_can_write_is_refused(file):
+    tokens.create(file, "ci", ["read"], 60, None)
+    file.chmod(0o620)
+    with pytest.raises(ConfigurationError, match="mode 620 found"):
+        tokens.read_tokens(file)
+
+
+def test_a_file_that_becomes_damaged_changes_nothing(file, monkeypatch, caplog):
+    monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.0)
+    secret = tokens.create(file, "ci", ["read"], 60, None)
+    found = tokens.Tokens(file)
+    file.write_text("{")
+    assert found.of(secret).name == "ci"
+    assert "stay as they were" in caplog.text
+
+
+def test_an_allowance_comes_back_with_time(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(rates.time, "monotonic", lambda: clock[0])
+    limit = Rates(None)
+    assert [limit.take("a", 2) for _ in range(2)] == [0, 0]
+    assert limit.take("a", 2) == pytest.approx(30)
+    clock[0] += 31
+    assert limit.take("a", 2) == 0
+    assert limit.take("a", 2) > 0
+    assert limit.take("b", 2) == 0
+
+
+def take(folder, key, queue):
+    queue.put(sum(Rates(folder).take(key, 50) == 0 for _ in range(50)))
+
+
+def test_workers_share_one_allowance(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=take, args=(tmp_path, "a" * 32, queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    taken = sum(queue.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join()
+    # What comes back while they run.
+    assert 50 <= taken <= 55
+
+
+def test_the_log_is_bounded_whole_and_follows_a_rotation(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    logs = [Audit(path, 20_000) for _ in range(2)]
+
+    def write(log):
+        for _ in range(200):
+            log.note("ci", "POST", "/read", 200, "127.0.0.1")
+
+    threads = [threading.Thread(target=write, args=(log,)) for log in logs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    files = [path, path.with_name("audit.jsonl.1")]
+    assert all(each.stat().st_size <= 20_500 for each in files)
+    assert all(json.loads(line)["token"] == "ci" for each in files for line in each.read_text().splitlines())
+    path.rename(tmp_path / "moved")
+    logs[0].note("late", "GET", "/info", 200, "127.0.0.1")
+    assert json.loads(path.read_text())["token"] == "late"
+    for log in logs:
+        log.close()
+
+
+def test_guesses_do_not_fill_the_log(tmp_path):
+    log = Audit(tmp_path / "audit.jsonl", 2**20)
+    for _ in range(1000):
+        log.note(None, "POST", "/read", 401, "127.0.0.1")
+    log.note("ci", "POST", "/read", 200, "127.0.0.1")
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert len(lines) <= 50
+    assert sum(line.get("left_out", 0) for line in lines) + len(lines) == 1001
+
+
+def test_a_log_without_tokens_is_refused(tmp_path):
+    assert AccessSettings.of({}, 1) is None
+    with pytest.raises(ConfigurationError, match=r"READER_AUDIT: .* without READER_TOKENS"):
+        AccessSettings.of({"READER_AUDIT": str(tmp_path / "x")}, 1)
+    tokens.create(tmp_path / "t.json", "ci", ["read"], 60, None)
+    with pytest.raises(ConfigurationError, match=r"READER_AUDIT: .* expected a file to write"):
+        AccessSettings.of({"READER_TOKENS": str(tmp_path / "t.json"), "READER_AUDIT": str(tmp_path)}, 1)

@@ -1,0 +1,115 @@
+"""The rollout folder: whole states, workers that live, and lines that do not mix."""
+
+import json
+import multiprocessing
+import os
+
+import pytest
+import rollouts
+
+from pipeline.core.errors import DataError
+from pipeline.records.rollout import Bounds, Observation, RolloutState, WorkerState
+from pipeline.rollout.store import Store
+from pipeline.rollout.trial import Trial
+
+
+@pytest.fixture
+def store(tmp_path):
+    found = Store(tmp_path / "rollout")
+    found.make()
+    return found
+
+
+def worker_state(**changes):
+    return WorkerState(**({"pid": os.getpid(), "revision": 0, "models": {}, "loaded": None, "problem": None} | changes))
+
+
+def test_changes_are_counted_and_nothing_is_changed_in_vain(store):
+    assert store.read() == RolloutState()
+    assert store.change(lambda state: state).revision == 1
+    assert store.change(lambda state: None).revision == 1
+    assert store.read().revision == 1
+
+
+def change_often(folder):
+    for _ in range(50):
+        Store(folder).change(lambda state: state)
+
+
+def observe_often(folder, number):
+    for index in range(200):
+        Store(folder).observe("ab", Observation(picture=f"{number}-{index}", served="1" * 400, candidate="1" * 400))
+
+
+def run_beside(target, *arguments):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=target, args=[*each]) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_of_changes_at_once_none_is_lost_and_lines_do_not_mix(store):
+    run_beside(change_often, [store.folder], [store.folder], [store.folder])
+    assert store.read().revision == 150
+    run_beside(observe_often, [store.folder, 1], [store.folder, 2])
+    trial = Trial(Bounds())
+    store.follow("ab", trial)
+    assert trial.compared == 400
+
+
+def test_a_line_that_is_not_complete_is_left_for_later(store):
+    store.observe("ab", Observation(picture="1", served="1", candidate="1"))
+    path = store.folder / "trials/ab.jsonl"
+    line = path.read_bytes()
+    path.write_bytes(line + b"no line\n" + line.replace(b'"1"', b'"2"', 1)[:-5])
+    trial = Trial(Bounds())
+    offset = store.follow("ab", trial)
+    assert trial.compared == 1
+    path.write_bytes(line + b"no line\n" + line.replace(b'"1"', b'"2"', 1))
+    store.follow("ab", trial, offset)
+    assert trial.compared == 2
+
+
+def test_a_worker_is_known_while_it_lives(store):
+    first, second = store.enter(), store.enter()
+    first.say(worker_state(revision=3))
+    assert [worker.revision for worker in store.workers()] == [3], "one of them has not said anything yet"
+    second.say(worker_state(revision=4))
+    first.leave()
+    assert [worker.revision for worker in store.workers()] == [4]
+    # As after a kill: the lock is gone, and the files are there.
+    second._lock.close()
+    assert store.workers() == ()
+    assert list((store.folder / "workers").iterdir()) == []
+
+
+def test_a_worker_that_ends_with_a_candidate_is_counted_and_one_that_stops_is_not(store):
+    for _ in range(3):
+        killed = store.enter()
+        killed.say(worker_state(loading="ab" * 8))
+        killed._lock.close()
+    stopped = store.enter()
+    stopped.say(worker_state(loading="ab" * 8))
+    stopped.leave()
+    assert store.workers() == ()
+    assert (store.deaths("ab" * 8), store.deaths("cd" * 8)) == (3, 0)
+
+
+def test_models_of_which_the_state_says_nothing_any_more_are_removed(store, tmp_path):
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"))
+    assert store.model_folder(rollout.candidate).is_dir()
+    store.change(lambda state: RolloutState())
+    assert not store.model_folder(rollout.candidate).exists()
+
+
+def test_what_is_damaged_is_named(store, tmp_path):
+    (store.folder / "state.json").write_text(json.dumps({"revision": "x"}))
+    with pytest.raises(DataError, match=r"state.json: revision"):
+        store.read()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="expected a folder that the service can write"):
+        Store(tmp_path / "file").make()

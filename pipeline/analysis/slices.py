@@ -186,14 +186,15 @@ def scores(
         evaluated: readings of the suite.
         parts: of `slices`.
         threshold: the confidence from which a reading is accepted; None accepts nothing.
-        least: pictures of a slice that is judged; smaller ones have no p-value.
+        least: pictures of a slice that is judged, and of the rest; smaller ones have no p-value.
     """
     found = []
     of_unit = {part.unit: outcomes(evaluated, part, threshold) for part in parts}
     for part in parts:
         wrong, accepted = (estimate(each, part.picture, part.inside) for each in of_unit[part.unit])
         held = len(np.unique(part.picture[part.inside]))
-        judged = held >= least
+        # Nothing can be said against a rest of a few pictures either: without an error its variance would be 0.
+        judged = held >= least and len(np.unique(part.picture[~part.inside])) >= least
         found.append(
             SliceScore(
                 strategy=strategy,

@@ -180,3 +180,18 @@ def test_a_weakness_is_found_and_named_with_what_was_accepted(drawn):
     small = slices.corrected(slices.scores("net", "plain", evaluated, parts, 0.5, 401))
     assert {row.accuracy_p for row in small} == {None}
     assert slices.worst(small, 0.05) == []
+
+
+def test_a_slice_is_not_judged_against_a_few_pictures():
+    pictures = evaluations.singles(200, DIGIT_NAMES)
+    images = np.zeros_like(pictures.images)
+    images[:, 4:24, 6:9] = 255
+    images[:3, 20:24] = 0
+    wrong = np.arange(200) % 10 == 5
+    classes = np.where(wrong[:, None], (pictures.labels + 1) % 10, pictures.labels).astype(np.uint8)
+    drawn = replace(pictures, images=images)
+    evaluated = Evaluated.of(evaluations.readings(classes, np.full(200, 0.9), 10), drawn)
+    rows = slices.scores("net", "mnist", evaluated, slices.slices(drawn), 0.5, 50)
+    sizes = [row for row in rows if row.factor == "size"]
+    assert {row.n for row in sizes} == {3, 197}
+    assert {row.accuracy_p for row in sizes} == {None}

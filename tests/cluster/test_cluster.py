@@ -69,6 +69,8 @@ def test_each_stage_is_computed_once_whatever_dies(tmp_path):
         wait_for(log, "begin train lenet5 21", driver)
         wait_for(log, "begin train convnet 21", driver)
         cluster.kill(node_of("train@lenet5", tmp_path))
+        # On the other node. What ran on this one ends with it.
+        wait_until(lambda: log.read_text().splitlines().count("begin train lenet5 21") == 2, driver)
         (hold / "hold-lenet5-21").unlink()
         # The others are pushed when the driver dies; `convnet` is held.
         wait_until(lambda: {"evaluate@textbook", "evaluate@lenet5"} <= pushed(tmp_path / "store"), driver)

@@ -30,6 +30,7 @@ override CURDIR := $(value CURDIR)
 override PATH := $(CURDIR)/$(BIN):$(value PATH)
 export PATH
 export DVC_NO_ANALYTICS := 1
+export RAY_USAGE_STATS_ENABLED := 0
 export GX_ANALYTICS_ENABLED := False
 export BENTOML_DO_NOT_TRACK := True
 export ORT_DISABLE_TELEMETRY := 1
@@ -38,7 +39,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes token drift forget registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup extras push pull repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes token drift forget registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -68,6 +69,13 @@ $(VENV)/.ready: requirements/bootstrap.lock requirements/dev.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@pwd -P > $@
 
+extras: $(VENV)/.extras  ## add to .venv what DVC remotes on S3 and by SSH need, and what their tests need
+
+# `make setup` removes them where dev.lock changed, and the next `make extras` installs them again.
+$(VENV)/.extras: requirements/extras.lock $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/extras.lock
+	@touch $@
+
 # `make demo` takes .venv where that is ready. Else it makes a smaller environment, of what serving needs alone, and makes
 # it anew whenever something about it changed.
 ifneq ($(wildcard $(VENV)/.ready),)
@@ -91,8 +99,14 @@ $(SERVING)/.ready: requirements/bootstrap.lock requirements/serve.lock $(STALE)
 	@$(SERVING)/bin/uv pip install --quiet --python $(SERVING)/bin/python --require-hashes -r requirements/serve.lock
 	@pwd -P > $@
 
-repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side)
-	@python -m pipeline.commands.repro $(if $(JOBS),--jobs="$$JOBS")
+repro: setup  ## run what is stale of the whole pipeline: fetch, train, compare, package (JOBS=2: stages side by side, ON=ray: on a cluster)
+	@python -m pipeline.commands.repro $(if $(JOBS),--jobs="$$JOBS") $(if $(ON),--on="$$ON")
+
+push: setup  ## push results and the run cache to the DVC remote: no machine computes again what another has
+	@python -m pipeline.commands.remote --push
+
+pull: setup  ## pull what dvc.lock records, and the run cache of all machines, from the DVC remote
+	@python -m pipeline.commands.remote --pull
 
 report: setup  ## write reports/explorer.html: the report with commit, machine, changes since the last run, champions
 	@python -m pipeline.commands.report
@@ -125,8 +139,8 @@ exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET
 exps: setup  ## list the experiments of this commit, with what differs
 	@python -m pipeline.commands.experiment --show
 
-study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
-	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS")
+study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, ON=ray: on a cluster, REPORT=1: only the table)
+	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS") $(if $(ON),--on="$$ON")
 
 read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1); IMAGES=pictures.parquet OUT=readings/ for any number (WORKERS=2, ON=ray)
 	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again) $(if $(ON),--on="$$ON") $(if $(WORKERS),--workers="$$WORKERS")
@@ -164,7 +178,7 @@ override PYTEST := python -m pytest --numprocesses 2 --dist loadfile --no-loadsc
 test: setup  ## run the tests, about 8 minutes with the set-up
 	@$(PYTEST)
 
-test-slow: setup  ## run the tests that `make test` leaves out: whole pipelines, servers under load
+test-slow: extras  ## run the tests that `make test` leaves out: whole pipelines, servers under load
 	@$(PYTEST) -m "slow and not full"
 
 test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), two hours more
@@ -192,6 +206,7 @@ locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) pyproject.toml --extra train --extra dev -o requirements/dev.lock
 	@$(LOCK) pyproject.toml --extra train -c requirements/dev.lock -o requirements/pipeline.lock
 	@$(LOCK) pyproject.toml --extra serve -c requirements/dev.lock -o requirements/serve.lock
+	@$(LOCK) pyproject.toml --extra s3 --extra ssh --group remote-tests -c requirements/dev.lock -o requirements/extras.lock
 	@$(LOCK) --group docs -o requirements/docs.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it

@@ -32,6 +32,7 @@ NAVIGATION = {
         "docs/reading",
         "docs/data",
         "docs/experiments",
+        "docs/cluster",
         "docs/validation",
         "docs/serving",
         "docs/deploying",

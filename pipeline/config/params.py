@@ -16,6 +16,7 @@ from pipeline.config.sections import (
     Analysis,
     AnySuite,
     Calibration,
+    Cluster,
     Compose,
     Fetch,
     Frozen,
@@ -83,6 +84,7 @@ class Params(Section):
     suspects: dict[Name, Suspects] = Field(default={})
     gates: Gates
     quick: Quick = Field(default_factory=Quick)
+    cluster: Cluster = Field(default_factory=Cluster)
 
     def origin_of(self, source: str) -> str:
         """Where the pictures of a source come from: `public`, or a folder.

@@ -371,3 +371,36 @@ class Quick(Section):
 
     strategies: list[Name] = Field(default=[])
     changes: dict[str, Any] = Field(alias="set", default={})
+
+
+class Resources(Section):
+    """What a stage asks of a node of a Ray cluster.
+
+    Attributes:
+        cores: that Ray counts for it; a part of one is possible.
+        memory: GiB that Ray counts for it.
+        gpus: that it sees; a part of one is possible.
+    """
+
+    cores: Positive = 1.0
+    memory: NonNegative = 2.0
+    gpus: NonNegative = 0.0
+
+
+class Cluster(Section):
+    """How stages run on a Ray cluster.
+
+    Attributes:
+        resources: by stage (`train`, or `train@slice` alone); `default` for all others.
+        retries: how often a stage is run again, elsewhere, whose worker or node died.
+    """
+
+    resources: dict[str, Resources] = Field(default={})
+    retries: Whole = 3
+
+    def of(self, stage: str) -> Resources:
+        """What a stage of dvc.yaml asks for: its own entry, or that of its kind, or `default`."""
+        for name in (stage, stage.partition("@")[0], "default"):
+            if name in self.resources:
+                return self.resources[name]
+        return Resources()

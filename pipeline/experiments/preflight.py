@@ -51,19 +51,32 @@ def expect_study(study: Study, jobs: int = 0) -> None:
     """
     kept = [*keeping.checks(experiment=True), identity()]
     raise_on_problems([check for check in kept if check.verdict == "problem"])
-    deciding = [path for path in workspace.modified() if path.startswith(keeping.DECIDING)]
-    committed = Check("commit", "ok", "everything that a result depends on is committed")
-    if deciding:
-        committed = Check(
-            "commit",
-            "problem",
-            f"{workspace.are(deciding)} changed since the last commit; a study is of a commit, so commit or restore it "
-            "first",
-        )
+    committed = _committed(keeping.DECIDING, "a study is")
     valued = [
         check for _, run in study.points() for check in _changes(run.changes, queue=False) if check.verdict == "problem"
     ]
     raise_on_problems([*kept, committed, *valued, *code(), *_pictures(), _mirror(), *(_workers() if jobs else [])])
+
+
+def expect_cluster() -> None:
+    """Check that `make repro ON=ray` can keep its result, and that the commit has all that it depends on.
+
+    Raises:
+        ConfigurationError: there is a problem; the first one is named.
+    """
+    kept = keeping.checks(experiment=False)
+    raise_on_problems([check for check in kept if check.verdict == "problem"])
+    # dvc.lock may have results that are not committed yet.
+    deciding = [name for name in keeping.DECIDING if name != keeping.LOCK]
+    problems = [check for check in code() if check.verdict == "problem"]
+    raise_on_problems([_committed(deciding, "what runs on a cluster is"), *problems])
+
+
+def _committed(deciding: Sequence[str], what: str) -> Check:
+    if changed := [path for path in workspace.modified() if path.startswith(tuple(deciding))]:
+        message = f"{workspace.are(changed)} changed since the last commit; {what} of a commit, so commit or restore it"
+        return Check("commit", "problem", f"{message} first")
+    return Check("commit", "ok", "everything that a result depends on is committed")
 
 
 def expect_rehearsal() -> None:

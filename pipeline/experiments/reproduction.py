@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.config import params
@@ -47,6 +47,22 @@ def reproduce(settings: params.Params, jobs: int = 1) -> None:
     print(f"{progress.summary()}. Logs: {LOGS}\n")
     print(results(settings, lambda path: Path(path).read_text(encoding="utf-8")))
     print("The report: reports/report.html. Serve the models: make serve")
+
+
+def fetch(settings: params.Params, sources: Sequence[str]) -> None:
+    """Fetch what was not fetched, or has to be again; what a remote has is not missing.
+
+    Args:
+        settings: of params.yaml.
+        sources: the stages that fetch.
+
+    Raises:
+        Stopped: a stage or DVC failed.
+    """
+    progress = Progress(LOGS, sys.stdout)
+    if again := [f"fetch@{name}" for name in _unsettled(settings)]:
+        dvc.follow("make repro", progress, "repro", "--force", "--single-item", *again)
+    dvc.follow("make repro", progress, "repro", "--allow-missing", "--single-item", *sources)
 
 
 def _unsettled(settings: params.Params) -> list[str]:

@@ -4,15 +4,12 @@ An experiment is a commit below `refs/exps`. It holds as long as its target woul
 """
 
 import functools
-import shutil
 import sys
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from pipeline.config import params
@@ -161,29 +158,17 @@ def _holds(commit: str, run: Run) -> bool:
     if code and git.run("diff", "--quiet", commit, "HEAD", "--", *code).code:
         return False
     today = changes.apply(params.read(Path(changes.PARAMS)), run.changes)
-    commands = _commands(today)
+    commands = {name: stage.command for name, stage in dvc.definitions(today).items()}
     if any(stages[name].get("cmd") != commands.get(name) for name in upstream):
         return False
     recorded = [stages[name].get("params", {}).get(changes.PARAMS, {}) for name in upstream]
-    return all(_at(today, key) == value for keys in recorded for key, value in keys.items())
+    return all(dvc.value_at(today, key) == value for keys in recorded for key, value in keys.items())
 
 
 def _committed() -> Mapping[str, Any]:
     """The stages of the last commit's dvc.lock, none where it has no such file."""
     listed = git.output("ls-tree", "--name-only", "HEAD", "dvc.lock")
     return document("HEAD", "dvc.lock").get("stages", {}) if listed else {}
-
-
-def _commands(document: Mapping[str, Any]) -> dict[str, str]:
-    """The command of every stage of dvc.yaml, if params.yaml had this content: commands contain params."""
-    with tempfile.TemporaryDirectory() as folder:
-        with (Path(folder) / changes.PARAMS).open("w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(dict(document), file)
-        shutil.copy("dvc.yaml", folder)
-        (Path(folder) / ".dvc").mkdir()
-        (Path(folder) / ".dvc/config").write_text("[core]\n    no_scm = true\n")
-        with Repo(folder) as repo:
-            return {stage.name: stage.cmd for stage in repo.index.stages}
 
 
 def has_same_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -216,11 +201,3 @@ def _upstream(stages: Mapping[str, Any], target: str) -> list[str]:
             if any(out.is_relative_to(dep) or dep.is_relative_to(out) for out in outs for dep in needed):
                 waiting.append(other)
     return found
-
-
-def _at(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        if not isinstance(values, Mapping) or part not in values:
-            return None
-        values = values[part]
-    return values

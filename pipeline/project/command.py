@@ -102,7 +102,7 @@ def one_line_errors(out: Path | None = None) -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if isinstance(error, ImportError) and _PLUGIN.search(str(error)):
-            _fail(ConfigurationError(f"the remote storage: {error}; pip install -e '.[s3]', or another remote"))
+            _fail(ConfigurationError(f"the remote storage: {error}; make extras, or another remote"))
         if (path := _unreadable(error)) is None:
             raise
         reason = " ".join(str(error).split())[:_LONGEST_REASON]

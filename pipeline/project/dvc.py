@@ -3,16 +3,22 @@
 import contextlib
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import networkx as nx
+from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils import strictyaml
+from ruamel.yaml import YAML
 
 from pipeline.core.errors import ConfigurationError, PipelineError
 from pipeline.project import workspace
@@ -30,6 +36,62 @@ class Stopped(PipelineError):
         super().__init__(line)
         self.kind = f"{command} stopped"
         self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A stage of dvc.yaml, for one content of params.yaml.
+
+    Attributes:
+        name: as DVC addresses it.
+        command: with its params filled in.
+        deps: paths.
+        params: by dotted key what params.yaml has there; None where it has no such key.
+        outs: by path whether DVC's cache keeps it; git does the others.
+        upstream: the stages on which it depends directly.
+    """
+
+    name: str
+    command: str
+    deps: tuple[str, ...]
+    params: Mapping[str, Any]
+    outs: Mapping[str, bool]
+    upstream: frozenset[str]
+
+
+def definitions(document: Mapping[str, Any]) -> dict[str, Definition]:
+    """The stages of dvc.yaml if params.yaml had this content; in an order in which they can run."""
+    with tempfile.TemporaryDirectory() as folder:
+        with (Path(folder) / "params.yaml").open("w", encoding="utf-8") as file:
+            YAML(typ="safe").dump(dict(document), file)
+        shutil.copy("dvc.yaml", folder)
+        (Path(folder) / ".dvc").mkdir()
+        (Path(folder) / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+        with Repo(folder) as repo:
+            graph = repo.index.graph
+            order = nx.lexicographical_topological_sort(graph.reverse(), key=lambda stage: stage.name)
+            return {stage.name: _definition(stage, graph, document) for stage in order}
+
+
+def _definition(stage: Any, graph: nx.DiGraph, document: Mapping[str, Any]) -> Definition:
+    params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    return Definition(
+        stage.name,
+        stage.cmd,
+        tuple(dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)),
+        {key: value_at(document, key) for dep in params for key in dep.params},
+        {out.def_path: bool(out.use_cache) for out in stage.outs},
+        frozenset(each.name for each in graph.successors(stage)),
+    )
+
+
+def value_at(values: Any, key: str) -> Any:
+    """What a document of params has at a dotted key; None where it has no such key."""
+    for part in key.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            return None
+        values = values[part]
+    return values
 
 
 @contextlib.contextmanager

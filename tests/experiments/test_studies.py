@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_clone import commit, copy_code, run
+import study_project
+from small_clone import run
+from study_project import PATH
 
 from pipeline.commands import study as command
 from pipeline.core.errors import ConfigurationError, DataError
@@ -15,96 +17,14 @@ from pipeline.records.evaluation import Evaluation
 from pipeline.registry import artifacts
 
 ROOT = Path(__file__).parents[2]
-STAGE = '''
-"""Pictures, or readings of them that are the better the larger the batch; the seed chooses which are wrong."""
-import sys
-from pathlib import Path
-import numpy as np
-from pipeline.config import params
-from pipeline.core.files import replacing
-from pipeline.core.images import DIGIT_NAMES, ImageSet
-from pipeline.core.readings import Readings
-from pipeline.evaluation import scores
-from pipeline.evaluation.evaluated import Evaluated
-from pipeline.records.evaluation import Evaluation
-
-SPLITS = ("valid", "gate", "test")
-
-def compose(out):
-    draw = np.random.default_rng(0)
-    with replacing(out) as folder:
-        folder.mkdir(parents=True)
-        for split in SPLITS:
-            images = draw.integers(0, 256, (200, 28, 28, 1), np.uint8)
-            labels = draw.integers(0, 10, (200, 1), np.uint8)
-            ImageSet(images, labels, DIGIT_NAMES, "mnist").save(folder / f"{split}.npz")
-
-def evaluate(strategy):
-    settings = params.load(Path("params.yaml"))
-    with Path("ran.log").open("a") as log:
-        print(strategy, settings.seed, file=log)
-    share = 1 / settings.strategies[strategy].settings["batch"] + 0.01 * (settings.budget > 1)
-    read = {}
-    for number, split in enumerate(SPLITS):
-        pictures = ImageSet.load(Path(f"data/mnist/mnist/{split}.npz"))
-        wrong = np.random.default_rng([settings.seed, number]).random(200) < share
-        classes = (pictures.labels + wrong[:, None]) % 10
-        certain = np.eye(10, dtype=np.float32)[classes]
-        readings = Readings(certain, classes.astype(np.uint8), np.full(200, 0.5, np.float32))
-        read[split] = Evaluated.of(readings, pictures)
-    with replacing(Path("predictions/mnist") / strategy) as folder:
-        for split, evaluated in read.items():
-            evaluated.readings.save(folder / f"mnist-{split}.npz")
-    Evaluation(
-        strategy=strategy, task="mnist", origin="mnist", precision="float32", parameters=1, deployable=True,
-        pretrained="none", sha256="0" * 64, suites=scores.by_suite({"mnist": read}, None),
-        coverage=scores.pooled_coverage({"mnist": read}),
-    ).write(Path(f"metrics/evaluation/mnist/{strategy}.json"))
-
-if __name__ == "__main__":
-    compose(Path(sys.argv[2])) if sys.argv[1] == "compose" else evaluate(sys.argv[2])
-'''
-DVC = """
-stages:
-  compose:
-    foreach: [mnist]
-    do:
-      cmd: python -m stages.tiny compose data/mnist/mnist
-      deps: [stages/tiny.py]
-      outs: [data/mnist/mnist]
-  evaluate:
-    foreach: [textbook]
-    do:
-      cmd: python -m stages.tiny evaluate ${item}
-      deps: [stages/tiny.py, data/mnist/mnist]
-      params: [seed, budget, "strategies.${item}"]
-      outs:
-        - predictions/mnist/${item}
-        - metrics/evaluation/mnist/${item}.json: {cache: false}
-"""
-STUDY = """
-targets: [evaluate@textbook]
-fixed: {budget: 1}
-grid:
-  strategies.textbook.batch: [4, 16]
-  seed: [1, 2]
-baseline: {strategies.textbook.batch: 4}
-repeat: seed
-"""
 NAMES = [f"batches-textbook-batch_{batch}-seed_{seed}" for batch in (4, 16) for seed in (1, 2)]
-PATH = "studies/batches.yaml"
 
 
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory):
     """A clone in which the study was run once."""
     folder = tmp_path_factory.mktemp("study")
-    copy_code(folder)
-    (folder / "dvc.yaml").write_text(DVC)
-    (folder / "stages/tiny.py").write_text(STAGE)
-    (folder / "studies").mkdir()
-    (folder / PATH).write_text(STUDY)
-    commit(folder)
+    study_project.make(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         command.main(PATH)
@@ -228,7 +148,7 @@ def test_a_study_needs_a_file(project, path, named):
 def test_a_wrong_study_names_the_key_and_what_was_found(tmp_path, monkeypatch, old, new, named):
     monkeypatch.chdir(ROOT)
     path = tmp_path / "batches.yaml"
-    path.write_text(STUDY.replace(old, new, 1))
+    path.write_text(study_project.STUDY.replace(old, new, 1))
     with pytest.raises(ConfigurationError) as raised:
         studies.Study.load(path)
     assert all(name in str(raised.value) for name in named), raised.value

@@ -235,10 +235,10 @@ def test_every_variable_of_a_recipe_is_tried_here():
     text = (ROOT / "Makefile").read_text()
     recipes = "\n".join(line for line in text.splitlines() if line.startswith("\t"))
     assert set(re.findall(r'"\$\$(?:\{)?([A-Z]+)', recipes)) - {"PYTHON", "PWD", "KILLS"} == set(VALUES)
-    assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS"}
+    assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS", "ON", "WORKERS"}
     assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
     assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {
-        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "SERVING", "DEMO", *SWITCHES, "STAGE", "JOBS"),
+        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "SERVING", "DEMO", *SWITCHES, "STAGE", "JOBS", "ON", "WORKERS"),
     }
 
 

@@ -122,7 +122,7 @@ def test_where_the_cache_is_linked_a_file_is_not_taken_for_the_one_before(projec
 @pytest.mark.parametrize(
     ("address", "code", "named"),
     [
-        ("s3://bucket/folder", 2, "requires 'dvc-s3' to be installed; pip install -e '.[s3]'"),
+        ("s3://bucket/folder", 2, "requires 'dvc-s3' to be installed; make extras"),
         ("http://127.0.0.1:9/folder", 4, "Cannot connect to host 127.0.0.1:9"),
     ],
 )

@@ -56,6 +56,7 @@ def make(folder: Path) -> Path:
     settings["robustness"]["pictures"] = 20
     settings["strategies"]["vgg16"]["weights"] = "none"
     settings["previews"]["suites"] = {"mnist": "mnist/mnist"}
+    settings["cluster"] = {"resources": {"default": {"cores": 1, "memory": 0.5}}}
     settings["gates"]["tasks"] = {task: settings["gates"]["tasks"][task] for task in TASKS}
     (folder / "params.yaml").write_text(json.dumps(settings, indent=2))
     pipeline = yaml.safe_load((folder / "dvc.yaml").read_text())

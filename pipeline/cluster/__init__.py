@@ -1,0 +1,1 @@
+"""Runs of the pipeline on a Ray cluster: which stages are left, where they run, and what they leave in the remote."""

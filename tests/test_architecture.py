@@ -240,7 +240,7 @@ def test_importing_a_module_does_nothing():
         "pipeline/commands/__init__.py: environment.settle()",
         (
             "pipeline/__init__.py: os.environ.update(BENTOML_DO_NOT_TRACK='True', DVC_NO_ANALYTICS='1', "
-            "GX_ANALYTICS_ENABLED='False', ORT_DISABLE_TELEMETRY='1')"
+            "GX_ANALYTICS_ENABLED='False', ORT_DISABLE_TELEMETRY='1', RAY_USAGE_STATS_ENABLED='0')"
         ),
         "pipeline/runtime/model.py: os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')",
         "pipeline/serving/service.py: do_not_track.cache_clear()",

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import ray_cluster
 import study_project
@@ -42,6 +43,12 @@ def node_of(stage, folder):
     raise AssertionError(f"no node runs {stage}")
 
 
+def works_below(folder):
+    """Whether a process has its current folder there."""
+    places = [process.info["cwd"] for process in psutil.process_iter(["cwd"])]
+    return any(place and Path(place).is_relative_to(folder) for place in places)
+
+
 def pushed(store):
     """The stages of which an outcome is in the remote."""
     return {json.loads(path.read_text())["stage"] for path in store.glob("outcomes/*/*.json")}
@@ -68,8 +75,10 @@ def test_each_stage_is_computed_once_whatever_dies(tmp_path):
         wait_for(log, "train textbook 21", driver)
         wait_for(log, "begin train lenet5 21", driver)
         wait_for(log, "begin train convnet 21", driver)
-        cluster.kill(node_of("train@lenet5", tmp_path))
-        # On the other node. What ran on this one ends with it.
+        killed = node_of("train@lenet5", tmp_path)
+        cluster.kill(killed)
+        # What ran there ends with it, and begins again on the other node.
+        wait_until(lambda: not works_below(tmp_path / str(killed)), driver)
         wait_until(lambda: log.read_text().splitlines().count("begin train lenet5 21") == 2, driver)
         (hold / "hold-lenet5-21").unlink()
         # The others are pushed when the driver dies; `convnet` is held.

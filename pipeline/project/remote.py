@@ -248,7 +248,7 @@ def _explained(error: BaseException, reasons: list[BaseException | str], remote:
     text = " ".join(f"{type(cause).__name__} {cause}".lower() for cause in causes)
     codes = {getattr(cause, "errno", None) for cause in causes}
     if codes & {errno.ENOSPC, errno.EDQUOT} or any(word in text for word in _FULL):
-        return RemoteError(f"{remote}: full: {line}; make room there and run again")
+        return RemoteError(f"{remote}: full: {line}; free some space there and run again")
     if any(word in text for word in _ABSENT):
         return ConfigurationError(f"remote {remote}: no such bucket: {line}; create it, or dvc remote modify")
     if codes & {errno.EACCES, errno.EPERM, errno.EROFS} or any(word in text for word in _REFUSED):

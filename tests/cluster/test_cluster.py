@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import ray_cluster
 import study_project
@@ -21,11 +22,11 @@ STUDY = study_project.SEEDS.replace("20, 21, 22", "20, 21")
 COMMAND = (sys.executable, "-m", "pipeline.commands.study", "--study", "studies/seeds.yaml", "--on", "ray")
 
 
-def wait_until(reached, process) -> None:
+def wait_until(reached, process=None) -> None:
     end = time.monotonic() + 300
     while not reached():
         assert time.monotonic() < end
-        assert process.poll() is None, f"ended with {process.returncode}"
+        assert process is None or process.poll() is None, f"ended with {process.returncode}"
         time.sleep(0.2)
 
 
@@ -40,6 +41,12 @@ def node_of(stage, folder):
             if f"Stage {stage} " in log.read_text():
                 return number
     raise AssertionError(f"no node runs {stage}")
+
+
+def works_below(folder):
+    """Whether a process has its current folder there."""
+    places = [process.info["cwd"] for process in psutil.process_iter(["cwd"])]
+    return any(place and Path(place).is_relative_to(folder) for place in places)
 
 
 def pushed(store):
@@ -68,14 +75,17 @@ def test_each_stage_is_computed_once_whatever_dies(tmp_path):
         wait_for(log, "train textbook 21", driver)
         wait_for(log, "begin train lenet5 21", driver)
         wait_for(log, "begin train convnet 21", driver)
-        cluster.kill(node_of("train@lenet5", tmp_path))
-        # On the other node. What ran on this one ends with it.
+        killed = node_of("train@lenet5", tmp_path)
+        cluster.kill(killed)
+        # What ran there ends with it, and begins again on the other node.
+        wait_until(lambda: not works_below(tmp_path / str(killed)), driver)
         wait_until(lambda: log.read_text().splitlines().count("begin train lenet5 21") == 2, driver)
         (hold / "hold-lenet5-21").unlink()
         # The others are pushed when the driver dies; `convnet` is held.
         wait_until(lambda: {"evaluate@textbook", "evaluate@lenet5"} <= pushed(tmp_path / "store"), driver)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
+        wait_until(lambda: not works_below(tmp_path / str(3 - killed)))
         (hold / "hold-convnet-21").unlink()
         ended = run(project, *COMMAND, **cluster.variables)
     assert f"{RUNS}/{RUNS}" in ended.stdout

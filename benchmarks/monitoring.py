@@ -1,7 +1,7 @@
-"""The prediction log over a million requests, and drift over a thousand weeks: the figures of docs/monitoring.md.
+"""The prediction log over a million requests: the figures of docs/monitoring.md.
 
-python -m benchmarks.monitoring log                       # a few minutes
-python -m benchmarks.monitoring drift --data=data         # after `dvc repro compose@plain`; about ten minutes
+python -m benchmarks.monitoring log              # a few minutes on an idle machine
+python -m benchmarks.monitoring log --direct     # its files alone: without the queue, the measures and BentoML
 """
 
 import argparse
@@ -19,8 +19,9 @@ import numpy as np
 
 from pipeline.monitoring import quarantine, segments
 from pipeline.monitoring.forgetting import forget
-from pipeline.monitoring.log import QUARANTINE, Answered, PredictionLog
-from pipeline.monitoring.monitor import PREDICTIONS
+from pipeline.monitoring.log import QUARANTINE, Answered, PredictionLog, row_of
+from pipeline.monitoring.monitor import PREDICTIONS, SegmentMonitor
+from pipeline.monitoring.quarantine import Quarantine
 from pipeline.monitoring.settings import LogSettings
 
 _MIB = 2**20
@@ -29,6 +30,7 @@ PROCESSES = 4
 DECLINED = 50
 """One of so many readings is declined."""
 _LOOK_SECONDS = 1.0
+_ROWS = 256
 FORGOTTEN = 12_345
 """A picture that comes again and again."""
 _NOISE = (
@@ -45,18 +47,28 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--number", type=int, default=0)
+    parser.add_argument("--direct", action="store_true")
     arguments = parser.parse_args()
     if arguments.part == "process":
-        log_requests(_settings(arguments.folder), arguments.requests, arguments.number)
+        run = log_directly if arguments.direct else log_requests
+        run(_settings(arguments.folder), arguments.requests, arguments.number)
     else:
-        measure_log(arguments.requests)
+        measure_log(arguments.requests, direct=arguments.direct)
 
 
-def measure_log(requests: int) -> None:
+def measure_log(requests: int, *, direct: bool) -> None:
     """Log pictures from several processes at once, and print how large log and quarantine become."""
     with tempfile.TemporaryDirectory() as name:
         settings = _settings(Path(name))
-        command = [sys.executable, "-m", "benchmarks.monitoring", "process", "--folder", name]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.monitoring",
+            "process",
+            "--folder",
+            name,
+            *(["--direct"] if direct else []),
+        ]
         share = requests // PROCESSES
         started = time.perf_counter()
         processes = [
@@ -93,25 +105,58 @@ def log_requests(settings: LogSettings, requests: int, number: int) -> None:
         while index - counts["written"] > settings.log_queue // 2:
             time.sleep(0.02)
         log.add(_answered(FORGOTTEN if index % 1000 == 0 else index + number * requests, rng))
+    while counts["written"] + counts["disk"] < requests:
+        time.sleep(0.02)
     log.close()
     print(f"process {number}: {dict(counts)}")
     if counts["written"] != requests or counts["queue"] or counts["disk"]:
         raise SystemExit("lines were lost")
 
 
+def log_directly(settings: LogSettings, requests: int, number: int) -> None:
+    """Give rows to the monitor, and declined pictures to the quarantine, as the thread of the log does."""
+    counts: collections.Counter[str] = collections.Counter()
+    monitor = SegmentMonitor("direct", settings, lambda outcome, rows: counts.update({outcome: rows}))
+    assert settings.quarantine_bytes is not None
+    kept = Quarantine(settings.folder / QUARANTINE, most_bytes=settings.quarantine_bytes, days=30)
+    row = row_of(_answered(1, np.random.default_rng(number)))
+    for start in range(0, requests, _ROWS):
+        numbers = [
+            FORGOTTEN if index % 1000 == 0 else index + number * requests
+            for index in range(start, min(start + _ROWS, requests))
+        ]
+        contents = [_content(each) for each in numbers]
+        digests = [hashlib.sha256(content).hexdigest() for content in contents]
+        columns = {name: collections.deque([value] * len(numbers)) for name, value in row.items()}
+        monitor.export_data({**columns, "digest": collections.deque(digests)})
+        for each, content, digest in zip(numbers, contents, digests, strict=True):
+            if each % DECLINED == 0 or each == FORGOTTEN:
+                counts["quarantined"] += kept.keep(digest, content, (28, 140))
+    monitor.close()
+    print(f"process {number}: {dict(counts)}")
+    if counts["written"] != requests or counts["disk"]:
+        raise SystemExit("lines were lost")
+
+
 def _settings(folder: Path) -> LogSettings:
-    return LogSettings(folder, log_bytes=64 * _MIB, quarantine_bytes=16 * _MIB)
+    return LogSettings(folder, log_bytes=16 * _MIB, quarantine_bytes=4 * _MIB)
+
+
+def _content(number: int) -> bytes:
+    """A picture that holds a number. Half of it is noise, so that those of the quarantine are as large as real ones."""
+    pixels = _NOISE.copy()
+    pixels.reshape(-1)[:8] = np.frombuffer(np.int64(number).tobytes(), np.uint8)
+    return pixels.tobytes()
 
 
 def _answered(number: int, rng: np.random.Generator) -> Answered:
-    # Half of it is noise, so that the pictures of the quarantine are as large as real ones.
-    pixels = _NOISE.copy()
-    pixels.reshape(-1)[:8] = np.frombuffer(np.int64(number).tobytes(), np.uint8)
+    content = _content(number)
+    pixels = np.frombuffer(content, np.uint8).reshape(_NOISE.shape)
     declined = number % DECLINED == 0 or number == FORGOTTEN
     digits = f"{number:08d}"[-5:]
     confidence = float(rng.beta(2, 2) if declined else rng.beta(50, 1))
     answer = {"digits": digits, "confidence": round(confidence, 6), "accepted": not declined, "notes": [], "lines": []}
-    return Answered(pixels.tobytes(), (28, 140), pixels, (28, 140), answer, MODEL, 0.001)
+    return Answered(content, (28, 140), pixels, (28, 140), answer, MODEL, 0.001)
 
 
 def _sizes(settings: LogSettings) -> dict[str, int]:

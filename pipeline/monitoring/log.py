@@ -33,7 +33,7 @@ _BATCH = 256
 POLL_SECONDS = 0.25
 """The longest that an answer waits for the thread."""
 _TICK_SECONDS = 600.0
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 10.0
 _COLUMNS = {
     "digest": ("feature", "categorical"),
     "time": ("feature", "numerical"),
@@ -156,6 +156,11 @@ class PredictionLog:
             self._closing = True
             self._wake.set()
             self._thread.join(_CLOSE_SECONDS)
+            if self._thread.is_alive():
+                waiting = len(self._queue)
+                _log.warning(
+                    "the prediction log: up to %d answers are lost at the end of the process", waiting + _BATCH
+                )
             self._thread = None
 
     def _run(self) -> None:
@@ -182,7 +187,7 @@ class PredictionLog:
             with self._lock:
                 batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
                 self._held -= sum(each.bytes for each in batch)
-            rows = [_row(each) for each in batch]
+            rows = [row_of(each) for each in batch]
             # BentoML takes the columns from the first record, and warns of one with several rows.
             first = 1 if self._monitor is None else 0
             for part in (rows[:first], rows[first:]):
@@ -233,8 +238,8 @@ class PredictionLog:
             _log.exception("the prediction log failed")
 
 
-def _row(answered: Answered) -> dict[str, Any]:
-    """The columns of a line."""
+def row_of(answered: Answered) -> dict[str, Any]:
+    """The columns of a line, in the form of `Prediction`."""
     answer, model = answered.answer, answered.model
     return {
         "digest": hashlib.sha256(answered.content).hexdigest(),

@@ -99,7 +99,7 @@ def known(plan: Plan) -> dict[str, Outcome]:
 
 def texts(paths: Iterable[str]) -> dict[str, str]:
     """The text of small files, and of those in folders, by path."""
-    found = {}
+    found: dict[str, str] = {}
     for path in map(Path, paths):
         files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         found |= {str(file): file.read_bytes().decode() for file in files}

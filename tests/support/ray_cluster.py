@@ -63,6 +63,9 @@ def started(folder: Path, **variables: str) -> Iterator[Cluster]:
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _serve(folder: Path) -> None:

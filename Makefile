@@ -3,8 +3,9 @@ PYTHON ?= python3
 
 # Make expands nothing in what a user sets, on the command line or, under these names, in the environment. Recipes take
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
-override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT \
-	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT GRANT REVOKE SCOPES RATE DAYS TOKENS
+override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT ON WORKERS \
+	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT DIGEST SUITE ACCEPT RESET \
+	GRANT REVOKE SCOPES RATE DAYS TOKENS
 override define literally
 ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
@@ -37,7 +38,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve token registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup repro report tables docs notebook quick doctor exp exps study read demo serve token kubernetes drift forget registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -127,8 +128,8 @@ exps: setup  ## list the experiments of this commit, with what differs
 study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, REPORT=1: only the table)
 	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS")
 
-read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1)
-	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again)
+read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1); IMAGES=pictures.parquet OUT=readings/ for any number (WORKERS=2, ON=ray)
+	@python -m pipeline.commands.read --image="$$IMAGE" --images="$$IMAGES" --out="$$OUT" --draw="$$DRAW" --task="$$TASK" $(if $(INVERT),--invert) $(if $(JSON),--json) $(if $(AGAIN),--again) $(if $(ON),--on="$$ON") $(if $(WORKERS),--workers="$$WORKERS")
 
 .PHONY: released packaged
 released:
@@ -145,6 +146,15 @@ serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,
 
 token: setup  ## API tokens of the service: make token GRANT=ci SCOPES=read,feedback,admin RATE=600 DAYS=90 (REVOKE=ci; TOKENS=tokens.json; neither: list)
 	@python -m pipeline.commands.token --file="$${TOKENS:-tokens.json}" --grant="$$GRANT" --revoke="$$REVOKE" --scopes="$${SCOPES:-read}" --per-minute="$${RATE:-600}" --days="$${DAYS:-0}"
+
+kubernetes: setup  ## write deploy/kubernetes: a Dockerfile and manifests for the bento (IMAGE=registry.example.org/reader:TAG)
+	@python -m pipeline.commands.kubernetes --image="$$IMAGE"
+
+drift: setup  ## has what the service reads changed? Exit code 5 if so; see monitoring/drift (TASK=strips, SUITE=plain, ACCEPT=1, RESET=1)
+	@python -m pipeline.commands.drift --task="$$TASK" --suite="$$SUITE" $(if $(ACCEPT),--accept) $(if $(RESET),--reset)
+
+forget: setup  ## remove every trace of a picture from the prediction log: make forget DIGEST=..., as sha256sum prints it
+	@python -m pipeline.commands.forget --digest="$$DIGEST"
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself
 	@python -m pipeline.commands.registry --arguments="$$ARGS"
@@ -185,4 +195,4 @@ locks: setup  ## compile pyproject.toml to requirements/*.lock
 	@$(LOCK) --group docs -o requirements/docs.lock
 
 clean:  ## remove what the pipeline made, but not the cache of it
-	@rm -rf data models exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx artifacts/*/strategies
+	@rm -rf data models calibrations exports predictions previews reports quick deploy site artifacts/*.bento artifacts/*/model.onnx artifacts/*/strategies

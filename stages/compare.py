@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import cast
 
+from pipeline.analysis import cost as costs
 from pipeline.config import params
 from pipeline.core.files import replacing, write_text
 from pipeline.evaluation import leaderboard as board
@@ -12,8 +13,8 @@ from pipeline.records.training import Task
 from pipeline.reports import tables
 
 
-def main(task: str, evaluation: Path, leaderboard: Path, candidate: Path, pictures: Path) -> str:
-    """Write the leaderboard of one task, its candidate, and a chart of the accuracies; return the candidate.
+def main(task: str, evaluation: Path, cost: Path, leaderboard: Path, candidate: Path, pictures: Path) -> str:
+    """Write the leaderboard of one task, its candidate, and charts of accuracies and costs; return the candidate.
 
     Strategies and suites that are not in params.yaml are left out.
     """
@@ -25,8 +26,10 @@ def main(task: str, evaluation: Path, leaderboard: Path, candidate: Path, pictur
     write_text(leaderboard, tables.leaderboard(rows))
     chosen = board.candidate(cast(Task, task), evaluations, suites)
     chosen.write(candidate)
+    counted = {each.strategy: each.multiply_adds for each in costs.load(cost)}
     with replacing(pictures) as folder:
         folder.mkdir()
+        style.save(comparison.costs(rows, suites, counted, task), folder / "cost.png")
         style.save(comparison.accuracies(rows, suites, task), folder / "accuracy.png")
     best = chosen.best
     return f"{best.strategy}, {100 * best.valid_sequence_accuracy:.2f} % on valid" if best else "no candidate"

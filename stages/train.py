@@ -31,7 +31,7 @@ def main(strategy: str, data: Path, normalizer: Path, features: Path, out: Path,
     with (
         replacing(curves) as drawn,
         Live(str(drawn), dvcyaml=None, report=None, save_dvc_exp=False) as live,
-        loop.running(settings.precision, [DVCLiveCallback(live=live)]) as run,
+        loop.running(settings.precision, [DVCLiveCallback(live=live)], deterministic=settings.deterministic) as run,
     ):
         model = module.train(
             train,

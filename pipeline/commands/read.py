@@ -4,12 +4,12 @@ import json as documents
 import sys
 from pathlib import Path
 
-from pipeline.commands import marking
-from pipeline.commands.folder import read_folder
-from pipeline.commands.packaged import Answered, PackagedModels
 from pipeline.core.decoding import PictureError, decode_grey, printable, read_file
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.project import command
+from pipeline.reading import bulk, marking, sources, storage, table
+from pipeline.reading.folder import read_folder
+from pipeline.reading.packaged import Answered, PackagedModels
 from pipeline.records.answer import PictureAnswer
 from pipeline.records.release import RELEASE
 from pipeline.runtime import text
@@ -29,8 +29,10 @@ def main(
     images: str = "",
     out: str = "",
     again: bool = False,
+    on: str = "",
+    workers: int = 0,
 ) -> str | None:
-    """Read one picture and print what was read, or every picture of a folder into a table.
+    """Read one picture and print what was read, or every picture of a folder or of Parquet files into a table.
 
     A picture of the size of a model is read by that model as it is. In any other, the lines of writing are found and
     read by the model of the task `lines`.
@@ -43,11 +45,21 @@ def main(
         json: print the answer as the service gives it.
         task: whose model reads every picture; "" where the size of a picture decides.
         draw: a folder for the pictures with boxes and readings drawn in; "" for none.
-        images: a folder of pictures; `out` is the table, with a row for each.
-        out: a file that ends in .csv or .parquet.
+        images: a folder of pictures, a Parquet file or a folder of them, or an address such as s3://bucket/prefix;
+            `out` has a row for each.
+        out: a file that ends in .csv or .parquet for the pictures of a folder; or the folder of a dataset, which may be
+            an address.
         again: read every picture again that an earlier run has read into `out`.
+        on: `ray` reads on the Ray cluster at RAY_ADDRESS, or a local one; "" on this machine. For a dataset.
+        workers: processes, or actors on Ray, each with a core; 0 for as many as this machine has cores. For a dataset.
     """
     _expect_arguments(image, images, out, json, again)
+    if images and _is_dataset(images, out, on, workers):
+        _expect_for_dataset(images, out, on, workers, draw)
+        run = _on_ray() if on else None
+        return bulk.read_dataset(
+            images, out, _models(artifacts), task=task, invert=invert, again=again, workers=workers, run=run
+        )
     models = PackagedModels.of(_models(artifacts), task)
     drawings = Path(draw) if draw else None
     if images:
@@ -58,6 +70,33 @@ def main(
     answer = PictureAnswer.model_validate(answered.answer)
     print(documents.dumps(answer.as_json(), indent=2) if json else text.format_picture(image, answer))
     return None
+
+
+def _is_dataset(images: str, out: str, on: str, workers: int) -> bool:
+    """Whether the readings become a dataset, which takes any source, and not one table of a folder."""
+    if storage.is_address(images) or storage.is_address(out) or on or workers:
+        return True
+    return out.endswith("/") or (bool(out) and Path(out).suffix == "") or sources.is_parquet(Path(images))
+
+
+def _expect_for_dataset(images: str, out: str, on: str, workers: int, draw: str) -> None:
+    if on not in ("", "ray"):
+        raise ConfigurationError(f"ON: {on} found, expected ray, or nothing for the cores of this machine")
+    if workers < 0:
+        raise ConfigurationError(f"WORKERS: {workers} found, expected a number above 0")
+    if draw:
+        raise ConfigurationError("DRAW: for the pictures of a folder that become a .csv or .parquet file")
+    if Path(out).suffix in table.FORMATS:
+        needed = "ON and WORKERS need" if on or workers else f"{images} needs"
+        raise ConfigurationError(f"OUT: {out} found, but {needed} the folder of a dataset; expected OUT=readings, say")
+    table.pyarrow()
+
+
+def _on_ray() -> bulk.Run:
+    # Ray is an extra, and slow to import.
+    from pipeline.reading.cluster import on_ray
+
+    return on_ray
 
 
 def _models(named: str) -> Path:
@@ -77,7 +116,10 @@ def _expect_arguments(image: str, images: str, out: str, json: bool, again: bool
             "IMAGE: no picture named; expected make read IMAGE=path/to/picture.png, or IMAGES=folder OUT=readings.csv"
         )
     if images and not out:
-        raise ConfigurationError("OUT: no file named; expected make read IMAGES=folder OUT=readings.csv or .parquet")
+        raise ConfigurationError(
+            "OUT: no file named; expected make read IMAGES=folder OUT=readings.csv or .parquet, or the "
+            "folder of a dataset, OUT=readings"
+        )
     if not images and (out or again):
         raise ConfigurationError(f"{'OUT' if out else 'AGAIN'}: for a folder alone, expected IMAGES=folder with it")
     if images and json:

@@ -8,6 +8,7 @@ from pipeline.core.images import ImageSet
 from pipeline.plots import previews
 from pipeline.project import command
 from pipeline.reports import markdown
+from pipeline.reports.formats import INDISTINCT
 from pipeline.reports.tables import HEADINGS
 
 PICTURES = {
@@ -37,11 +38,19 @@ CAPTIONS = {
 def best_of_each_suite(leaderboard: str) -> str:
     """Render the best row of each suite, of the leaderboard in Markdown, as a Markdown table of its first columns.
 
+    Strategies that are marked, since they cannot be told apart from the best one, are named beside it.
+
     Args:
         leaderboard: as `pipeline.reports.tables` renders it: the best row of a suite is its first, and has its name.
     """
     _, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in leaderboard.splitlines())
-    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), [row[:4] for row in rows if row[0]])
+    best: list[list[str]] = []
+    for suite, strategy, accuracy, interval, *_ in rows:
+        if suite:
+            best.append([suite, strategy, accuracy, interval])
+        elif accuracy.endswith(INDISTINCT):
+            best[-1][1] += f"{', ' if INDISTINCT in best[-1][1] else f' {INDISTINCT} '}{strategy}"
+    return markdown.table(("suite", "best strategy", *HEADINGS[2:4]), best)
 
 
 def commands(makefile: str) -> str:
@@ -55,6 +64,8 @@ def main() -> None:
     leaderboard = Path("metrics/leaderboard.md").read_text(encoding="utf-8")
     markdown.replace_table(Path("README.md"), "best", best_of_each_suite(leaderboard))
     markdown.replace_table(Path("docs/leaderboard.md"), "leaderboard", leaderboard)
+    corrupted = Path("metrics/corruptions.md").read_text(encoding="utf-8")
+    markdown.replace_table(Path("docs/robustness.md"), "corruptions", corrupted)
     markdown.replace_table(Path("docs/commands.md"), "commands", commands(Path("Makefile").read_text(encoding="utf-8")))
     for page, drawn in PICTURES.items():
         with replacing(Path(page)) as temporary:

@@ -13,6 +13,7 @@ from pipeline.config.sections import (
     PUBLIC,
     PUBLIC_SIZES,
     PUBLIC_SOURCES,
+    REVIEWS_FOLDER,
     TASKS,
     AnySuite,
     LabelledSceneSuite,
@@ -71,6 +72,15 @@ def _check_suites(params: "Params", path: Path) -> None:
             _check_split_suite(params, suite, f"{path}: suites.{name}")
         if isinstance(suite, LabelledSuite | LabelledSceneSuite):
             _check_labelled_suite(params, suite, f"{path}: suites.{name}")
+        if isinstance(suite, SplitSuite | LabelledSuite) and suite.leave_out:
+            _check_list(suite.leave_out, path, f"{path}: suites.{name}.leave_out")
+    for name, looked_at in params.suspects.items():
+        raw = [f"raw/{source}" for source in params.sources]
+        if looked_at.source not in raw:
+            raise ConfigurationError(
+                f"{path}: suspects.{name}.from: no source {shown(looked_at.source)}{nearest(looked_at.source, raw)}; "
+                f"there are {', '.join(raw)}"
+            )
     for name, suite in params.suites.items():
         if not isinstance(suite, SplitSuite | LabelledSuite | LabelledSceneSuite):
             _check_composed_suite(params, suite, f"{path}: suites.{name}")
@@ -78,6 +88,18 @@ def _check_suites(params: "Params", path: Path) -> None:
         _check_reported(params, task, names, f"{path}: reported.{task}")
     for name, wanted in params.previews.suites.items():
         _check_data_set(params, wanted, f"{path}: previews.suites.{name}")
+
+
+def _check_list(value: str, path: Path, where: str) -> None:
+    """A list of pictures to leave out is a file in the folder that the stage `compose` depends on."""
+    _inside_project(value, where)
+    folder = path.parent / REVIEWS_FOLDER
+    there = sorted(f"{REVIEWS_FOLDER}/{file.name}" for file in folder.glob("*.csv"))
+    if value not in there:
+        raise ConfigurationError(
+            f"{where}: no list {shown(value)}{nearest(value, there)}; expected a CSV file of {REVIEWS_FOLDER}/, "
+            f"there are {', '.join(there) or 'none'}"
+        )
 
 
 def _check_computed(params: "Params", path: Path) -> None:

@@ -13,7 +13,9 @@ from ruamel.yaml.reader import ReaderError
 from pipeline.config import consistency
 from pipeline.config.names import checked, shown
 from pipeline.config.sections import (
+    Analysis,
     AnySuite,
+    Calibration,
     Compose,
     Fetch,
     Frozen,
@@ -22,13 +24,15 @@ from pipeline.config.sections import (
     Packaging,
     Previews,
     Quick,
+    RobustnessSection,
     Source,
     Strategy,
+    Suspects,
     Task,
     Validation,
 )
 from pipeline.config.signatures import settings_model, strategy_names
-from pipeline.config.types import Length, Name, Precision, Section, Seed, explain, nearest
+from pipeline.config.types import Length, Name, Precision, Section, Seed, Switch, explain, nearest
 from pipeline.core.errors import ConfigurationError
 
 MOST_BYTES = 128 << 10
@@ -60,6 +64,7 @@ class Params(Section):
     seed: Seed
     budget: Length
     precision: Precision
+    deterministic: Switch = True
     fetch: Fetch
     sources: Annotated[dict[Name, Source], Field(min_length=1)]
     compose: Compose
@@ -71,7 +76,11 @@ class Params(Section):
     features: dict[Name, Frozen] = Field(default={})
     proposals: list[Name] = Field(default=[])
     strategies: Any
+    calibrate: Calibration
     package: Annotated[dict[Task, Packaging], Field(min_length=1)]
+    robustness: RobustnessSection
+    analysis: Analysis
+    suspects: dict[Name, Suspects] = Field(default={})
     gates: Gates
     quick: Quick = Field(default_factory=Quick)
 

@@ -17,6 +17,7 @@ from pipeline.config.types import (
     Recipe,
     Section,
     Seed,
+    Share,
     Switch,
     Whole,
 )
@@ -33,6 +34,8 @@ PUBLIC_SOURCES = (*PUBLIC_SIZES, "cheques")
 """The sources that can be fetched; `cheques` and every source under another name are of labelled lines."""
 FEATURES_FOLDER = "data/features"
 """Where the stage `features` writes, one folder for each strategy."""
+REVIEWS_FOLDER = "reviews"
+"""Where lists of pictures with wrong labels are, which the stage `compose` depends on."""
 PROPOSALS_FOLDER = "data/proposals"
 """Where the stage `propose` writes, one folder for each suite."""
 
@@ -62,13 +65,18 @@ class Suite(Section):
 
 
 class SplitSuite(Suite):
-    """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares."""
+    """A source's own pictures in splits; the numbers are those of the public source, other origins keep the shares.
+
+    Attributes:
+        leave_out: a list below `reviews/` of pictures that train and valid leave out; none by default.
+    """
 
     task: Literal["mnist", "cifar10"]
     train: Count
     valid: Count
     gate: Count
     test: Count
+    leave_out: str = ""
 
 
 class StripSuite(Suite):
@@ -126,11 +134,13 @@ class LabelledSuite(Suite):
     Attributes:
         labels: as published, or as reviewed by eye.
         recomposed: lines that are put together anew from the digits of the training pictures, and follow these.
+        leave_out: a list below `reviews/` of pictures that train and valid leave out; none by default.
     """
 
     task: Literal["lines"]
     labels: Literal["published", "reviewed"]
     recomposed: Whole
+    leave_out: str = ""
 
 
 class LabelledSceneSuite(Suite):
@@ -199,6 +209,32 @@ class Normalization(Section):
         return {**{name: name for name in MODE_NAMES}, **self.custom}
 
 
+class Calibration(Section):
+    """What the confidence of every model is fitted on.
+
+    Attributes:
+        pictures: of valid at most, in equal shares of a task's suites.
+        per_shift: pictures of every kind of synthetic shift.
+        seed: of the choice of pictures, the shifts and the trees.
+    """
+
+    pictures: Count
+    per_shift: Annotated[int, Field(strict=True, ge=99, le=10_000)]
+    seed: Seed
+
+
+class RobustnessSection(Section):
+    """What is corrupted, and by which draws.
+
+    Attributes:
+        pictures: of the test split of each reported suite, drawn without repetition.
+        seed: of the pictures and of every corruption.
+    """
+
+    pictures: Annotated[int, Field(strict=True, ge=1, le=100_000)]
+    seed: Seed
+
+
 class Packaging(Section):
     """A task whose best strategy is packaged; it has no settings yet."""
 
@@ -253,11 +289,17 @@ class Frozen(Section):
 
 
 class StageGate(Section):
-    """How much sequence accuracy on the gate split a version may lose against the champion of a stage."""
+    """How much a version may lose against the champion of a stage.
+
+    Attributes:
+        allowed_loss, suite_loss, slice_loss: of sequence accuracy on the gate split.
+        shift_loss: of mean accuracy on corrupted pictures; the mean share accepted and wrong may rise by as much.
+    """
 
     allowed_loss: Fraction
     suite_loss: Fraction
     slice_loss: Fraction
+    shift_loss: Fraction
 
 
 class TaskGate(Section):
@@ -265,6 +307,7 @@ class TaskGate(Section):
 
     floor: Fraction
     ece: Fraction
+    accepted_wrong: Share
     milliseconds: Positive
     megabytes: Positive
 
@@ -279,6 +322,33 @@ class Gates(Section):
     staging: StageGate
     prod: StageGate
     tasks: dict[Task, TaskGate]
+
+
+class Analysis(Section):
+    """How the readings of test are compared: between strategies, and between slices of a suite.
+
+    Attributes:
+        confidence: of intervals, and one minus the level of corrected tests.
+        resamples, seed: of the paired bootstrap.
+        slice_pictures: smaller slices are shown and not judged.
+    """
+
+    confidence: Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False)]
+    resamples: Annotated[int, Field(strict=True, ge=1000, le=10_000_000)]
+    seed: Seed
+    slice_pictures: Count
+
+
+class Suspects(Section):
+    """A source whose labels are compared with predictions out of fold.
+
+    Attributes:
+        source: what `fetch` wrote, as raw/NAME.
+        folds: parts of the pictures; each is predicted by a model of the others.
+    """
+
+    source: str = Field(alias="from")
+    folds: Annotated[int, Field(strict=True, ge=2, le=20)] = 5
 
 
 class Previews(Section):

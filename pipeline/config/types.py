@@ -50,7 +50,7 @@ VGG16Layers = Annotated[int, Field(strict=True, ge=1, le=19)]
 """A number of layers of VGG16 without its head."""
 Regions = Annotated[int, Field(strict=True, ge=1, le=64)]
 """A number of the 64 regions that are proposed for a scene."""
-Precision = Literal["auto", "float32", "mixed_bfloat16"]
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 
 class Section(BaseModel):

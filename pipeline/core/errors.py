@@ -22,6 +22,13 @@ class DataError(PipelineError):
     kind = "data"
 
 
+class DriftError(PipelineError):
+    """What a model reads has changed: no failure, but what a scheduler asks for."""
+
+    exit_code = 5
+    kind = "drift"
+
+
 class RegistryError(PipelineError):
     """The registry does not hold what was asked of it, or refuses to: a gate, a lock, a file that is gone."""
 

@@ -19,7 +19,7 @@ from pipeline.config.sections import (
 from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
 from pipeline.core.lines import PictureSet
-from pipeline.data import cheques, lines, recomposition, scenes, splits, strips
+from pipeline.data import cheques, exclusions, lines, recomposition, scenes, splits, strips
 
 
 def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, ImageSet]:
@@ -45,7 +45,8 @@ def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, Im
     """
     if isinstance(suite, SplitSuite):
         sets = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
-        return splits.divide(sets, {split: getattr(suite, split) for split in SPLITS}, seed=seed)
+        singles = splits.divide(sets, {split: getattr(suite, split) for split in SPLITS}, seed=seed)
+        return exclusions.left_out(Path(suite.leave_out), singles) if suite.leave_out else singles
     if isinstance(suite, LabelledSceneSuite):
         pictures = _pictures(source)
         divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
@@ -76,9 +77,13 @@ def _pictures(source: Path) -> PictureSet:
 
 def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[str, ImageSet]:
     pictures = _pictures(source)
+    divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
+    if suite.leave_out:
+        pixels = [picture.pixels for picture in pictures]
+        texts = ["".join(map(str, picture.digits.tolist())) for picture in pictures]
+        divided = exclusions.kept(Path(suite.leave_out), divided, pixels, texts, pictures.origin)
     if suite.labels == "reviewed":
         pictures = cheques.reviewed(pictures)
-    divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
     made, empty = {}, {}
     for split, rows in divided.items():
         made[split], empty[split] = lines.ingested(pictures.take(rows), rows, keep_empty=split != "train")

@@ -1,4 +1,4 @@
-"""Whether a confidence can be trusted: reliability, expected calibration error, and the coverage at 99.5 % accuracy."""
+"""Whether a confidence can be trusted: reliability, calibration errors, proper scores, and coverage at an accuracy."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,8 @@ BINS = 15
 """Equal-width bins of the expected calibration error."""
 TARGET = 0.995
 """Accuracy that the readings at or above the coverage threshold must reach."""
+TARGETS = (0.98, 0.99, TARGET, 0.999)
+"""Accuracies for which the coverage is reported; the served threshold is for `TARGET`, and holds under shift too."""
 LEVEL = 0.9
 """Confidence level of that: the accuracy is lower with a probability of at most one in ten."""
 
@@ -58,6 +60,65 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 def ece(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
     """Expected calibration error of confidences, float (n,), against exact matches, bool (n,)."""
     return reliability(confidence, correct, bins).ece
+
+
+def adaptive_ece(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> float:
+    """Calibration error over bins of equally many readings (Nixon et al. 2019, "Measuring calibration").
+
+    Args:
+        confidence: float (n,), 0 to 1.
+        correct: bool (n,), exact matches.
+        bins: number of bins; as many as readings where there are fewer.
+    """
+    expect_pictures(correct)
+    order = np.argsort(confidence, kind="stable")
+    gaps = [
+        abs(float(np.sum(confidence[part], dtype=np.float64)) - int(correct[part].sum()))
+        for part in np.array_split(order, min(bins, len(order)))
+    ]
+    return sum(gaps) / len(correct)
+
+
+def negative_log_likelihood(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Mean of -log of the probability given to what is the case: that a reading is correct, or that it is not.
+
+    A confidence counts as at least 1e-6 and at most 1 - 1e-6, so that one error at full confidence is not infinite.
+
+    Args:
+        confidence: float (n,), 0 to 1.
+        correct: bool (n,), exact matches.
+    """
+    expect_pictures(correct)
+    given = np.clip(confidence.astype(np.float64), 10.0**-DECIMALS, 1 - 10.0**-DECIMALS)
+    return float(-np.mean(np.log(np.where(correct, given, 1 - given))))
+
+
+def brier(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Mean squared difference of confidence, float (n,), and exact match, bool (n,) (Brier 1950)."""
+    expect_pictures(correct)
+    return float(np.mean((confidence.astype(np.float64) - correct) ** 2))
+
+
+def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """The share of errors among the k most confident readings, float64 (n,), for k from 1 to n.
+
+    Readings that are equally confident share their errors evenly, so that their order makes no difference.
+
+    Args:
+        confidence: float (n,), 0 to 1.
+        correct: bool (n,), exact matches.
+    """
+    expect_pictures(correct)
+    _, group = np.unique(-confidence.astype(np.float64), return_inverse=True)
+    count = np.bincount(group)
+    errors = np.bincount(group, ~correct) / count
+    in_order = np.repeat(errors, count)
+    return np.cumsum(in_order) / np.arange(1, len(in_order) + 1)
+
+
+def aurc(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """The area under the curve of risk against coverage (Geifman et al. 2019): the mean of `risk_coverage`."""
+    return float(risk_coverage(confidence, correct).mean())
 
 
 def lower_limit(correct: np.ndarray | int, n: np.ndarray | int, level: float = LEVEL) -> np.ndarray:

@@ -87,6 +87,24 @@ def read_suites(
     return results, timing
 
 
+def read(model: OnnxModel, record: ExportRecord, pictures: Path, regions: Path | None) -> Evaluated:
+    """Read one file of pictures.
+
+    Args:
+        model: what reads.
+        record: of the model.
+        pictures: the file.
+        regions: the file of their regions, for a model that takes them.
+
+    Raises:
+        DataError: a file is missing or damaged, or does not fit the model.
+    """
+    loaded = _pictures(record, pictures)
+    proposed = None if record.regions is None or regions is None else proposals.load(regions, len(loaded))
+    readings = model.read(loaded.images, proposed, batch=BATCH)
+    return Evaluated.of(_ordered(record, readings), loaded, record.positional)
+
+
 def milliseconds(model: OnnxModel, images: np.ndarray, regions: np.ndarray | None, *, batch: int, times: int) -> float:
     """Median wall clock of reading the first pictures in one run, divided by their number.
 

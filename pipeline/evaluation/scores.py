@@ -11,10 +11,21 @@ from pipeline.evaluation.accuracy import (
     slot_accuracy,
     wilson,
 )
-from pipeline.evaluation.calibration import LEVEL, TARGET, coverage, coverage_threshold, ece
+from pipeline.evaluation.calibration import (
+    LEVEL,
+    TARGET,
+    adaptive_ece,
+    aurc,
+    brier,
+    coverage,
+    coverage_threshold,
+    ece,
+    negative_log_likelihood,
+)
 from pipeline.evaluation.detection import average_precision
 from pipeline.evaluation.evaluated import Evaluated, Results
-from pipeline.records.evaluation import Accepted, Coverage, Evaluation, SplitScores
+from pipeline.records.calibration import CalibrationRecord
+from pipeline.records.evaluation import Accepted, Coverage, Evaluation, OperatingPoint, SplitScores
 from pipeline.records.export import ExportRecord
 
 
@@ -25,7 +36,7 @@ def evaluation(model: ExportRecord, results: Results) -> Evaluation:
         model: what was evaluated.
         results: its readings by suite and split; each suite has `valid`, `gate` and `test`.
     """
-    together = pooled_coverage(results)
+    together = pooled_coverage(results, model.calibration)
     return Evaluation(
         strategy=model.strategy,
         task=model.task,
@@ -83,20 +94,30 @@ def measure(evaluated: Evaluated, threshold: float | None) -> SplitScores:
         coverage_995=rounded(share),
         accuracy_at_coverage=rounded(accuracy),
         ece=rounded(ece(readings.confidence, correct)),
+        adaptive_ece=rounded(adaptive_ece(readings.confidence, correct)),
+        nll=rounded(negative_log_likelihood(readings.confidence, correct)),
+        brier=rounded(brier(readings.confidence, correct)),
+        aurc=rounded(aurc(readings.confidence, correct)),
         threshold=threshold,
         slots=None if slots is None else tuple(rounded(accuracy) for accuracy in slots),
     )
 
 
-def pooled_coverage(results: Results) -> Coverage:
-    """One threshold for all suites, chosen on their valid splits together, and what it accepts of each split.
+def pooled_coverage(results: Results, calibration: CalibrationRecord | None = None) -> Coverage:
+    """One threshold for all suites, and what it accepts of each split.
 
     Serving uses this one, since a service does not know which suite a picture is from. The leaderboard uses it too: a
     suite alone has too few pictures of valid for most thresholds to hold.
-    """
-    threshold = coverage_threshold(*_pooled(results, "valid"))
 
-    def accepted(split: str) -> Accepted:
+    Args:
+        results: readings by suite and split.
+        calibration: of the model, whose threshold holds under shift too. Its confidence was fitted on valid, so that
+            what is accepted of valid is no measure of it. Without one the threshold is chosen here, on the valid splits
+            together, for the model's own confidence.
+    """
+    threshold = coverage_threshold(*_pooled(results, "valid")) if calibration is None else calibration.threshold
+
+    def accepted(split: str, threshold: float | None = threshold) -> Accepted:
         share, accuracy = coverage(*_pooled(results, split), threshold)
         return Accepted(share=rounded(share), accuracy=rounded(accuracy))
 
@@ -107,6 +128,10 @@ def pooled_coverage(results: Results) -> Coverage:
         valid=accepted("valid"),
         gate=accepted("gate"),
         test=accepted("test"),
+        points=tuple(
+            OperatingPoint(target=float(target), threshold=each, test=accepted("test", each))
+            for target, each in (calibration.thresholds if calibration else {}).items()
+        ),
     )
 
 

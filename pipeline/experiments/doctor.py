@@ -31,6 +31,7 @@ def examine(fsck: bool = False) -> list[Check]:
         "mirror": pictures.mirror,
         "pictures": pictures.fetched,
         "processor": machine.processor,
+        "cards": machine.cards,
         "disk": machine.disk,
         "memory": machine.memory,
         "stale": staleness.checks,

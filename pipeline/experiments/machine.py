@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -60,6 +62,45 @@ def packages() -> list[Check]:
         if other:
             found.append(Check("packages", "note", f"{lock}: another version: {abbreviated(other)}; {repair}"))
     return found or [Check("packages", "ok", f"all {len(seen)} are those of {' and '.join(LOCKS)}")]
+
+
+def cards() -> list[Check]:
+    """The graphics cards that NVIDIA's driver reports, and what `precision: auto` is on them."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return [Check("cards", "ok", "none, or no driver of NVIDIA's: trainings run on the processor")]
+    query = "--query-gpu=name,compute_cap,memory.total,driver_version"
+    done = subprocess.run(
+        [program, query, "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        reason = " ".join((done.stdout or done.stderr).split())[:200]
+        return [Check("cards", "note", f"nvidia-smi failed: {reason}; trainings run on the processor")]
+    return judge_cards(done.stdout, installed=_installed("tensorflow") is not None)
+
+
+def judge_cards(listed: str, *, installed: bool) -> list[Check]:
+    """What the doctor says of cards.
+
+    Args:
+        listed: name, compute capability, memory and driver of each, as nvidia-smi lists them, a card a line.
+        installed: whether TensorFlow is a build that may use them.
+    """
+    found, shown_cards = [], []
+    for line in filter(None, map(str.strip, listed.splitlines())):
+        name, capability, memory, driver = (part.strip() for part in line.rsplit(",", 3))
+        numbers = re.fullmatch(r"(\d+)\.(\d+)", capability)
+        found.append(precision.Card(name, (int(numbers[1]), int(numbers[2])) if numbers else None))
+        shown_cards.append(f"{name}, capability {capability}, {memory}, driver {driver}")
+    if not found:
+        return [Check("cards", "ok", "none: trainings run on the processor")]
+    message = "; ".join(shown_cards)
+    if not installed:
+        message += "; not used: tensorflow-cpu is installed (docs/experiments.md has the extra gpu)"
+        return [Check("cards", "note", message)]
+    policy = precision.policy_of(found, [])
+    slow = "" if policy != "float32" else ", since tensor cores begin with capability 7.0"
+    return [Check("cards", "ok" if not slow else "note", f"{message}: precision auto is {policy}{slow}")]
 
 
 def processor() -> list[Check]:

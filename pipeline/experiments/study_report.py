@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from pipeline.experiments.results import Interval, Results, Row
 from pipeline.experiments.studies import Study, format_value
 from pipeline.plots.style import BLUE, INK, MUTED, STYLE
+from pipeline.reports.formats import csv_text
 from pipeline.reports.markdown import table
-from pipeline.reports.tables import csv_text
 
 _SHARES = ("mean", "deviation", "lowest", "highest", "difference", "ci_low", "ci_high")
 

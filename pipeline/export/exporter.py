@@ -6,27 +6,40 @@ from pathlib import Path
 
 import keras
 
+from pipeline.confidence.attached import with_confidence
+from pipeline.confidence.estimator import Estimator
 from pipeline.core.errors import DataError
 from pipeline.core.files import digest
 from pipeline.core.images import ImageSet
+from pipeline.evaluation.accuracy import blank_of
 from pipeline.export import onnx, parity
 from pipeline.preprocessing import proposals
+from pipeline.records.calibration import CalibrationRecord
 from pipeline.records.export import ExportRecord, ModelFile, Parity, PictureShape
 from pipeline.records.training import TrainedModel, TrainingRecord
 
 MODEL = "model.onnx"
 RECORD = "export.json"
+ESTIMATOR = "estimator.npz"
+CALIBRATION = "calibration.json"
 _PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnxruntime")
 
 
 def export(
-    model: keras.Model, training: TrainingRecord, data: Path, suites: Sequence[str], features: Path, folder: Path
+    model: keras.Model,
+    training: TrainingRecord,
+    calibration: Path,
+    data: Path,
+    suites: Sequence[str],
+    features: Path,
+    folder: Path,
 ) -> ExportRecord:
     """Write `model.onnx` and `export.json` into `folder`.
 
     Args:
-        model: in Keras.
+        model: in Keras, with its own confidence.
         training: its record.
+        calibration: the folder of the stage `calibrate`: the confidence that takes the place of its own.
         data: the data sets of its task, a folder for each suite.
         suites: whose test splits are read to prove the parity; at least one.
         features: holds the proposals of the suites, for a model that takes regions.
@@ -38,6 +51,8 @@ def export(
     if not suites:
         raise DataError(f"{data}: no suite that {training.strategy} can read; expected one of {training.suites}")
     path = folder / MODEL
+    blank = blank_of(ImageSet.load(data / suites[0] / "test.npz").class_names)
+    model = with_confidence(model, Estimator.load(calibration / ESTIMATOR), blank)
     onnx.to_onnx(model, path)
     takes_regions = len(model.inputs) > 1
     proofs: dict[str, Parity] = {}
@@ -58,6 +73,7 @@ def export(
         parity=proofs,
         opset=onnx.OPSET,
         made_with=_versions(),
+        calibration=CalibrationRecord.read(calibration / CALIBRATION),
         regions=int(model.inputs[1].shape[1]) if takes_regions else None,
     )
     record.write(folder / RECORD)

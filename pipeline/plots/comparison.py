@@ -1,12 +1,13 @@
 """The accuracy of a task's strategies side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.analysis import cost
 from pipeline.plots.style import BLUE, HEADING, MUTED, STYLE
 from pipeline.records.comparison import Score
 
@@ -54,6 +55,42 @@ def accuracies(rows: Sequence[Score], suites: Sequence[str], task: str) -> Figur
     figure.legend(
         handles=[Line2D([], [], **mark, label=split) for split, mark in marks.items()], loc="lower right", ncols=2
     )
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def costs(rows: Sequence[Score], suites: Sequence[str], costs: Mapping[str, int], task: str) -> Figure:
+    """Draw sequence accuracies on test against multiply-adds, one panel for each suite, with the Pareto front.
+
+    Strategies on the front are filled and named in full colour: none that needs at most as many multiply-adds is as
+    accurate.
+
+    Args:
+        rows: of the leaderboard, of this task.
+        suites: of the task, in the order of the panels.
+        costs: multiply-adds for one picture, by strategy.
+        task: named in the title.
+    """
+    figure = Figure(figsize=(max(5.6, 4.2 * len(suites)), 4.0))
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
+    note = " (embedded stand-in)" if any(row.origin == "embedded" for row in rows) else ""
+    figure.suptitle(f"{task}: accuracy on test against cost{note}", **HEADING)
+    for axis, suite in zip(figure.subplots(1, len(suites), squeeze=False)[0], suites, strict=True):
+        here = [row for row in rows if row.suite == suite and row.split == "test"]
+        points = {row.strategy: (costs[row.strategy] / 1e6, 100 * row.sequence_accuracy) for row in here}
+        best = cost.front((name, *point) for name, point in points.items())
+        axis.step(
+            *zip(*(points[name] for name in best), strict=True) if best else ([], []), where="post", color=BLUE, lw=1
+        )
+        for name, (x, y) in points.items():
+            colour = BLUE if name in best else MUTED
+            axis.plot(x, y, "o", ms=5.5, color=colour, mfc=colour if name in best else "white")
+            axis.annotate(name, (x, y), (4, 3), textcoords="offset points", size=7, color=colour)
+        axis.set(xscale="log", title=suite)
+        axis.margins(x=0.25, y=0.12)
+        axis.grid(axis="both")
+    figure.supxlabel("multiply-adds for one picture, millions", size=9)
+    figure.supylabel("sequence accuracy, %", size=9)
     return figure
 
 

@@ -24,7 +24,9 @@ class SplitScores(Record):
             or the pictures have no boxes.
         coverage_995, accuracy_at_coverage: share of the pictures accepted at `threshold`, and the accuracy of those; 0
             and None where nothing is accepted.
-        ece: expected calibration error of the confidence.
+        ece, adaptive_ece: expected calibration error of the confidence, over bins of equal width and of equal counts.
+        nll, brier: negative log likelihood and Brier score of the confidence.
+        aurc: area under the curve of risk against coverage.
         threshold: that of `Coverage`, for all suites of the task together; None where none holds.
         slots: the accuracy of each slot; None without positions.
     """
@@ -44,6 +46,10 @@ class SplitScores(Record):
     coverage_995: float
     accuracy_at_coverage: float | None
     ece: float
+    adaptive_ece: float | None = None
+    nll: float | None = None
+    brier: float | None = None
+    aurc: float | None = None
     threshold: float | None
     slots: tuple[float, ...] | None
 
@@ -55,8 +61,22 @@ class Accepted(Record):
     accuracy: float | None
 
 
+class OperatingPoint(Record):
+    """A threshold for another accuracy than the served one's; it does not regard shifts.
+
+    Attributes:
+        target: the accuracy.
+        threshold: the confidence from which a reading is accepted; None where none holds.
+        test: what it accepts.
+    """
+
+    target: float
+    threshold: float | None
+    test: Accepted
+
+
 class Coverage(Record):
-    """One threshold for all suites together, chosen on their valid splits: the one that serving uses.
+    """One threshold for all suites together, chosen on their valid splits and on shifts: the one that serving uses.
 
     Attributes:
         target: the accuracy that accepted readings must reach.
@@ -64,6 +84,7 @@ class Coverage(Record):
             threshold only reached the target on valid itself.
         threshold: the confidence from which a reading is accepted; None where none holds, so that nothing is accepted.
         valid, gate, test: what it accepts.
+        points: thresholds for several accuracies.
     """
 
     target: float
@@ -72,6 +93,7 @@ class Coverage(Record):
     valid: Accepted
     gate: Accepted
     test: Accepted
+    points: tuple[OperatingPoint, ...] = ()
 
 
 class Evaluation(Record):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from pipeline.records.base import Record
+from pipeline.records.calibration import CalibrationRecord
 from pipeline.records.training import TrainedModel
 
 
@@ -70,6 +71,7 @@ class ServedModel(TrainedModel):
         parity: how it agrees with Keras, by suite, over the test split.
         opset: of ONNX.
         made_with: versions of the packages that made it.
+        calibration: how its confidence was fitted; None in a record from before there was a fitted one.
     """
 
     model: ModelFile
@@ -80,6 +82,7 @@ class ServedModel(TrainedModel):
     parity: Mapping[str, Parity]
     opset: int
     made_with: Mapping[str, str]
+    calibration: CalibrationRecord | None = None
 
     @property
     def blank(self) -> int | None:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from pipeline.records.base import Record
 from pipeline.records.evaluation import Coverage
 from pipeline.records.export import ServedModel
+from pipeline.records.monitoring import Reference
 
 MANIFEST = "manifest.json"
 Weights = Literal["float32", "float16", "int8"]
@@ -40,6 +41,8 @@ class Manifest(ServedModel):
         version: the registry's; None for a model that was never registered.
         released: what it was made from, if `registry release` wrote it. Coverage, metrics and parity are then those of
             the original file.
+        reference: statistics of what it reads of valid, for `make drift`; None in a manifest from before there were
+            any. Of a released model they are those of the original file, too.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -48,6 +51,7 @@ class Manifest(ServedModel):
     metrics: Mapping[str, float]
     version: str | None = None
     released: ReleasedFrom | None = None
+    reference: Reference | None = None
 
     @property
     def threshold(self) -> float | None:

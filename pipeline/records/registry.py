@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, JsonValue, computed_field
 
 from pipeline.records.base import Record
 from pipeline.records.evaluation import Coverage, SplitScores
+from pipeline.records.robustness import Shift
 from pipeline.records.rollout import Outcome, Rollout
 from pipeline.records.training import Task
 
@@ -135,6 +136,7 @@ class Evidence(ChainedDocument):
         origin, pretrained, parameters, trained_on: as the manifest has them.
         metrics: by suite and split.
         coverage: the threshold to serve with, and what it accepts.
+        shift: figures on corrupted pictures; None in a version from before they were recorded.
         files: MD5 of every file that the metrics depend on, by path.
         validation: by data set, whether its validation passed.
         parity: by suite, whether Keras and ONNX Runtime agreed.
@@ -162,6 +164,7 @@ class Evidence(ChainedDocument):
     trained_on: str = Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")
     metrics: Mapping[Name, SuiteMeasures] = Field(min_length=1)
     coverage: Coverage
+    shift: Shift | None = None
     files: Mapping[str, Digest]
     validation: Mapping[str, bool]
     parity: Mapping[str, bool]

@@ -27,3 +27,22 @@ class EvaluationTiming(Record):
     threads_batch_1: int
     ms_per_picture_batch_256: float
     threads_batch_256: int
+
+
+class MemoryUse(Record):
+    """Resident memory in bytes above that of a process with ONNX Runtime and no model.
+
+    Attributes:
+        loaded_bytes: after a model is loaded.
+        peak_bytes: the most, up to the third reading of one picture on one thread.
+    """
+
+    loaded_bytes: int
+    peak_bytes: int
+
+
+class MemoryTiming(Record):
+    """`timings/cost-TASK.json`: the memory of every strategy of a task, by name."""
+
+    task: str
+    memory: Mapping[str, MemoryUse]

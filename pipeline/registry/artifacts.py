@@ -52,6 +52,10 @@ class Artifact:
         """The path of the scores of a strategy."""
         return evaluation(self.task, strategy)
 
+    def robustness(self, strategy: str) -> str:
+        """The path of the scores of a strategy on corrupted pictures."""
+        return robustness(self.task, strategy)
+
 
 def pictures(task: str, suite: str, split: str) -> str:
     """The path of the pictures of one split of a suite, which `compose` writes."""
@@ -66,6 +70,11 @@ def predictions(task: str, strategy: str, suite: str, split: str) -> str:
 def evaluation(task: str, strategy: str) -> str:
     """The path of a strategy's scores, which `evaluate` writes."""
     return f"metrics/evaluation/{task}/{strategy}.json"
+
+
+def robustness(task: str, strategy: str) -> str:
+    """The path of a strategy's scores on corrupted pictures, which `robustness` writes."""
+    return f"metrics/robustness/{task}/{strategy}.json"
 
 
 def validation(dataset: str) -> str:

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -17,6 +17,7 @@ from pipeline.config import params
 from pipeline.core.errors import DataError, PipelineError, RegistryError
 from pipeline.core.files import digest
 from pipeline.events.repository import Repository
+from pipeline.records.base import Record
 from pipeline.records.data import ValidationReport
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.manifest import MANIFEST, Manifest
@@ -30,6 +31,7 @@ from pipeline.records.registry import (
     Tensor,
     VersionDifference,
 )
+from pipeline.records.robustness import Robustness, Shift
 from pipeline.registry import artifacts
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.storage import Storage
@@ -37,6 +39,7 @@ from pipeline.registry.version import parse_manifest
 from pipeline.runtime.reader import Reader
 
 SPLITS = ("valid", "gate", "test")
+_Record = TypeVar("_Record", bound=Record)
 _LOCK = "requirements/pipeline.lock"
 _PARAMS = ("seed", "budget", "precision", "compose", "sources")
 
@@ -59,7 +62,7 @@ def collect(
     manifest = parse_manifest(repository, artifact, revision)
     if manifest.task != artifact.task:
         raise RegistryError(f"{artifact.manifest}: task: expected {artifact.task!r}, found {manifest.task!r}")
-    evaluation = _evaluation(repository, artifact.evaluation(manifest.strategy), revision)
+    evaluation = _record(repository, Evaluation, artifact.evaluation(manifest.strategy), revision)
     lock, written = repository.text(revision, "dvc.lock"), repository.text(revision, "params.yaml")
     with Storage.at(repository.root, revision) as storage, tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -110,6 +113,7 @@ def collect(
             for suite, splits in evaluation.suites.items()
         },
         coverage=evaluation.coverage,
+        shift=shift(repository, artifact, revision, manifest.strategy, sha256),
         files=files,
         validation=validation,
         parity={suite: result.holds for suite, result in manifest.parity.items()},
@@ -121,6 +125,22 @@ def collect(
             "lock_sha256": text_sha256(repository.text(revision, _LOCK)),
         },
     )
+
+
+def shift(repository: Repository, artifact: Artifact, revision: str, strategy: str, sha256: str) -> Shift:
+    """The figures of a model on corrupted pictures, as a revision has them.
+
+    Raises:
+        RegistryError: the revision has none, or those of another model.
+    """
+    path = artifact.robustness(strategy)
+    found = _record(repository, Robustness, path, revision)
+    if found.sha256 != sha256:
+        raise RegistryError(
+            f"{path}: of the model {found.sha256[:12]}, expected {sha256[:12]}; run `make repro` and commit what it "
+            "wrote"
+        )
+    return found.shift
 
 
 def file_paths(artifact: Artifact, strategy: str, suites: Iterable[str], trained_on: str) -> list[str]:
@@ -170,10 +190,10 @@ def _datasets(artifact: Artifact, suites: Iterable[str], trained_on: str) -> lis
     return sorted({trained_on, *(f"{artifact.task}/{suite}" for suite in suites)})
 
 
-def _evaluation(repository: Repository, path: str, revision: str) -> Evaluation:
+def _record(repository: Repository, kind: type[_Record], path: str, revision: str) -> _Record:
     text = repository.text(revision, path)
     try:
-        return Evaluation.parse(text, f"{path} at {revision[:12]}")
+        return kind.parse(text, f"{path} at {revision[:12]}")
     except DataError as error:
         raise RegistryError(f"{error}, and commit what it wrote") from None
 

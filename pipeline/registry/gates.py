@@ -109,6 +109,22 @@ def floors(policy: Gates, task: Task, outcomes: Mapping[str, Evaluated]) -> list
     ]
 
 
+def accepted_wrong(policy: Gates, evidence: Evidence) -> Criterion:
+    """What a version may accept and read wrongly of any corruption, at any severity, and of any other collection."""
+    limit, shift = policy.tasks[evidence.task].accepted_wrong, evidence.shift
+    expected = f"at most {limit:g} of every corruption and collection"
+    if shift is None:
+        found = "not measured: registered before corrupted pictures were read"
+        return Criterion(name="accepted_wrong", found=found, expected=expected, passed=False)
+    return Criterion(
+        name="accepted_wrong",
+        found=f"{shift.worst:.4f} of {shift.worst_on} are accepted and wrong (mean {shift.accepted_wrong:.4f})",
+        expected=expected,
+        passed=shift.worst <= limit,
+        figures={"worst": shift.worst, "mean": shift.accepted_wrong},
+    )
+
+
 def interface(evidence: Evidence, champion: Evidence) -> Criterion:
     """Whether a caller of the champion can call the challenger: the same inputs, slots and classes."""
     ours, theirs = _contract(evidence), _contract(champion)
@@ -173,6 +189,49 @@ def contest(
     if small:
         notes.append(f"{small} slices have fewer than {policy.slice_pictures} pictures and were not judged")
     return criteria, notes
+
+
+def shift_contest(
+    policy: Gates, stage: str, challenger: Evidence, champion: Evidence
+) -> tuple[list[Criterion], list[str]]:
+    """Challenger against champion on corrupted pictures: mean accuracy, and mean share accepted and wrong.
+
+    Both read the same pictures, but a version records no single readings of them, so there is no paired interval: the
+    difference itself is judged, and the allowed loss has to be above what another seed changes.
+
+    Args:
+        policy: the gates of params.yaml.
+        stage: `staging` or `prod`.
+        challenger: with figures under shift; without, `accepted_wrong` has refused it already.
+        champion: of the stage.
+
+    Returns:
+        The criteria, and a note where there is nothing to compare.
+    """
+    ours, theirs, allowed = challenger.shift, champion.shift, getattr(policy, stage).shift_loss
+    if ours is None or theirs is None:
+        whose = "challenger" if ours is None else "champion"
+        return [], [f"the {whose} has no figures on corrupted pictures, so they were not compared"]
+    gained, accepted = ours.accuracy - theirs.accuracy, ours.accepted_wrong - theirs.accepted_wrong
+    figures = {"challenger": ours.accuracy, "champion": theirs.accuracy, "difference": round(gained, 6)}
+    wrong = {"challenger": ours.accepted_wrong, "champion": theirs.accepted_wrong, "difference": round(accepted, 6)}
+    return [
+        Criterion(
+            name="shift accuracy",
+            found=f"{gained:+.4f} on corrupted pictures ({ours.accuracy:.4f} against {theirs.accuracy:.4f})",
+            expected=f"at least {-allowed:g}",
+            passed=round(gained, 6) >= -allowed,
+            figures=figures,
+        ),
+        Criterion(
+            name="shift accepted_wrong",
+            found=f"{accepted:+.4f} of corrupted pictures "
+            f"({ours.accepted_wrong:.4f} against {theirs.accepted_wrong:.4f})",
+            expected=f"at most {allowed:+g}",
+            passed=round(accepted, 6) <= allowed,
+            figures=wrong,
+        ),
+    ], []
 
 
 def slices(pictures: ImageSet) -> dict[str, np.ndarray]:

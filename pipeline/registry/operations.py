@@ -37,7 +37,7 @@ from pipeline.registry import artifacts, evidence, gates, storage
 from pipeline.registry.artifacts import Artifact
 from pipeline.registry.version import RegisteredVersion
 
-_TRACKED = ("dvc.yaml", "dvc.lock", "params.yaml", "artifacts", "metrics/evaluation")
+_TRACKED = ("dvc.yaml", "dvc.lock", "params.yaml", "artifacts", "metrics/evaluation", "metrics/robustness")
 """What a version takes from its commit: these files must be committed first."""
 
 
@@ -236,6 +236,7 @@ def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decis
     criteria += gates.budgets(policy, version.evidence, evidence.milliseconds(reader))
     outcomes = version.gate_outcomes()
     criteria += gates.floors(policy, version.evidence.task, outcomes)
+    criteria.append(gates.accepted_wrong(policy, version.evidence))
     there = registry.history.in_stage(artifact.name, stage)
     champion_name = trust.champion(registry.history, artifact.name, stage, registry.verifying_key)
     notes: list[str] = []
@@ -251,8 +252,9 @@ def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decis
                 theirs = champion.correct_on(version, outcomes)
                 lost = [suite for suite in champion.evidence.metrics if suite not in outcomes]
                 contested, more = gates.contest(policy, stage, outcomes, theirs, lost)
-                criteria += contested
-                notes += more
+                under_shift, unknown = gates.shift_contest(policy, stage, version.evidence, champion.evidence)
+                criteria += contested + under_shift
+                notes += more + unknown
     return _decision(version, stage, champion_name, criteria, notes)
 
 

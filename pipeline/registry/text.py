@@ -109,6 +109,9 @@ def render_version(event: Event, stages: Sequence[str]) -> str:
         for suite, splits in evidence.metrics.items()
         for split, measures in (("gate", splits.gate), ("test", splits.test))
     ]
+    if (shift := evidence.shift) is not None:
+        wrong = f"accepted and wrong {shift.accepted_wrong:.4f}, {shift.worst:.4f} at worst ({shift.worst_on})"
+        lines.append(("corrupted", f"accuracy {shift.accuracy:.4f}, {wrong}"))
     header = ("suite", "split", "n", "sequence accuracy", "95 % interval", "ece")
     return _pairs(lines) + "\n\n" + table(header, scores)
 

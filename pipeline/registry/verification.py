@@ -24,7 +24,8 @@ def verify(registry: Registry, event: Event) -> list[VerificationResult]:
     try:
         _ = event.evidence
         with registry.opened(event) as version:
-            return [*_documents(version), *_files(version), *_model(version), *_metrics(version), *about]
+            compared = [*_documents(version), *_files(version), *_model(version), *_metrics(version)]
+            return [*compared, *_shift(version), *about]
     except RegistryError as error:
         return [VerificationResult(subject=event.tag, holds=False, detail=str(error)), *about]
 
@@ -108,12 +109,12 @@ def _metrics(version: RegisteredVersion) -> Iterator[VerificationResult]:
     """The scores of the stored readings, computed again, against those in the tag."""
     recorded = version.evidence
     try:
-        positional = version.read_manifest().positional
+        manifest = version.read_manifest()
         results = {
-            suite: {split: version.evaluated(suite, split, positional) for split in evidence.SPLITS}
+            suite: {split: version.evaluated(suite, split, manifest.positional) for split in evidence.SPLITS}
             for suite in recorded.metrics
         }
-        coverage = pooled_coverage(results)
+        coverage = pooled_coverage(results, manifest.calibration)
         scores = by_suite(results, coverage.threshold)
     except PipelineError as error:
         yield VerificationResult(subject="metrics", holds=False, detail=f"cannot be computed again: {error}")
@@ -124,6 +125,24 @@ def _metrics(version: RegisteredVersion) -> Iterator[VerificationResult]:
     same = coverage == recorded.coverage
     detail = "as recorded" if same else f"{coverage.as_json()} found, {recorded.coverage.as_json()} expected"
     yield VerificationResult(subject="metrics, coverage", holds=same, detail=detail)
+
+
+def _shift(version: RegisteredVersion) -> Iterator[VerificationResult]:
+    """The figures on corrupted pictures against those of the revision; the pictures are not read again."""
+    recorded, subject = version.evidence, "metrics, corrupted pictures"
+    if recorded.shift is None:
+        yield VerificationResult(subject=subject, holds=True, detail="not recorded: an earlier schema")
+        return
+    try:
+        found = evidence.shift(
+            version.repository, version.artifact, version.event.revision, recorded.strategy, recorded.sha256
+        )
+    except RegistryError as error:
+        yield VerificationResult(subject=subject, holds=False, detail=str(error))
+        return
+    same = found == recorded.shift
+    detail = "as at the revision" if same else f"{found.as_json()} found, {recorded.shift.as_json()} expected"
+    yield VerificationResult(subject=subject, holds=same, detail=detail)
 
 
 def _measured(subject: str, found: Measures, expected: Measures) -> VerificationResult:

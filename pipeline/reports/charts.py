@@ -37,12 +37,15 @@ def charts() -> dict[str, dict[str, Any]]:
     `reliability`: confidence, accuracy (shares), count; the bins of one strategy that hold a reading.
     `confusion`: target, prediction, count, share (of the target's row) and errors (count; 0 where both are equal).
     `curve`: epoch, split (train or valid), value; one metric of one strategy.
+    `cost`: strategy, millions (of multiply-adds), parameters, test (share), front (whether nothing cheaper is as good);
+    one suite.
     """
     made: Mapping[str, Chart] = {
         "accuracy": _accuracy(),
         "reliability": _reliability(),
         "confusion": _confusion(),
         "curve": _curve(),
+        "cost": _cost(),
     }
     return {
         name: chart.properties(background="transparent").to_dict() | {"config": _CONFIG} for name, chart in made.items()
@@ -129,3 +132,32 @@ def _curve() -> Chart:
         tooltip=[alt.Tooltip("split:N"), alt.Tooltip("epoch:Q"), alt.Tooltip("value:Q", format=".4f")],
     )
     return alt.layer(base.mark_line(), base.mark_point(filled=True, size=22)).properties(width="container", height=95)
+
+
+def _cost() -> Chart:
+    base = _rows().encode(
+        x=alt.X(
+            "millions:Q",
+            scale=alt.Scale(type="log", padding=12),
+            axis=alt.Axis(tickCount=4, format="~s", grid=False),
+            title="multiply-adds, millions",
+        ),
+        y=alt.Y(
+            "test:Q", scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(format=".4~p", tickCount=4), title=None
+        ),
+        tooltip=[
+            alt.Tooltip("strategy:N"),
+            alt.Tooltip("test:Q", format=".2%", title="sequence accuracy"),
+            alt.Tooltip("millions:Q", format=",.2f", title="million multiply-adds"),
+            alt.Tooltip("parameters:Q", format=","),
+        ],
+    )
+    line = base.transform_filter("datum.front").mark_line(interpolate="step-after", color=_BLUE, opacity=0.6)
+    dots = base.mark_point(size=60, color=_BLUE, filled=False, strokeWidth=1.5)
+    best = base.transform_filter("datum.front").mark_circle(size=70, color=_BLUE, opacity=1)
+    names = (
+        base.transform_filter("datum.front")
+        .mark_text(align="left", dx=7, dy=-5, fontSize=10, color="currentColor")
+        .encode(text="strategy:N")
+    )
+    return alt.layer(line, dots, best, names).properties(width="container", height=170)

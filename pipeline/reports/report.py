@@ -13,8 +13,9 @@ from pipeline.core.images import SPLITS
 from pipeline.evaluation.calibration import LEVEL, TARGET
 from pipeline.records.comparison import Score
 from pipeline.records.data import ValidationReport
-from pipeline.reports import excerpts, explorer, facts
+from pipeline.reports import analysis, corruptions, excerpts, explorer, facts
 from pipeline.reports.excerpts import SuiteExcerpt
+from pipeline.reports.formats import INDISTINCT
 from pipeline.reports.overview import Overview
 from pipeline.reports.tables import accepted_accuracy
 from pipeline.reports.templating import READS, render
@@ -50,12 +51,22 @@ class Sources:
         evaluation: folder of `TASK/STRATEGY/SUITE-confusion.csv`.
         excerpts: folder of `TASK/SUITE.json` and the arrays beside it.
         lock: the lock of the packages.
+        slices: folder of `TASK`, the worst slices.
+        costs: folder of `TASK.csv`.
+        explanations: folder of `TASK`, the occlusion maps.
+        suspects: the sources whose labels were looked at.
+        confidence: one minus the level at which two strategies can be told apart.
     """
 
     validation: Path
     evaluation: Path
     excerpts: Path
     lock: Path
+    slices: Path
+    costs: Path
+    explanations: Path
+    suspects: Sequence[str]
+    confidence: float
 
 
 def report(overview: Overview, settings: Mapping[str, JsonValue], sources: Sources) -> str:
@@ -72,12 +83,29 @@ def report(overview: Overview, settings: Mapping[str, JsonValue], sources: Sourc
     tests = [row for row in overview.rows if row.split == "test"]
     valid = {(row.strategy, row.suite): row for row in overview.rows if row.split == "valid"}
     taken = list(_excerpts(overview, tests, sources.excerpts))
+    found = [
+        analysis.load(
+            task,
+            suites,
+            tests,
+            slices=sources.slices,
+            costs=sources.costs,
+            explanations=sources.explanations,
+        )
+        for task, suites in overview.suites_of.items()
+    ]
+    content = explorer.content(overview, taken, sources.evaluation) | {"cost": analysis.cost_rows(found, tests)}
     precisions = sorted({evaluation.precision for evaluation in overview.evaluations.values()})
     return render(
         "report.html",
         style=_asset("report.css"),
         scripts=[_script(f"vega/{name}.min.js") for name in VEGA] + [_script("report.js")],
-        data=explorer.script_json(explorer.content(overview, taken, sources.evaluation)),
+        data=explorer.script_json(content),
+        analysis=found,
+        as_good=overview.as_good,
+        mark=INDISTINCT,
+        confidence=sources.confidence,
+        suspects=sources.suspects,
         sprites=[explorer.sprite(number, each) for number, each in enumerate(taken)],
         excerpts={each.record.suite: each.record for each in taken},
         tasks=[_task(task, overview) for task in overview.suites_of],
@@ -89,6 +117,7 @@ def report(overview: Overview, settings: Mapping[str, JsonValue], sources: Sourc
             for task, suites in overview.suites_of.items()
             for suite in suites
         ],
+        heat_maps=[corruptions.heat_map(each) for each in overview.robustness.values()],
         evaluations=overview.evaluations,
         trainings=overview.trainings,
         settings={**settings, "precision": ", ".join(precisions)},

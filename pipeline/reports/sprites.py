@@ -1,5 +1,6 @@
 """Many pictures of one size as one PNG."""
 
+import base64
 import io
 import math
 
@@ -13,14 +14,15 @@ def columns_of(images: np.ndarray) -> int:
     return max(1, round(math.sqrt(n * height / width)))
 
 
-def png(images: np.ndarray) -> bytes:
-    """Tile pictures row by row, `columns_of` to a row, into one PNG without metadata.
+def png(images: np.ndarray, columns: int | None = None) -> bytes:
+    """Tile pictures row by row into one PNG without metadata.
 
     Args:
         images: uint8 (n, H, W, C), C is 1 or 3; n is at least 1.
+        columns: pictures in a row; None for `columns_of`.
     """
     n, height, width, channels = images.shape
-    columns = columns_of(images)
+    columns = columns or columns_of(images)
     rows = -(-n // columns)
     tiles = np.zeros((rows * columns, height, width, channels), np.uint8)
     tiles[:n] = images
@@ -29,3 +31,8 @@ def png(images: np.ndarray) -> bytes:
     written = io.BytesIO()
     Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(written, "PNG", optimize=True)
     return written.getvalue()
+
+
+def url(images: np.ndarray) -> str:
+    """The PNG of `png` as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(png(images)).decode('ascii')}"

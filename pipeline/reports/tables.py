@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import DataError
@@ -11,10 +11,10 @@ from pipeline.evaluation import confusion
 from pipeline.evaluation.calibration import TARGET
 from pipeline.records.comparison import Candidate, Score
 from pipeline.records.evaluation import SplitScores
-from pipeline.records.timing import EvaluationTiming, TrainingTiming
+from pipeline.records.timing import EvaluationTiming, MemoryTiming, TrainingTiming
 from pipeline.records.training import TrainingRecord
 from pipeline.reports import markdown
-from pipeline.reports.formats import cell, percent
+from pipeline.reports.formats import INDISTINCT, cell, csv_text, percent
 
 COLUMNS = (
     "strategy",
@@ -61,7 +61,15 @@ NOTHING_ACCEPTED = "none accepted"
 """In place of the accuracy of accepted readings where there are none."""
 BELOW = "▼"
 """Marks an accuracy of accepted readings below the target of their threshold."""
-TIMINGS = ("strategy", "train_seconds", "evaluate_seconds", "ms_per_picture_batch_1", "ms_per_picture_batch_256")
+TIMINGS = (
+    "strategy",
+    "train_seconds",
+    "evaluate_seconds",
+    "ms_per_picture_batch_1",
+    "ms_per_picture_batch_256",
+    "memory_mb_loaded",
+    "memory_mb_peak",
+)
 CURVES = ("loss", "exact_match", "val_loss", "val_exact_match")
 
 
@@ -88,8 +96,13 @@ def merged(tables: Iterable[Path]) -> str:
     return header + "".join(body)
 
 
-def leaderboard_markdown(rows: Sequence[Score]) -> str:
-    """Render the rows of test as a Markdown table: shares in per cent, the suite in its first row only."""
+def leaderboard_markdown(rows: Sequence[Score], as_good: Mapping[str, Sequence[str]]) -> str:
+    """Render the rows of test as a Markdown table: shares in per cent, the suite in its first row only.
+
+    Args:
+        rows: of the leaderboard.
+        as_good: by suite, the strategies whose accuracy is marked: they cannot be told apart from its best one.
+    """
     tests = [row for row in rows if row.split == "test"]
     return markdown.table(
         HEADINGS,
@@ -97,7 +110,8 @@ def leaderboard_markdown(rows: Sequence[Score]) -> str:
             (
                 "" if above and above.suite == row.suite else row.suite,
                 row.strategy + (" (stand-in)" if row.origin == "embedded" else ""),
-                percent(row.sequence_accuracy),
+                percent(row.sequence_accuracy)
+                + (f" {INDISTINCT}" if row.strategy in as_good.get(row.suite, ()) else ""),
                 f"{percent(row.ci_low)} to {percent(row.ci_high)}",
                 percent(row.digit_accuracy),
                 percent(row.accuracy_power_n),
@@ -134,10 +148,20 @@ def summary(candidates: Iterable[Candidate]) -> dict[str, float]:
     }
 
 
-def timings(folder: Path, strategies: Sequence[str]) -> str:
-    """Render the wall clock of `train-NAME.json` and `evaluate-NAME.json` as CSV; a missing file leaves empty cells."""
+def timings(folder: Path, task_of: Mapping[str, str]) -> str:
+    """Render what `train-NAME.json`, `evaluate-NAME.json` and `cost-TASK.json` measured as CSV.
+
+    A missing file leaves empty cells.
+
+    Args:
+        folder: of the files.
+        task_of: the task of each strategy, in the order of the rows.
+    """
     rows = []
-    for strategy in strategies:
+    measured = {task: Path(folder) / f"cost-{task}.json" for task in task_of.values()}
+    memory = {task: MemoryTiming.read(path).memory for task, path in measured.items() if path.is_file()}
+    for strategy, task in task_of.items():
+        taken = memory.get(task, {}).get(strategy)
         trained, evaluated = Path(folder) / f"train-{strategy}.json", Path(folder) / f"evaluate-{strategy}.json"
         train = TrainingTiming.read(trained) if trained.is_file() else None
         evaluate = EvaluationTiming.read(evaluated) if evaluated.is_file() else None
@@ -148,6 +172,8 @@ def timings(folder: Path, strategies: Sequence[str]) -> str:
                 cell(evaluate and evaluate.seconds, 1),
                 cell(evaluate and evaluate.ms_per_picture_batch_1, 3),
                 cell(evaluate and evaluate.ms_per_picture_batch_256, 3),
+                cell(taken and taken.loaded_bytes / 1e6, 1),
+                cell(taken and taken.peak_bytes / 1e6, 1),
             ]
         )
     return csv_text(TIMINGS, rows)
@@ -173,10 +199,3 @@ def confusions(tables: Iterable[Path]) -> str:
     for row in csv.DictReader(io.StringIO(merged(tables))):
         counts[tuple(row[column] for column in confusion.COLUMNS[:-1])] += int(row["count"])
     return csv_text(confusion.COLUMNS, [[*key, str(count)] for key, count in counts.items()])
-
-
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Render a table as CSV with Unix line ends."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()

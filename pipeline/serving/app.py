@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -17,6 +18,8 @@ from starlette.routing import Route
 from pipeline.access.middleware import Access
 from pipeline.access.settings import AccessSettings
 from pipeline.core.decoding import PictureError
+from pipeline.monitoring.log import PredictionLog
+from pipeline.monitoring.settings import LogSettings
 from pipeline.records.token import Scope
 from pipeline.rollout.follower import Follower
 from pipeline.rollout.store import Store
@@ -24,7 +27,7 @@ from pipeline.rollout.versions import Versions, task_of_name
 from pipeline.runtime.gallery import Gallery
 from pipeline.runtime.reader import Reader
 from pipeline.scheduling.admission import Gate
-from pipeline.scheduling.batching import DynamicBatcher
+from pipeline.scheduling.batching import DynamicBatcher, give_way
 from pipeline.scheduling.errors import ApiError
 from pipeline.scheduling.limits import Limits
 from pipeline.scheduling.shutdown import Shutdown
@@ -57,6 +60,7 @@ def create_app(
     limits: Limits,
     hosts: Sequence[str] = (),
     gallery: Gallery | None = None,
+    log_settings: LogSettings | None = None,
     *,
     rollout: Path | None = None,
     access: AccessSettings | None = None,
@@ -71,6 +75,7 @@ def create_app(
         limits: of this process.
         hosts: that requests may be for; none means any.
         gallery: the strategies that are compared; None compares those of `readers`, without feature maps.
+        log_settings: of the prediction log; None logs nothing.
         rollout: the folder whose models replace those of `readers` (`pipeline.rollout.store`); None for none.
         access: who may call; None for everybody, and then nobody may call what needs the scope `admin`.
         reload: the reader of a task as in `readers`, loaded again; None takes the one of `readers`.
@@ -79,10 +84,16 @@ def create_app(
         DataError: the rollout folder, or a model in it, is damaged.
     """
     manifests = {task: reader.manifest for task, reader in readers.items()}
-    metrics = Metrics(manifests)
+    metrics = Metrics(manifests, None if log_settings is None else log_settings.folder)
     shutdown = Shutdown(limits.stop_seconds, limits.close_seconds)
 
+    log = None
+    if log_settings is not None:
+        log = PredictionLog(log_settings, count=metrics.count_log, begin=give_way)
+
     def end(code: int) -> None:
+        if log is not None:
+            log.close()
         with contextlib.suppress(OSError):
             metrics.close()
         leave(code)
@@ -101,24 +112,13 @@ def create_app(
     gallery = Gallery.of(readers, None, limits.gallery_bytes) if gallery is None else gallery
     versions = Versions(watched, batcher, metrics.count_answer)
 
-    def changed(reader: Reader, folder: Path | None) -> None:
-        metrics.show_model(reader.manifest)
-        gallery.serve(reader, folder)
-
     follower = None
     if rollout is not None:
-        follower = Follower(
-            Store(rollout),
-            versions,
-            watch=lambda reader: WatchedReader(reader, watchdog),
-            watch_candidate=lambda reader: WatchedReader(reader, watchdog, limits.answer_seconds / 4),
-            reload=reload or (lambda task: readers[task]),
-            most_bytes=limits.candidate_bytes,
-            changed=changed,
-            count=metrics.count_compared,
+        follower = _follower(
+            rollout, versions, watchdog, limits, metrics, gallery, reload or (lambda task: readers[task])
         )
         follower.begin()
-    read = ReadEndpoints(versions, batcher, limits, metrics)
+    read = ReadEndpoints(versions, batcher, limits, metrics, log)
     compare = CompareEndpoints(gallery, watchdog, limits)
     operate = OperationEndpoints(versions, metrics, shutdown)
     admission = [
@@ -166,20 +166,15 @@ def create_app(
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         shutdown.listen()
         watchdog.start()
-        if follower is not None:
-            follower.start()
+        for part in _present(follower, log):
+            part.start()
         yield
-        if follower is not None:
-            follower.stop()
-        batcher.close()
+        for part in _present(follower, batcher):
+            part.close()
         watchdog.stop()
-        read.close()
-        compare.close()
-        if admin is not None:
-            admin.close()
-        if access is not None:
-            access.close()
-        metrics.close()
+        # The log waits for the disk; the event loop has nothing else to do by now.
+        for part in _present(read, compare, admin, access, log, metrics):
+            part.close()
 
     async def handle(request: Request, exception: Exception) -> Response:
         error = _api_error(request, exception)
@@ -203,6 +198,37 @@ def create_app(
 
     app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), metrics.count_refused)
     return app
+
+
+def _follower(
+    rollout: Path,
+    versions: Versions,
+    watchdog: Watchdog,
+    limits: Limits,
+    metrics: Metrics,
+    gallery: Gallery,
+    reload: Callable[[str], Reader],
+) -> Follower:
+    """What keeps the models of this process those of the rollout folder."""
+
+    def changed(reader: Reader, folder: Path | None) -> None:
+        metrics.show_model(reader.manifest)
+        gallery.serve(reader, folder)
+
+    return Follower(
+        Store(rollout),
+        versions,
+        watch=lambda reader: WatchedReader(reader, watchdog),
+        watch_candidate=lambda reader: WatchedReader(reader, watchdog, limits.answer_seconds / 4),
+        reload=reload,
+        most_bytes=limits.candidate_bytes,
+        changed=changed,
+        count=metrics.count_compared,
+    )
+
+
+def _present(*parts: Any) -> list[Any]:
+    return [part for part in parts if part is not None]
 
 
 def _is_open(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, cast
@@ -15,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from pipeline.access.middleware import NAME_KEY
 from pipeline.core.decoding import Shape
 from pipeline.core.readings import Readings
+from pipeline.monitoring.log import Answered, PredictionLog
 from pipeline.records.answer import Info, ModelDescription
 from pipeline.records.manifest import Manifest
 from pipeline.rollout.follower import conclude
@@ -72,7 +74,14 @@ async def body_of(request: Request, buffer: Buffer, limits: Limits, most: int) -
 class ReadEndpoints:
     """The endpoints that read pictures, with what their requests share."""
 
-    def __init__(self, versions: Versions, batcher: DynamicBatcher, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        versions: Versions,
+        batcher: DynamicBatcher,
+        limits: Limits,
+        metrics: Metrics,
+        log: PredictionLog | None = None,
+    ) -> None:
         """Define.
 
         Args:
@@ -80,6 +89,7 @@ class ReadEndpoints:
             batcher: what reads.
             limits: of this process.
             metrics: where pictures that cannot be decoded are counted.
+            log: where answers are logged; None logs none.
         """
         manifests = versions.manifests
         self._versions = versions
@@ -87,6 +97,7 @@ class ReadEndpoints:
         self._batcher = batcher
         self._limits = limits
         self._metrics = metrics
+        self._log = log
         self._shapes = known_shapes(manifests)
         self._digits = _shapes(select(manifests.values(), digits=True))
         self._cifar10 = _shapes(select(manifests.values(), digits=False))
@@ -113,16 +124,17 @@ class ReadEndpoints:
         async with body_of(
             request, self._buffer, limits, limits.picture_bytes if any_size else limits.body_bytes
         ) as content:
+            started = time.perf_counter()
             if any_size:
                 found = await uploads.picture_of(request, kind, content, self._pool_of_pages)
                 upload = await uploads.decode_known(found, shapes, self._pool)
                 if upload is None and lines:
-                    return await self._read_page(found, shapes)
+                    return await self._read_page(found, shapes, started)
                 if upload is None:
-                    return await self._read_fitted(found, shapes)
+                    return await self._read_fitted(found, shapes, started)
             else:
                 upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
-            return await self._read_known(upload)
+            return await self._read_known(upload, started)
 
     async def classify(self, request: Request) -> Response:
         """One CIFAR-10 picture."""
@@ -130,11 +142,14 @@ class ReadEndpoints:
         kind = uploads.content_type(request, many=False)
         self._batcher.expect_room(CLOSE)
         async with body_of(request, self._buffer, self._limits, self._limits.body_bytes) as content:
+            started = time.perf_counter()
             upload = await uploads.decode_one(request, kind, content, shapes, self._pool)
             version, readings = await self._versions.read(upload.task, upload.images)
         notes = upload.decoded().notes
         reading = readings_as_json(version.manifest, readings, [notes], every_class=True)[0]
-        return Response(orjson.dumps({**reading, "model": version.identity}), media_type=JSON)
+        document = orjson.dumps({**reading, "model": version.identity})
+        self._log_known(upload, reading, version, started)
+        return Response(document, media_type=JSON)
 
     async def read_many(self, request: Request) -> Response:
         """Many pictures of digits; one that cannot be read is an error in its place."""
@@ -172,12 +187,14 @@ class ReadEndpoints:
         packaged = ", ".join(self._tasks)
         return ApiError("not_packaged", f"no model for {wanted} is packaged here; packaged are: {packaged}")
 
-    async def _read_known(self, upload: Upload) -> Response:
+    async def _read_known(self, upload: Upload, started: float) -> Response:
         version, readings = await self._versions.read(upload.task, upload.images)
         answer = answer_picture(version.manifest, upload.decoded(), readings, version.identity)
-        return Response(orjson.dumps(answer), media_type=JSON)
+        document = orjson.dumps(answer)
+        self._log_known(upload, answer, version, started)
+        return Response(document, media_type=JSON)
 
-    async def _read_page(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape]) -> Response:
+    async def _read_page(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape], started: float) -> Response:
         """Find a picture's lines and read them at once; many are read in slices, so that they delay no single picture.
 
         A place is held until they are read: decoding must not run ahead of reading.
@@ -186,18 +203,21 @@ class ReadEndpoints:
             pool = self._pool_of_large if uploads.is_large(found) else self._pool_of_pages
             page = await uploads.open_picture(found, shapes, pool)
             if isinstance(page, Upload):
-                return await self._read_known(page)
+                return await self._read_known(page, started)
+            images = page.images()
             count = len(page.lines)
             self._metrics.count_lines(count)
             many = count > _FEW_LINES
             version, readings = self._versions.served(LINES), None
             if count:
-                version, readings = await self._versions.read(LINES, page.images(), slices=many)
+                version, readings = await self._versions.read(LINES, images, slices=many)
             given = version.manifest, page, readings, version.identity
             answer = await self._pool_of_pages.run(answer_page, *given) if many else answer_page(*given)
-        return Response(orjson.dumps(answer), media_type=JSON)
+        document = orjson.dumps(answer)
+        self._log_any_size(found, version, images, page.size, answer, started)
+        return Response(document, media_type=JSON)
 
-    async def _read_fitted(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape]) -> Response:
+    async def _read_fitted(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape], started: float) -> Response:
         """Bring a picture of any size to the model of one task, and have it read."""
         ((task, shape),) = shapes.items()
         with self._pages.take():
@@ -205,7 +225,30 @@ class ReadEndpoints:
             fitted = await pool.run(fit, found, task, shape)
             version, readings = await self._versions.read(task, fitted.images)
         answer = answer_fitted(version.manifest, fitted, readings, version.identity)
-        return Response(orjson.dumps(answer), media_type=JSON)
+        document = orjson.dumps(answer)
+        self._log_any_size(found, version, fitted.images(), fitted.size, answer, started)
+        return Response(document, media_type=JSON)
+
+    def _log_known(self, upload: Upload, answer: Mapping[str, JsonValue], version: Version, started: float) -> None:
+        """Log the answer to a picture of a model's size. Called once the answer is ready: it never delays one."""
+        if self._log is not None:
+            pixels = upload.images()
+            found = upload.content if upload.values is None else upload.values
+            self._log_any_size(found, version, pixels, (pixels.shape[1], pixels.shape[2]), answer, started)
+
+    def _log_any_size(
+        self,
+        found: bytes | np.ndarray,
+        version: Version,
+        pixels: np.ndarray,
+        size: tuple[int, int],
+        answer: Mapping[str, JsonValue],
+        started: float,
+    ) -> None:
+        if self._log is not None:
+            model, seconds = version.identity, time.perf_counter() - started
+            content, shape = (found, None) if isinstance(found, bytes) else (found.tobytes(), found.shape)
+            self._log.add(Answered(content, shape, pixels, size, answer, model, seconds))
 
     async def _many(self, request: Request, shapes: Mapping[str, Shape]) -> Response:
         kind = uploads.content_type(request, many=True)
@@ -215,14 +258,17 @@ class ReadEndpoints:
         async with body_of(
             request, self._buffer, limits, limits.json_bytes if kind == JSON else limits.many_body_bytes
         ) as content:
+            started = time.perf_counter()
             # Counted after the body has arrived: a slow client must not take the place of a quick one.
             with self._many_requests.take():
                 found = await uploads.decode_many(request, kind, content, shapes, limits, self._pool_of_many)
                 readings = await self._read_each(found)
-                document = await self._pool_of_many.run(self._document, found, readings, every_class)
-        for each in found:
+                document, answers = await self._pool_of_many.run(self._document, found, readings, every_class)
+        for each, answer in zip(found, answers, strict=True):
             if isinstance(each, ApiError):
                 self._metrics.count_error(each.code)
+            else:
+                self._log_known(each, answer, readings[each.task][1], started)
         return Response(document, media_type=JSON)
 
     async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Version, Readings]]:
@@ -243,8 +289,8 @@ class ReadEndpoints:
         found: Sequence[Upload | ApiError],
         readings: Mapping[str, tuple[list[int], Version, Readings]],
         every_class: bool,
-    ) -> bytes:
-        """The answer: to each picture its task and reading, or its error."""
+    ) -> tuple[bytes, Sequence[Mapping[str, JsonValue]]]:
+        """The answer, to each picture its task and reading, or its error; and these one by one."""
         answers: list[dict[str, JsonValue]] = [each.as_json() if isinstance(each, ApiError) else {} for each in found]
         for task, (indices, version, of_task) in readings.items():
             notes = [cast("Upload", found[index]).decoded().notes for index in indices]
@@ -252,7 +298,7 @@ class ReadEndpoints:
             for index, reading in zip(indices, given, strict=True):
                 answers[index] = {"task": task, **reading}
         models = {task: readings[task][1].identity for task in sorted(readings)}
-        return orjson.dumps({"answers": answers, "models": models})
+        return orjson.dumps({"answers": answers, "models": models}), answers
 
 
 class OperationEndpoints:

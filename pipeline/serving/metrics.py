@@ -18,6 +18,7 @@ import prometheus_client
 from prometheus_client import multiprocess
 
 from pipeline.core.errors import DataError
+from pipeline.monitoring.exposition import DriftCollector
 from pipeline.records.answer import ModelIdentity
 from pipeline.records.manifest import Manifest
 
@@ -39,6 +40,8 @@ FILE_BYTES = 128 * 1024
 _SPARES = 2
 """Workers beside one for each core whose files are made at the start."""
 _REFUSED_SECONDS = 0.1
+LOG_OUTCOMES = ("written", "queue", "disk", "quarantined")
+"""What becomes of an answer in the prediction log."""
 
 
 def make_folder() -> None:
@@ -125,7 +128,9 @@ def remove_folder() -> None:
 class Metrics:
     """The counters of one worker process; `exposition` gives those of all workers together."""
 
-    def __init__(self, manifests: Mapping[str, Manifest]) -> None:
+    def __init__(self, manifests: Mapping[str, Manifest], log: Path | None = None) -> None:
+        """Define; `log` is the folder of the prediction log, whose drift is shown too."""
+        self._drift = None if log is None else DriftCollector(log)
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]
             if not Path(os.environ[_FOLDER], f"{_KINDS[0]}_{os.getpid()}.db").exists():
@@ -148,6 +153,18 @@ class Metrics:
         )
         lines = prometheus_client.Histogram(
             "reader_picture_lines", "Lines of writing found in a picture of any size", buckets=LINES, registry=registry
+        )
+        logged = prometheus_client.Counter(
+            "reader_log_lines", "Answers written to the prediction log", registry=registry
+        )
+        dropped = prometheus_client.Counter(
+            "reader_log_dropped", "Answers that the prediction log lost", ["reason"], registry=registry
+        )
+        quarantined = prometheus_client.Counter(
+            "reader_quarantined_pictures", "Pictures of declined readings that were kept", registry=registry
+        )
+        self._logged = dict(
+            zip(LOG_OUTCOMES, (logged, dropped.labels("queue"), dropped.labels("disk"), quarantined), strict=True)
         )
         self.in_progress = prometheus_client.Gauge(
             "reader_requests_in_progress", "Requests in progress", multiprocess_mode="livesum", registry=registry
@@ -227,6 +244,10 @@ class Metrics:
         """Count a picture of any size with so many lines."""
         self._lines.observe(lines)
 
+    def count_log(self, outcome: str, pictures: int) -> None:
+        """Count what became of answers in the prediction log: one of `LOG_OUTCOMES`."""
+        self._logged[outcome].inc(pictures)
+
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""
         registry = self._registry
@@ -235,7 +256,12 @@ class Metrics:
             _forget_killed(os.environ[_SHARED])
             registry = prometheus_client.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
-        return prometheus_client.generate_latest(registry)
+        text = prometheus_client.generate_latest(registry)
+        if self._drift is not None:
+            drift = prometheus_client.CollectorRegistry()
+            drift.register(self._drift)
+            text += prometheus_client.generate_latest(drift)
+        return text
 
     def close(self) -> None:
         """Count what waits for it, and remove what only a living worker counts."""

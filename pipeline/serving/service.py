@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pipeline.access import settings
 from pipeline.access.settings import AccessSettings
 from pipeline.core.errors import PipelineError
+from pipeline.monitoring.settings import FOLDER_VARIABLE, LogSettings
 from pipeline.records.manifest import Manifest
 from pipeline.rollout.follower import expect_loadable
 from pipeline.rollout.store import ROLLOUT_VARIABLE, Store
@@ -89,6 +90,18 @@ def limits() -> Limits:
     """
     try:
         return Limits.of(os.environ)
+    except PipelineError as error:
+        raise BentoMLException(str(error)) from None
+
+
+def log_settings() -> LogSettings | None:
+    """The prediction log that the environment asks for.
+
+    Raises:
+        BentoMLException: one of its settings is not a number in its range.
+    """
+    try:
+        return LogSettings.of(os.environ)
     except PipelineError as error:
         raise BentoMLException(str(error)) from None
 
@@ -229,6 +242,7 @@ class ReaderService:
                 limits(),
                 hosts(),
                 gallery,
+                log_settings(),
                 rollout=rollout_folder(),
                 access=access(),
                 reload=lambda task: Reader.load(artifacts() / task),
@@ -249,6 +263,9 @@ class ReaderService:
         hosts()
         if (found := access()) is not None:
             found.close()
+        if (logging := log_settings()) is not None:
+            # A worker may have another working directory.
+            os.environ[FOLDER_VARIABLE] = str(logging.folder)
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()

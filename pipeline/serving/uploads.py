@@ -40,11 +40,14 @@ class Upload:
     Attributes:
         task: the name of the task.
         picture: decoded; None before `images` was called for the first time.
+        content: its file; empty where there is none.
+        values: uint8, its pixels as they were received, where there is no file.
     """
 
     task: str
     picture: Picture | None
     content: bytes = b""
+    values: np.ndarray | None = None
     shapes: Mapping[str, Shape] | None = None
 
     def images(self) -> np.ndarray:
@@ -65,7 +68,6 @@ class Upload:
             task, self.picture = decode_for(self.content, self.shapes or {})
             if task != self.task:
                 raise PictureError("damaged", "the picture has two sizes, expected one")
-            self.content = b""
         return self.picture
 
 
@@ -251,7 +253,7 @@ async def open_picture(found: bytes | np.ndarray, shapes: Mapping[str, Shape], p
     if isinstance(found, np.ndarray):
         return await pool.run(pages.page_of, Picture(found))
     opened = await pool.run(pages.open_picture, found, shapes, lines=True)
-    return opened if isinstance(opened, Page) else Upload(*opened)
+    return opened if isinstance(opened, Page) else Upload(*opened, found)
 
 
 def _lazy(content: bytes, shapes: Mapping[str, Shape]) -> Upload | None:
@@ -260,7 +262,7 @@ def _lazy(content: bytes, shapes: Mapping[str, Shape]) -> Upload | None:
         return None
     size = pages.declared_size(content)
     task = None if size is None else pages.task_of(size, shapes)
-    return None if task is None else Upload(task, None, content, shapes)
+    return None if task is None else Upload(task, None, content, shapes=shapes)
 
 
 async def decode_many(
@@ -304,7 +306,7 @@ def _decode_many(
 
 
 def _decode(content: bytes, shapes: Mapping[str, Shape]) -> Upload:
-    return Upload(*decode_for(content, shapes))
+    return Upload(*decode_for(content, shapes), content)
 
 
 def _attempt(content: bytes, shapes: Mapping[str, Shape]) -> Upload | ApiError:
@@ -316,7 +318,7 @@ def _attempt(content: bytes, shapes: Mapping[str, Shape]) -> Upload | ApiError:
 
 def _split(pixels: np.ndarray, shapes: Mapping[str, Shape], most: int) -> list[Upload]:
     """The pictures of an array (n, height, width) or (n, height, width, channels); upright strips are turned."""
-    given = pixels.shape
+    given, received = pixels.shape, pixels
     if pixels.ndim == 3:
         pixels = pixels[..., None]
     landscape = to_landscape(pixels)
@@ -331,6 +333,6 @@ def _split(pixels: np.ndarray, shapes: Mapping[str, Shape], most: int) -> list[U
         raise ApiError("too_many_pictures", f"{len(landscape):,} pictures found, expected at most {most:,}")
     notes = ("turned",) if landscape.shape != pixels.shape else ()
     return [
-        Upload(task, Picture(picture, (*notes, *judged)))
-        for picture, judged in zip(landscape, judge(landscape), strict=True)
+        Upload(task, Picture(picture, (*notes, *judged)), values=values)
+        for values, picture, judged in zip(received, landscape, judge(landscape), strict=True)
     ]

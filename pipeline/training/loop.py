@@ -31,12 +31,14 @@ class Run:
     Attributes:
         precision: the dtype policy under which the training copy of a network is built.
         callbacks: Keras callbacks of the training.
+        deterministic: whether the same seed gives the same weights.
         history: the metrics of each epoch; `fit` appends them.
         pretrained: where the initial weights came from; `report` sets it.
     """
 
     precision: str = "float32"
     callbacks: list[keras.callbacks.Callback] = field(default_factory=list)
+    deterministic: bool = True
     history: list[dict[str, float]] = field(default_factory=list)
     pretrained: str = "not_applicable"
 
@@ -45,9 +47,14 @@ _current: ContextVar[Run | None] = ContextVar("training_run", default=None)
 
 
 @contextlib.contextmanager
-def running(precision: Precision = "auto", callbacks: list[keras.callbacks.Callback] | None = None) -> Iterator[Run]:
-    """Make every `fit` inside the block train in this precision, with these callbacks; yields the record."""
-    run = Run(precision=resolve(precision), callbacks=list(callbacks or []))
+def running(
+    precision: Precision = "auto",
+    callbacks: list[keras.callbacks.Callback] | None = None,
+    *,
+    deterministic: bool = True,
+) -> Iterator[Run]:
+    """Make every `fit` inside the block train under these conditions; yields the record."""
+    run = Run(precision=resolve(precision), callbacks=list(callbacks or []), deterministic=deterministic)
     token = _current.set(run)
     try:
         yield run
@@ -86,6 +93,14 @@ class Examples:
     def of(cls, pictures: "ImageSet | Examples") -> "Examples":
         """Pictures and their labels, unless they are examples already."""
         return pictures if isinstance(pictures, cls) else cls((pictures.images,), pictures.labels)
+
+
+def _scaling(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:
+    """The optimizer, under float16 with a scaled loss: small gradients would be 0 in it.
+
+    Keras does so by itself where a model's own policy is float16. The learner's is float32, only its network's is not.
+    """
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
 
 
 class Learner(keras.Model):
@@ -147,7 +162,9 @@ def fit(
     optimizer = optimizer or BY_NAME[recipe.optimizer or "adamw"]
     run = _current.get() or Run()
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if run.deterministic:
+        # For the rest of the process: TensorFlow has no way back.
+        tf.config.experimental.enable_op_determinism()
     train, valid = Examples.of(train).first(recipe.examples), Examples.of(valid)
     steps = max(1, round(budget * recipe.epochs * len(train) / recipe.batch))
     rounds = max(1, min(steps, round(budget * recipe.epochs)))
@@ -156,7 +173,7 @@ def fit(
     with _policy(run.precision):
         network = build()
     learner = Learner(network, objective or CrossEntropy())
-    learner.compile(optimizer=optimizer(recipe, per_round * rounds), jit_compile=False)
+    learner.compile(optimizer=_scaling(optimizer(recipe, per_round * rounds), run.precision), jit_compile=False)
     callbacks = list(run.callbacks)
     if recipe.keep == "best":
         callbacks.insert(

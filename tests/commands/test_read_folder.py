@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 from refusals import refuses
 
-from pipeline.commands import folder, read, readings
-from pipeline.commands.readings import COLUMNS, Journal, Row
+from pipeline.commands import read
 from pipeline.core import decoding
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.reading import folder
+from pipeline.reading import table as readings
+from pipeline.reading.table import COLUMNS, Journal, Row
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = ("123", "4567890", "007", "31", "8", "90210", "4242", "555", "60", "1984")

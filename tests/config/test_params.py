@@ -255,7 +255,28 @@ def test_the_committed_file_is_right():
         ("regions: 32 ", "regions: 65 ", r"strategies\.rcnn\.regions: expected less than or equal to 64, found 65"),
         ("from: raw/mnist,", "from: raw/mnist, vary: true,", r"suites\.mnist\.vary: unknown key"),
         ("normalization: rescale", "normalization: zka", r"slice\.normalization: expected one of none, rescale"),
-        ("precision: auto", "precision: float16", r"precision: expected 'auto', 'float32' or 'mixed_bfloat16'"),
+        (
+            "test: 10000}",
+            "test: 10000, leave_out: reviews/none.csv}",
+            r"suites\.mnist\.leave_out: no list 'reviews/none\.csv'; expected a CSV file of reviews/, there are none",
+        ),
+        (
+            "recomposed: 0}",
+            "recomposed: 0, leave_out: ../list.csv}",
+            r"suites\.cheques\.leave_out: '\.\./list\.csv' leads outside the project",
+        ),
+        (
+            "mnist: {from: raw/mnist, folds",
+            "mnist: {from: raw/mnst, folds",
+            r"suspects\.mnist\.from: no source 'raw/mnst' \(did you mean 'raw/mnist'\?\); there are raw/mnist, raw/c",
+        ),
+        ("folds: 5", "folds: 1", r"suspects\.mnist\.folds: expected greater than or equal to 2, found 1"),
+        ("slice_pictures: 50", "slice_pictures: 0", r"analysis\.slice_pictures: expected greater than or equal to 1"),
+        (
+            "precision: auto",
+            "precision: float16",
+            r"precision: expected 'auto', .*, 'mixed_bfloat16' or 'mixed_float16'",
+        ),
         ("    dropout: 0.3\n", "", r"strategies\.slice\.dropout: missing"),
         ("seed: 20 ", "seed: !!python/object/apply:os.system ['true'] ", r":\d+: could not determine a constructor"),
         ("seed: 20 ", "seed: [20 ", r":\d+: .*expected plain YAML"),
@@ -472,11 +493,15 @@ def test_an_annotation_that_is_not_a_setting_type_is_an_error(annotation, tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        ("shift_loss: 0.03", "shift_loss: 1.0", "gates.prod.shift_loss: expected less than 1"),
+        ("accepted_wrong: 1.0", "accepted_wrong: 1.5", "accepted_wrong: expected less than or equal to 1"),
+        ("  pictures: 300 ", "  pictures: 0 ", "robustness.pictures: expected greater than or equal to 1"),
+        ("  pictures: 300 ", "  picture: 300 ", "robustness.picture: unknown key"),
         ("prod: {allowed_loss: 0.01", "prod: {allowed_los: 0.01", "gates.prod.allowed_los: unknown key"),
         ("prod: {allowed_loss: 0.01", "prod: {allowed_loss: 1.5", "gates.prod.allowed_loss: expected less than 1"),
         ("mnist: {floor: 0.98", "mnist: {flor: 0.98", "gates.tasks.mnist.flor: unknown key (did you mean 'floor'?)"),
         (
-            "    scenes: {floor: 0.65, ece: 0.12, milliseconds: 250.0, megabytes: 40.0}\n",
+            "    scenes: {floor: 0.65, ece: 0.12, accepted_wrong: 1.0, milliseconds: 250.0, megabytes: 40.0}\n",
             "",
             "gates.tasks.scenes: missing",
         ),

@@ -15,6 +15,7 @@ import pytest
 from pipeline.records.comparison import Candidate
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.manifest import Manifest
+from pipeline.records.robustness import Robustness
 from pipeline.records.training import TrainingRecord
 
 pytestmark = pytest.mark.slow
@@ -62,6 +63,8 @@ def reproduced(tmp_path_factory):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     edit(folder, "budget: 1.0", "budget: 0.05")
+    edit(folder, "  pictures: 300 ", "  pictures: 20 ")
+    edit(folder, "  per_shift: 500 ", "  per_shift: 99 ")
     for name in LEFT_OUT:
         text = (folder / "params.yaml").read_text()
         edit(folder, re.search(rf"^  {name}:.*\n(?:    .*\n)+", text, re.MULTILINE).group(), "")
@@ -91,6 +94,7 @@ def test_it_ends_with_a_leaderboard_a_report_and_packaged_models(project):
     read = {(row["strategy"], row["suite"]) for row in leaderboard(project)}
     assert read >= {("slice", "plain"), ("multihead", "blanks"), ("cnn", "cifar10")}
     assert read >= {("faster_rcnn", "scenes"), ("textbook", "mnist")}
+    assert {path.stem for path in project.glob("metrics/robustness/*/*.json")} == {strategy for strategy, _ in read}
     assert not [suite for _, suite in read if suite == "mixed"], "it is only trained on"
     assert (project / "reports/report.html").stat().st_size > 100_000
     for task in TASKS:
@@ -120,6 +124,9 @@ def test_everything_is_marked_as_the_stand_in(reproduced):
     assert {row["origin"] for row in leaderboard(folder)} == {"embedded"}
     for path in folder.glob("metrics/evaluation/*/*.json"):
         assert Evaluation.read(path).origin == "embedded", path
+    for path in folder.glob("metrics/robustness/*/*.json"):
+        read = Robustness.read(path)
+        assert (read.origin, read.collections) == ("embedded", {}), "it trained on the digits of the collection"
     for path in folder.glob("models/*/*/training.json"):
         assert TrainingRecord.read(path).origin == "embedded", path
     for path in [*folder.glob("artifacts/*/manifest.json"), *folder.glob("reports/validation/*/*.json")]:
@@ -154,9 +161,11 @@ def test_one_changed_number_reruns_only_what_it_touches(project):
     arrows = re.findall(r'"(\S+)" -> "(\S+)"', run(project, "dvc", "dag", "--dot").stdout)
     follows = nx.descendants(nx.DiGraph(arrows), "train@slice")
     # Those two begin with the convolutions of `slice`.
-    begin = {f"{stage}@{name}" for stage in ("train", "export", "evaluate") for name in ("multihead", "faster_rcnn")}
+    later = ("train", "calibrate", "export", "evaluate", "robustness")
+    begin = {f"{stage}@{name}" for stage in later for name in ("multihead", "faster_rcnn")}
     compared = {f"{stage}@{task}" for stage in ("compare", "explore", "package") for task in ("strips", "scenes")}
-    assert follows == {"export@slice", "evaluate@slice", "report", "bento"} | begin | compared
+    own = {f"{stage}@slice" for stage in later[1:]}
+    assert follows == own | {"report", "bento"} | begin | compared
 
 
 def test_the_same_stage_gives_the_same_bytes(project):

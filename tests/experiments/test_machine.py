@@ -68,3 +68,43 @@ def test_a_lock_that_is_none_is_named(tmp_path, monkeypatch):
     (tmp_path / "requirements/pipeline.lock").write_bytes(b"numpy\xff\xfe?\n")
     with refuses(ConfigurationError, "requirements/pipeline.lock", "git checkout"):
         machine.packages()
+
+
+LISTED = """\
+NVIDIA H100 80GB HBM3, 9.0, 81559 MiB, 580.95.05
+Tesla T4, 7.5, 15360 MiB, 580.95.05
+"""
+
+
+def test_cards_are_named_with_what_they_train_in():
+    (check,) = machine.judge_cards(LISTED, installed=True)
+    assert check.verdict == "ok"
+    assert "NVIDIA H100 80GB HBM3, capability 9.0, 81559 MiB" in check.message
+    assert check.message.endswith("precision auto is mixed_float16")
+    (check,) = machine.judge_cards(LISTED.splitlines()[0], installed=True)
+    assert check.message.endswith("precision auto is mixed_bfloat16")
+
+
+def test_cards_that_are_not_used_or_are_slow_are_noted():
+    (check,) = machine.judge_cards(LISTED, installed=False)
+    assert check.verdict == "note"
+    assert "tensorflow-cpu is installed" in check.message
+    for capability in ("6.1", "[N/A]"):
+        (check,) = machine.judge_cards(f"GeForce, 1080, {capability}, 8192 MiB, 470.1", installed=True)
+        assert check.verdict == "note"
+        assert "precision auto is float32" in check.message
+    (check,) = machine.judge_cards("\n", installed=True)
+    assert check.verdict == "ok"
+
+
+def test_a_driver_that_fails_is_noted(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho NVIDIA-SMI has failed; exit 9\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (check,) = machine.cards()
+    assert check.verdict == "note"
+    assert "NVIDIA-SMI has failed" in check.message
+    program.unlink()
+    (check,) = machine.cards()
+    assert check.verdict == "ok"

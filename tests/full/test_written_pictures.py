@@ -10,7 +10,7 @@ import pytest
 from full_outcomes import report
 from written_pictures import NAMES, readings
 
-from pipeline.commands.packaged import PackagedModels
+from pipeline.reading.packaged import PackagedModels
 
 pytestmark = pytest.mark.full
 

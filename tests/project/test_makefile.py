@@ -47,6 +47,8 @@ VALUES = {
     "OUT": ("read", "--out="),
     "DRAW": ("read", "--draw="),
     "TASK": ("read", "--task="),
+    "ON": ("read", "--on="),
+    "WORKERS": ("read", "--workers="),
     "ARGS": ("registry", "--arguments="),
     "STAGE": ("serve", ""),
     "PORT": ("demo", "--port="),
@@ -56,6 +58,8 @@ VALUES = {
     "RATE": ("token", "--per-minute="),
     "DAYS": ("token", "--days="),
     "TOKENS": ("token", "--file="),
+    "DIGEST": ("forget", "--digest="),
+    "SUITE": ("drift", "--suite="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {
@@ -67,6 +71,8 @@ SWITCHES = {
     "REPORT": "study",
     "FSCK": "doctor",
     "QUICK": "serve",
+    "ACCEPT": "drift",
+    "RESET": "drift",
 }
 OTHERS = (
     *(

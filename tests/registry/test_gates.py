@@ -7,17 +7,18 @@ from pipeline.config.sections import Gates
 from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, ImageSet
 from pipeline.core.readings import Readings
 from pipeline.evaluation.evaluated import Evaluated
+from pipeline.records.robustness import Shift
 from pipeline.registry import gates
 
-BOUNDS = {"floor": 0.9, "ece": 0.05, "milliseconds": 10.0, "megabytes": 5.0}
+BOUNDS = {"floor": 0.9, "ece": 0.05, "accepted_wrong": 0.1, "milliseconds": 10.0, "megabytes": 5.0}
 POLICY = Gates.model_validate(
     {
         "confidence": 0.95,
         "resamples": 4000,
         "seed": 1,
         "slice_pictures": 50,
-        "staging": {"allowed_loss": 0.02, "suite_loss": 0.04, "slice_loss": 0.1},
-        "prod": {"allowed_loss": 0.01, "suite_loss": 0.025, "slice_loss": 0.05},
+        "staging": {"allowed_loss": 0.02, "suite_loss": 0.04, "slice_loss": 0.1, "shift_loss": 0.03},
+        "prod": {"allowed_loss": 0.01, "suite_loss": 0.025, "slice_loss": 0.05, "shift_loss": 0.01},
         "tasks": {"mnist": BOUNDS, "strips": BOUNDS},
     }
 )
@@ -92,6 +93,57 @@ def test_the_worst_suite_decides_on_the_calibration_error():
     criteria = gates.floors(POLICY, "mnist", both)
     assert failed(criteria) == {"ece"}
     assert criteria[1].figures == pytest.approx({"good": 0, "bad": 0.1}, abs=1e-6)
+
+
+def shifted(evidence, **changes):
+    """The version with other figures on corrupted pictures."""
+    shift = Shift(
+        pictures=9000,
+        clean_accuracy=0.98,
+        clean_accepted=0.95,
+        accuracy=0.8,
+        accepted=0.6,
+        accepted_wrong=0.02,
+        worst=0.06,
+        worst_on="plain fog 5",
+    )
+    return evidence.model_copy(update={"shift": shift.model_copy(update=changes)})
+
+
+def test_the_worst_corruption_decides_on_what_is_accepted_and_wrong(evidence):
+    assert gates.accepted_wrong(POLICY, shifted(evidence, worst=0.1)).passed
+    criterion = gates.accepted_wrong(POLICY, shifted(evidence, worst=0.1001))
+    assert not criterion.passed
+    assert criterion.figures == {"worst": 0.1001, "mean": 0.02}
+    assert "plain fog 5" in criterion.found
+
+
+def test_a_version_without_figures_on_corrupted_pictures_does_not_pass(evidence):
+    before = evidence.model_copy(update={"shift": None})
+    assert not gates.accepted_wrong(POLICY, before).passed
+    for pair in ((before, shifted(evidence)), (shifted(evidence), before)):
+        criteria, notes = gates.shift_contest(POLICY, "prod", *pair)
+        assert criteria == []
+        assert len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "staging", "prod"),
+    [
+        pytest.param({}, set(), set(), id="equal"),
+        pytest.param({"accuracy": 0.99, "accepted_wrong": 0.0}, set(), set(), id="better"),
+        pytest.param({"accuracy": 0.79, "accepted_wrong": 0.03}, set(), set(), id="as much worse as allowed"),
+        pytest.param({"accuracy": 0.78}, set(), {"shift accuracy"}, id="less accurate"),
+        pytest.param({"accuracy": 0.76}, {"shift accuracy"}, {"shift accuracy"}, id="much less accurate"),
+        pytest.param({"accepted_wrong": 0.031}, set(), {"shift accepted_wrong"}, id="accepts more errors"),
+    ],
+)
+def test_a_challenger_must_not_be_worse_on_corrupted_pictures(evidence, changes, staging, prod):
+    champion = shifted(evidence)
+    for stage, expected in (("staging", staging), ("prod", prod)):
+        criteria, notes = gates.shift_contest(POLICY, stage, shifted(evidence, **changes), champion)
+        assert failed(criteria) == expected
+        assert notes == []
 
 
 def test_a_caller_of_the_champion_can_call_the_challenger(evidence):

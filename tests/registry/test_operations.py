@@ -11,6 +11,7 @@ import pytest
 import registry_project as made
 from registry_project import (
     ARTIFACT,
+    BETTER,
     GOOD,
     MODEL,
     answer,
@@ -22,6 +23,7 @@ from registry_project import (
     package,
     refused,
     run,
+    sha256,
     tag,
 )
 
@@ -235,6 +237,27 @@ def test_the_stand_in_enters_no_stage_after_dev(tmp_path):
     assert in_stage(folder, "staging") is None
 
 
+def test_a_challenger_that_is_as_good_and_worse_on_corrupted_pictures_is_refused_for_that_reason(project):
+    reference = f"{ARTIFACT}@v0.3.0"
+    assert not failed(answer(project, "gate", reference, "staging"))
+    package(project, BETTER - 0.5, pad=8)
+    made.write_robustness(project, sha256(project / MODEL.model), accuracy=0.5, accepted_wrong=0.3)
+    made.commit(project, "worse on corrupted pictures")
+    done(project, "register", ARTIFACT)
+    done(project, "promote", f"{ARTIFACT}@v0.4.0", "dev")
+    decision = answer(project, "gate", f"{ARTIFACT}@v0.4.0", "staging", code=4)
+    assert set(failed(decision)) == {"shift accuracy", "shift accepted_wrong"}
+    assert "0.5000 against 0.6000" in failed(decision)["shift accuracy"]["found"]
+    assert "shift accuracy" in refused(project, "promote", f"{ARTIFACT}@v0.4.0", "staging")
+
+
+def test_figures_of_another_model_are_no_evidence(project):
+    package(project, BETTER - 0.5, pad=8)
+    made.write_robustness(project, "ab" * 32)
+    made.commit(project, "figures of another model")
+    assert MODEL.robustness(made.STRATEGY) in refused(project, "register", ARTIFACT)
+
+
 def test_the_policy_is_that_of_the_workspace(project):
     params = project / "params.yaml"
     params.write_text(params.read_text().replace('"floor": 0.85', '"floor": 0.99'))
@@ -262,7 +285,10 @@ def test_a_model_with_other_classes_is_not_compared_with_the_champion(project):
     assert set(failed(answer(project, "gate", f"{ARTIFACT}@v0.4.0", "staging", code=4))) == {"interface"}
 
 
-@pytest.mark.parametrize("path", ["params.yaml", MODEL.manifest, "dvc.lock", MODEL.evaluation(made.STRATEGY)])
+@pytest.mark.parametrize(
+    "path",
+    ["params.yaml", MODEL.manifest, "dvc.lock", MODEL.evaluation(made.STRATEGY), MODEL.robustness(made.STRATEGY)],
+)
 def test_only_what_is_committed_becomes_a_version(project, path):
     (project / path).write_text((project / path).read_text() + "\n")
     assert path in refused(project, "register", ARTIFACT)

@@ -75,6 +75,7 @@ def page_file(read, bounded, tmp_path_factory):
         trainings=trainings,
         candidates={task: leaderboard.candidate(task, by_task[task], SUITES_OF[task]) for task in SUITES_OF},
         rows=leaderboard.rows(found, [suite for suites in SUITES_OF.values() for suite in suites]),
+        as_good={},
     )
     for task, suites in SUITES_OF.items():
         of_task = {suite: {name: read[name][suite]["test"] for name in read if suite in read[name]} for suite in suites}

@@ -11,7 +11,7 @@ from pipeline.reports.report import ASSETS
 
 def test_every_chart_is_valid_and_takes_its_rows_from_the_page():
     made = charts()
-    assert set(made) == {"accuracy", "reliability", "confusion", "curve"}
+    assert set(made) == {"accuracy", "reliability", "confusion", "curve", "cost"}
     for spec in made.values():
         alt.Chart.from_dict(json.loads(json.dumps(spec)), validate=True)
         assert f'"name": "{ROWS}"' in json.dumps(spec)

@@ -28,6 +28,7 @@ def overview():
         trainings={"good": training},
         candidates={"strips": leaderboard.candidate("strips", found, ("plain",))},
         rows=leaderboard.rows(found, ("plain",)),
+        as_good={},
     )
 
 

@@ -11,6 +11,7 @@ from pipeline.records.manifest import Manifest
 from pipeline.reports import model_card
 
 EVALUATION = evaluations.evaluation(0.02)
+ROBUSTNESS = evaluations.robustness()
 COVERAGE = Coverage(
     target=0.995,
     level=0.9,
@@ -29,7 +30,7 @@ def manifest(**changes):
 
 
 def test_the_card_has_the_hash_the_scores_and_the_threshold():
-    card = model_card.render(manifest(), EVALUATION)
+    card = model_card.render(manifest(), EVALUATION, ROBUSTNESS)
     test = EVALUATION.suites["plain"]["test"]
     assert "ab" * 32 in card
     assert "1,234,567 parameters, 1.3 MB." in card
@@ -48,7 +49,7 @@ def test_the_card_has_the_hash_the_scores_and_the_threshold():
 
 def test_the_card_says_that_the_accuracy_of_what_is_accepted_is_below_the_target():
     below = COVERAGE.model_copy(update={"test": Accepted(share=0.5, accuracy=0.9942)})
-    card = model_card.render(manifest(coverage=below), EVALUATION)
+    card = model_card.render(manifest(coverage=below), EVALUATION, ROBUSTNESS)
     assert "99.42 % of those are read correctly, which is **below the target**. Neither" in card
 
 
@@ -61,13 +62,13 @@ def test_the_card_says_that_the_accuracy_of_what_is_accepted_is_below_the_target
     ],
 )
 def test_the_card_says_what_slots_are(changes, described, missing):
-    card = model_card.render(manifest(**changes), EVALUATION)
+    card = model_card.render(manifest(**changes), EVALUATION, ROBUSTNESS)
     assert described in card
     assert missing not in card
 
 
 def test_the_card_of_a_model_of_lines_says_what_it_takes():
-    card = model_card.render(manifest(task="lines", positional=False), EVALUATION)
+    card = model_card.render(manifest(task="lines", positional=False), EVALUATION, ROBUSTNESS)
     assert "Reads up to ten handwritten digits in a line of writing" in card
     assert "one ingested line" in card
     assert "the same size, bright ink" not in card
@@ -77,7 +78,9 @@ def test_the_card_of_a_model_of_lines_says_what_it_takes():
 def test_the_card_warns_of_the_stand_in_of_missing_weights_and_of_a_missing_threshold():
     nothing = Accepted(share=0, accuracy=None)
     coverage = Coverage(target=0.995, level=0.9, threshold=None, valid=nothing, gate=nothing, test=nothing)
-    card = model_card.render(manifest(origin="embedded", pretrained="missing", coverage=coverage), EVALUATION)
+    card = model_card.render(
+        manifest(origin="embedded", pretrained="missing", coverage=coverage), EVALUATION, ROBUSTNESS
+    )
     assert "Measured on the embedded stand-in" in card
     assert "pretrained weights were not available" in card
     assert "No reading is accepted: the valid splits assure 99.5 % accuracy at no confidence threshold." in card

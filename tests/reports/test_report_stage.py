@@ -21,7 +21,7 @@ from pipeline.records.comparison import Candidate
 from pipeline.records.export import ExportRecord, ModelFile
 from pipeline.records.timing import TrainingTiming
 from pipeline.records.training import TrainedModel, TrainingRecord
-from stages import compare, evaluate, explore, report
+from stages import analyze, compare, corrupt, cost, evaluate, explain, explore, report, robustness
 
 ROOT = Path(__file__).parents[2]
 DIGIT_SHAPE = (28, 28, 1)
@@ -44,13 +44,54 @@ def run_evaluate(strategy):
     )
 
 
+def run_corrupt(task):
+    corrupt.main(task=task, data=Path(f"data/{task}"), out=Path(f"data/corrupted/{task}"))
+
+
+def run_robustness(strategy):
+    task = TASK_OF[strategy]
+    return robustness.main(
+        strategy=strategy,
+        export=Path(f"exports/{task}/{strategy}"),
+        corrupted=Path(f"data/corrupted/{task}"),
+        evaluation=Path(f"metrics/evaluation/{task}/{strategy}.json"),
+        out=Path(f"metrics/robustness/{task}/{strategy}.json"),
+    )
+
+
 def run_compare(task):
     compare.main(
         task=task,
         evaluation=Path(f"metrics/evaluation/{task}"),
+        cost=Path(f"metrics/cost/{task}.csv"),
         leaderboard=Path(f"metrics/leaderboard/{task}.csv"),
         candidate=Path(f"metrics/candidates/{task}.json"),
         pictures=Path(f"reports/comparison/{task}"),
+    )
+
+
+def run_analyses(task):
+    cost.main(
+        task=task,
+        exports=Path(f"exports/{task}"),
+        out=Path(f"metrics/cost/{task}.csv"),
+        timings=Path(f"timings/cost-{task}.json"),
+    )
+    analyze.main(
+        task=task,
+        evaluation=Path(f"metrics/evaluation/{task}"),
+        predictions=Path(f"predictions/{task}"),
+        data=Path(f"data/{task}"),
+        significance=Path(f"metrics/significance/{task}.csv"),
+        slices=Path(f"metrics/slices/{task}.csv"),
+        pictures=Path(f"reports/slices/{task}"),
+    )
+    explain.main(
+        task=task,
+        exports=Path(f"exports/{task}"),
+        predictions=Path(f"predictions/{task}"),
+        data=Path(f"data/{task}"),
+        out=Path(f"reports/explanations/{task}"),
     )
 
 
@@ -66,20 +107,21 @@ def run_explore(task):
 
 def run_report():
     report.main(
-        leaderboards=Path("metrics/leaderboard"),
-        candidates=Path("metrics/candidates"),
-        evaluation=Path("metrics/evaluation"),
+        metrics=Path("metrics"),
         training=Path("models"),
         timings=Path("timings"),
         validation=Path("reports/validation"),
         sheets=Path("reports/evaluation"),
         excerpts=Path("reports/excerpts"),
+        slices=Path("reports/slices"),
+        explanations=Path("reports/explanations"),
         lock=ROOT / "requirements/pipeline.lock",
         leaderboard=Path("metrics/leaderboard.csv"),
         summary=Path("metrics/summary.json"),
         timings_table=Path("metrics/timings.csv"),
         curves=Path("metrics/curves.csv"),
         confusion=Path("metrics/confusion.csv"),
+        corrupted=Path("metrics/corruptions.csv"),
         pictures=Path("reports/curves"),
         docs=Path("reports/data_docs/index.html"),
         report=Path("reports/report.html"),
@@ -117,7 +159,14 @@ def project(tmp_path_factory):
         patch.chdir(root)
         (root / "pipeline").symlink_to(ROOT / "pipeline")
         document = params.read(ROOT / "params.yaml")
-        document |= {"budget": 0.1, "features": {}, "proposals": [], "package": {"strips": {}, "mnist": {}}}
+        document |= {
+            "budget": 0.1,
+            "features": {},
+            "proposals": [],
+            "suspects": {},
+            "robustness": {"pictures": 8, "seed": 5},
+            "package": {"strips": {}, "mnist": {}},
+        }
         document["strategies"] = {name: document["strategies"][name] for name in TASK_OF}
         # JSON is YAML too; `write_json` would sort the suites, whose order counts.
         (root / "params.yaml").write_text(json.dumps(document))
@@ -126,10 +175,14 @@ def project(tmp_path_factory):
             evaluations.strips(60, "embedded", number + 3).save(root / f"data/strips/blanks/{split}.npz")
             digits(number).save(root / f"data/mnist/mnist/{split}.npz")
         evaluations.validated("strips", "plain").write(root / "reports/validation/strips/plain.json")
+        for task in ("strips", "mnist"):
+            run_corrupt(task)
         for strategy in TASK_OF:
             export(strategy)
             run_evaluate(strategy)
+            run_robustness(strategy)
         for task in ("strips", "mnist"):
+            run_analyses(task)
             run_compare(task)
             run_explore(task)
         run_report()
@@ -185,7 +238,7 @@ def test_compare_ranks_the_strategies_of_one_task(inside):
     assert (candidate.best.strategy, candidate.runner_up) == ("slice", "ctc")
     assert candidate.best.cannot_read == ("jitter", "clutter")
     assert candidate.best.valid_sequence_accuracy == 0.5
-    assert {path.name for path in Path("reports/comparison/strips").iterdir()} == {"accuracy.png"}
+    assert {path.name for path in Path("reports/comparison/strips").iterdir()} == {"accuracy.png", "cost.png"}
 
 
 def test_report_merges_the_tasks(inside):
@@ -233,10 +286,15 @@ def test_a_second_run_gives_the_same_bytes(inside):
 
     before = contents()
     for task in ("strips", "mnist"):
+        run_analyses(task)
         run_compare(task)
         run_explore(task)
     run_report()
-    assert contents() == before
+    # What differs from run to run is in timings/, and in the table of it.
+    before.pop("metrics/timings.csv")
+    after = contents()
+    after.pop("metrics/timings.csv")
+    assert after == before
 
 
 def test_the_page_is_whole_and_needs_nothing_else(inside):
@@ -281,7 +339,9 @@ def test_a_task_that_was_not_compared_is_an_error_that_names_the_file(inside, mo
 
 def test_a_strategy_that_was_not_evaluated_is_named_with_the_command(inside, tmp_path):
     with pytest.raises(DataError, match=r"slice\.json: .*dvc repro evaluate@slice"):
-        compare.main("strips", tmp_path, tmp_path / "a.csv", tmp_path / "a.json", tmp_path / "pictures")
+        compare.main(
+            "strips", tmp_path, tmp_path / "cost.csv", tmp_path / "a.csv", tmp_path / "a.json", tmp_path / "pictures"
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ from evaluations import SUITES
 
 from pipeline.core.errors import DataError
 from pipeline.evaluation import leaderboard
-from pipeline.records.timing import EvaluationTiming, TrainingTiming
+from pipeline.records.timing import EvaluationTiming, MemoryTiming, MemoryUse, TrainingTiming
 from pipeline.records.training import TrainedModel, TrainingRecord
 from pipeline.reports import tables
 from pipeline.reports.formats import percent
@@ -52,7 +52,7 @@ def test_cells_have_four_decimals_or_are_empty(found):
 
 def test_the_markdown_table_has_the_rows_of_test(found):
     rows = leaderboard.rows({"good": found["good"]}, SUITES)
-    header, _, first, *others = cells_of(tables.leaderboard_markdown(rows))
+    header, _, first, *others = cells_of(tables.leaderboard_markdown(rows, {}))
     test = next(row for row in rows if row.split == "test")
     assert tuple(header) == tables.HEADINGS
     assert len(others) == len(SUITES) - 1
@@ -66,7 +66,7 @@ def test_the_markdown_table_has_the_rows_of_test(found):
 
 
 def test_the_markdown_table_has_the_suite_in_its_first_row_only(found):
-    lines = cells_of(tables.leaderboard_markdown(leaderboard.rows(found, SUITES)))[2:]
+    lines = cells_of(tables.leaderboard_markdown(leaderboard.rows(found, SUITES), {}))[2:]
     assert [line[0] for line in lines] == ["plain", "", "", "", "blanks", "", ""]
 
 
@@ -82,7 +82,7 @@ def test_the_markdown_table_has_the_suite_in_its_first_row_only(found):
 def test_the_accuracy_of_what_is_accepted_stands_beside_coverage(found, share, accuracy, shown):
     row = leaderboard.rows({"good": found["good"]}, SUITES)[1]
     row = row.model_copy(update={"coverage_995": share, "accuracy_at_coverage": accuracy})
-    header, _, first = cells_of(tables.leaderboard_markdown([row]))
+    header, _, first = cells_of(tables.leaderboard_markdown([row], {}))
     place = header.index("coverage at 99.5 %")
     assert header[place + 1] == "accuracy of accepted"
     assert tuple(first[place : place + 2]) == shown
@@ -90,7 +90,13 @@ def test_the_accuracy_of_what_is_accepted_stands_beside_coverage(found, share, a
 
 def test_scores_of_the_stand_in_are_marked():
     rows = leaderboard.rows({"good": evaluations.evaluation(origin="embedded")}, SUITES)
-    assert cells_of(tables.leaderboard_markdown(rows))[2][1] == "good (stand-in)"
+    assert cells_of(tables.leaderboard_markdown(rows, {}))[2][1] == "good (stand-in)"
+
+
+def test_what_cannot_be_told_apart_from_the_best_is_marked(found):
+    rows = leaderboard.rows(found, SUITES)
+    marked = cells_of(tables.leaderboard_markdown(rows, {"plain": ("poor",)}))[2:]
+    assert [row[1] for row in marked if row[2].endswith(" ≈")] == ["poor"]
 
 
 def test_tables_are_merged_under_one_header(tmp_path):
@@ -126,7 +132,10 @@ def test_timings_that_are_missing_stay_empty(tmp_path):
         ms_per_picture_batch_256=0.5,
         threads_batch_256=2,
     ).write(tmp_path / "evaluate-a.json")
-    assert tables.timings(tmp_path, ["a", "b"]).splitlines()[1:] == ["a,12.3,2.0,1.235,0.500", "b,,,,"]
+    used = MemoryUse(loaded_bytes=1_234_567, peak_bytes=2_000_000)
+    MemoryTiming(task="mnist", memory={"a": used}).write(tmp_path / "cost-mnist.json")
+    rows = tables.timings(tmp_path, {"a": "mnist", "b": "mnist", "c": "strips"}).splitlines()[1:]
+    assert rows == ["a,12.3,2.0,1.235,0.500,1.2,2.0", "b,,,,,,", "c,,,,,,"]
 
 
 def test_curves_have_a_row_for_each_epoch():

@@ -35,6 +35,7 @@ from pipeline.records.evaluation import Evaluation
 from pipeline.records.export import ExportRecord, ModelFile
 from pipeline.records.features import FeaturesRecord
 from pipeline.records.manifest import Manifest
+from pipeline.records.robustness import Robustness
 from pipeline.records.timing import EvaluationTiming
 from pipeline.reports import excerpts
 from pipeline.training import models
@@ -76,6 +77,8 @@ def project(tmp_path_factory, embedded):
         run_propose()
         run_normalize()
         run_evaluate()
+        sha256 = digest(export / "model.onnx")
+        evaluations.robustness("slice", sha256=sha256).write(Path("metrics/robustness/strips/slice.json"))
         run_compare()
         run_explore()
         run_package()
@@ -129,7 +132,9 @@ def run_explore():
 def run_package():
     package.main(
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
-        exports=Path("exports/strips"), model=Path("artifacts/strips/model.onnx"),
+        robustness=Path("metrics/robustness/strips"),
+        exports=Path("exports/strips"), predictions=Path("predictions/strips"), data=Path("data/strips"),
+        model=Path("artifacts/strips/model.onnx"),
         manifest=Path("artifacts/strips/manifest.json"), card=Path("artifacts/strips/MODEL_CARD.md"),
         strategies=Path("artifacts/strips/strategies"),
     )  # fmt: skip
@@ -156,6 +161,7 @@ READERS = {
     "model.keras": (models.load, None),
     "exports/strips/slice/export.json": (record(ExportRecord), run_package),
     "metrics/evaluation/strips/slice.json": (record(Evaluation), run_compare),
+    "metrics/robustness/strips/slice.json": (record(Robustness), run_package),
     "metrics/candidates/strips.json": (record(Candidate), run_package),
     "artifacts/strips/manifest.json": (record(Manifest), None),
     "timings/evaluate-slice.json": (record(EvaluationTiming), None),

@@ -10,6 +10,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.files import digest
 from pipeline.core.images import STRIP_SHAPE
 from pipeline.evaluation import leaderboard
+from pipeline.records.comparison import Candidate
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.export import ModelFile
 from pipeline.records.manifest import Manifest
@@ -42,6 +43,11 @@ def project(tmp_path, monkeypatch):
         evaluation = evaluations.evaluation(wrong, strategy=name, deployable=not regions)
         read[name] = evaluation.model_copy(update={"sha256": made.model.sha256})
         read[name].write(Path(f"metrics/evaluation/strips/{name}.json"))
+        evaluations.robustness(name, sha256=made.model.sha256).write(Path(f"metrics/robustness/strips/{name}.json"))
+        for suite, splits in evaluations.results(wrong).items():
+            splits["valid"].readings.save(Path(f"predictions/strips/{name}/{suite}-valid.npz"))
+    for suite in evaluations.SUITES:
+        evaluations.strips(200).save(Path(f"data/strips/{suite}/valid.npz"))
     leaderboard.candidate("strips", read, evaluations.SUITES).write(Path("metrics/candidates/strips.json"))
     return tmp_path
 
@@ -49,7 +55,9 @@ def project(tmp_path, monkeypatch):
 def run():
     return package.main(
         candidate=Path("metrics/candidates/strips.json"), evaluation=Path("metrics/evaluation/strips"),
-        exports=Path("exports/strips"), model=Path("artifacts/strips/model.onnx"),
+        robustness=Path("metrics/robustness/strips"),
+        exports=Path("exports/strips"), predictions=Path("predictions/strips"), data=Path("data/strips"),
+        model=Path("artifacts/strips/model.onnx"),
         manifest=Path("artifacts/strips/manifest.json"), card=Path("artifacts/strips/MODEL_CARD.md"),
         strategies=Path("artifacts/strips/strategies"),
     )  # fmt: skip
@@ -113,3 +121,10 @@ def test_the_bento_takes_the_packaged_models_alone(project):
     run()
     packed = [str(path) for path in bento._packed(Path("bentofile.yaml")) if path.parts[0] == "artifacts"]
     assert packed == ["artifacts/strips/manifest.json", "artifacts/strips/model.onnx"]
+
+
+def test_scores_of_another_model_on_corrupted_pictures_stop_the_stage(project):
+    candidate = Candidate.read(Path("metrics/candidates/strips.json")).best.strategy
+    evaluations.robustness(candidate).write(Path(f"metrics/robustness/strips/{candidate}.json"))
+    with pytest.raises(DataError, match=f"{candidate}: corrupted pictures"):
+        run()

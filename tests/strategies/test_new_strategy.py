@@ -49,7 +49,7 @@ def test_a_strategy_is_one_file_and_one_entry(tmp_path, embedded):
 
     run("dvc", "init", "--no-scm", "--quiet")
     listed = run("dvc", "stage", "list", "--name-only").stdout.split()
-    stages = [f"{stage}@linear" for stage in ("train", "export", "evaluate")]
+    stages = [f"{stage}@linear" for stage in ("train", "calibrate", "export", "evaluate")]
     assert set(stages) <= set(listed)
     run("dvc", "repro", "--single-item", *stages)
     scores = Evaluation.read(tmp_path / "metrics/evaluation/mnist/linear.json").suites["mnist"]["test"]

@@ -9,11 +9,13 @@ from onnx_models import CIFAR_NAMES, draw
 from pipeline.core.images import BLANK, STRIP_NAMES, ImageSet
 from pipeline.core.lines import LINE_SHAPE, LINE_SLOTS
 from pipeline.core.readings import Readings, left_to_right
+from pipeline.evaluation import robustness as robustness_scores
 from pipeline.evaluation import scores
 from pipeline.evaluation.evaluated import Evaluated
 from pipeline.records.data import Duplicates, ValidationReport
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.export import ExportRecord, ModelFile, PictureShape
+from pipeline.records.robustness import Robustness, ShiftScores
 from pipeline.records.training import Task
 
 SUITES = ("plain", "blanks")
@@ -141,6 +143,28 @@ def results(wrong: float = 0.05, suites: Sequence[str] = SUITES, origin: str = "
 def evaluation(wrong: float = 0.05, suites: Sequence[str] = SUITES, **changes: object) -> Evaluation:
     """The evaluation of a model that is wrong in a share of the slots; `changes` are of its record."""
     return scores.evaluation(record(**changes), results(wrong, suites, str(changes.get("origin", "mnist"))))
+
+
+def shifted(accuracy: float = 0.8, accepted: float = 0.6, accepted_wrong: float = 0.05, n: int = 100) -> ShiftScores:
+    """Scores of a set of corrupted pictures."""
+    return ShiftScores(n=n, accuracy=accuracy, accepted=accepted, accepted_wrong=accepted_wrong, confidence=0.7)
+
+
+def robustness(strategy: str = "bands", task: Task = "strips", **changes: object) -> Robustness:
+    """What a model read of two suites in two corruptions, and of another collection."""
+    read = {"identity": {0: shifted(0.98, 0.9, 0.001)}, "fog": {5: shifted()}, "stripe": {1: shifted(0.4, 0.5, 0.3)}}
+    suites, others = dict.fromkeys(SUITES, read), {"optdigits": shifted(0.9, 0.8, 0.02)}
+    values = {
+        "strategy": strategy,
+        "task": task,
+        "origin": "mnist",
+        "sha256": "ab" * 32,
+        "threshold": 0.9,
+        "suites": suites,
+        "collections": others,
+        "shift": robustness_scores.shift(suites, others),
+    }
+    return Robustness(**values | changes)
 
 
 def validated(task: Task, suite: str) -> ValidationReport:

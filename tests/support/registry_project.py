@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import evaluations
 import numpy as np
 import onnx
 import onnx_models
@@ -156,8 +157,16 @@ def package(folder: Path, bias: float, *, pad: int = 0, **changes: object) -> No
             include={"strategy", "task", "origin", "precision", "parameters", "deployable", "pretrained"}
         ),
     ).write(folder / MODEL.evaluation(STRATEGY))
+    write_robustness(folder, manifest.model.sha256)
     write_json(folder / MODEL.manifest, manifest.as_json() | changes)
     commit(folder, f"a model with bias {bias:g}")
+
+
+def write_robustness(folder: Path, sha256: str, **changes: object) -> None:
+    """What `robustness` says of a model; `changes` are of the figures in short."""
+    made = evaluations.robustness(STRATEGY, sha256=sha256)
+    made = made.model_copy(update={"shift": made.shift.model_copy(update=changes)})
+    made.write(folder / MODEL.robustness(STRATEGY))
 
 
 def parity(holds: bool = True) -> dict[str, Any]:

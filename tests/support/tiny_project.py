@@ -53,6 +53,7 @@ def make(folder: Path) -> Path:
         settings[section] = {name: settings[section][name] for name in kept}
     settings["features"] = {name: made for name, made in settings["features"].items() if name in STRATEGIES}
     settings["budget"] = BUDGET
+    settings["robustness"]["pictures"] = 20
     settings["strategies"]["vgg16"]["weights"] = "none"
     settings["previews"]["suites"] = {"mnist": "mnist/mnist"}
     settings["gates"]["tasks"] = {task: settings["gates"]["tasks"][task] for task in TASKS}

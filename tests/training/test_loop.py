@@ -47,8 +47,8 @@ def test_a_seed_fixes_every_weight():
     assert any((one != two).any() for one, two in zip(first, other, strict=True))
 
 
-def test_it_learns_under_either_precision_and_returns_float32():
-    for precision in ("float32", "mixed_bfloat16"):
+def test_it_learns_under_every_precision_and_returns_float32():
+    for precision in ("float32", "mixed_bfloat16", "mixed_float16"):
         with loop.running(precision) as run:
             model = fit(epochs=8)
         assert run.precision == precision
@@ -201,3 +201,14 @@ def test_several_inputs_and_targets_of_several_parts():
     assert run.history[-1]["val_exact_match"] > 0.95
     outputs = model([left, right])["sum"].numpy()
     assert np.abs(outputs - left - right).max() < 0.3
+
+
+def test_a_training_may_be_free_of_the_order_of_sums(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    with loop.running("float32", deterministic=False):
+        fit(epochs=1)
+    assert asked == []
+    with loop.running("float32"):
+        fit(epochs=1)
+    assert asked == [True]

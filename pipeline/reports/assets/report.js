@@ -542,7 +542,7 @@
     );
     for (const figure of document.querySelectorAll("figure.chart")) {
       const { chart, suite, strategy, metric } = figure.dataset;
-      const rows = chart === "accuracy" ? content.accuracy[suite] : content.curves[strategy][metric];
+      const rows = strategy ? content.curves[strategy][metric] : content[chart][suite];
       if (!rows.length) {
         figure.hidden = true;
         continue;

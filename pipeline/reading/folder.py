@@ -1,8 +1,6 @@
 """`make read IMAGES=folder`: every picture of a folder becomes a row of a table. A killed run is resumed."""
 
 import collections
-import hashlib
-import json
 import os
 import sys
 import time
@@ -14,12 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.commands import marking, readings
-from pipeline.commands.packaged import Answered, PackagedModels
-from pipeline.commands.readings import Journal, Row
 from pipeline.core.decoding import Picture, PictureError, decode_grey, printable, read_file
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.project.progress import format_left, format_seconds
+from pipeline.reading import marking, table
+from pipeline.reading.packaged import PackagedModels
+from pipeline.reading.table import Journal, Row, Status
 from pipeline.runtime.pages import Page
 from pipeline.runtime.session import ModelError
 
@@ -36,7 +34,7 @@ EVERY = 10.0
 MISSING, UNREADABLE, NOT_A_FILE, FAILED = "missing", "unreadable", "not_a_file", "internal"
 """Codes of errors, beside those of `PictureError`: there is no such file any more, the operating system cannot read it,
 it is not a regular file or too large, or the model failed."""
-_AGAIN = {MISSING, UNREADABLE, FAILED}
+RETRIED = {MISSING, UNREADABLE, FAILED}
 """Errors that may be gone at the next run, so that the picture is read again."""
 
 
@@ -74,7 +72,7 @@ def read_folder(
     names = find(folder)
     for task in models.manifests:
         models.reader(task)
-    work = _Work(folder, models, _setup(models, invert), invert, drawings)
+    work = _Work(folder, models, models.setup(invert=invert), invert, drawings)
     with Journal(out) as journal:
         kept = 0 if again else _keep(journal, out, work, names)
         if again:
@@ -89,7 +87,7 @@ def read_folder(
             raise
         seconds = time.monotonic() - started
         counts: collections.Counter[str] = collections.Counter()
-        readings.write(out, _counted((journal[key] for key in names), counts))
+        table.write(out, _counted((journal[key] for key in names), counts))
         journal.remove()
     return _summary(out, counts, kept, seconds)
 
@@ -153,7 +151,7 @@ class _Work:
     def read(self, key: str, name: str) -> Row:
         """The row of a picture; draw it too, where that is wanted."""
         path = self.folder / name
-        status: tuple[int, int] = (0, 0)
+        status: Status = (0, 0)
         try:
             found = path.stat()
             status = found.st_size, found.st_mtime_ns
@@ -169,7 +167,7 @@ class _Work:
             return self._error(key, status, MISSING, "no such file, or a link to nothing")
         except OSError as error:
             return self._error(key, status, UNREADABLE, error.strerror or type(error).__name__)
-        row = self._row(key, status, answered)
+        row = Row.of_answer(key, answered.answer, status, self.setup)
         if self.drawings is not None:
             self._draw(row, name, data, answered.opened)
         return row
@@ -183,7 +181,7 @@ class _Work:
 
     def is_current(self, row: Row, name: str) -> bool:
         """Whether the row is still that of the picture."""
-        if row.error in _AGAIN:
+        if row.error in RETRIED:
             return False
         try:
             found = (self.folder / name).stat()
@@ -200,50 +198,14 @@ class _Work:
         lines: Sequence[Any] = row.readings
         marking.draw(pixels, lines, f"{Path(row.picture).name}: {row.text or 'nothing'}", self._drawing(name))
 
-    def _row(self, key: str, status: tuple[int, int], answered: Answered) -> Row:
-        answer: dict[str, Any] = answered.answer
-        lines: list[dict[str, Any]] = answer["lines"]
-        notes = [*answer["notes"], *(note for line in lines for note in line["notes"])]
-        return Row(
-            picture=key,
-            text=answer["class"] if "class" in answer else " ".join(answer["digits"].split()),
-            lines=len(lines),
-            confidence=answer["confidence"],
-            accepted=answer["accepted"],
-            notes=" ".join(dict.fromkeys(notes)),
-            error="",
-            message="",
-            task=answer["task"],
-            model=answer["model"]["sha256"],
-            readings=tuple(lines),
-            bytes=status[0],
-            modified=status[1],
-            setup=self.setup,
-        )
-
-    def _error(self, key: str, status: tuple[int, int], code: str, message: str) -> Row:
-        return Row(
-            picture=key,
-            text="",
-            lines=0,
-            confidence=None,
-            accepted=False,
-            notes="",
-            error=code,
-            message=printable(message),
-            task="",
-            model="",
-            readings=(),
-            bytes=status[0],
-            modified=status[1],
-            setup=self.setup,
-        )
+    def _error(self, key: str, status: Status, code: str, message: str) -> Row:
+        return Row.of_error(key, code, message, status, self.setup)
 
 
 def _expect_folders(folder: Path, out: Path, drawings: Path | None) -> None:
     if not folder.is_dir():
         raise ConfigurationError(f"IMAGES: {printable(folder)}: no such folder, expected one with pictures")
-    readings.expect_format(out)
+    table.expect_format(out)
     if drawings is None:
         return
     if drawings.exists() and not drawings.is_dir():
@@ -258,15 +220,7 @@ def _expect_folders(folder: Path, out: Path, drawings: Path | None) -> None:
 def _expect_table(out: Path) -> None:
     """Raise an error where a file that is no table of this command would be replaced."""
     if out.exists():
-        next(readings.read(out), None)
-
-
-def _setup(models: PackagedModels, invert: bool) -> str:
-    """A hash of the models and of what else decides a reading."""
-    hashes = {task: manifest.model.sha256 for task, manifest in models.manifests.items()}
-    thresholds = {task: manifest.threshold for task, manifest in models.manifests.items()}
-    content = json.dumps({"models": hashes, "thresholds": thresholds, "invert": invert}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+        next(table.read(out), None)
 
 
 def _keep(journal: Journal, out: Path, work: _Work, names: Mapping[str, str]) -> int:
@@ -277,7 +231,7 @@ def _keep(journal: Journal, out: Path, work: _Work, names: Mapping[str, str]) ->
     """
     rows: list[Row] = []
     if out.exists():
-        for row in readings.read(out):
+        for row in table.read(out):
             _expect_setup(row, out, work)
             # What the journal has is newer.
             if row.picture in names and row.picture not in journal:

@@ -10,13 +10,15 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
+import orjson
 from pydantic import JsonValue
 
 from pipeline.core.decoding import printable
@@ -29,6 +31,10 @@ _GROUP = 1000
 """Rows of one write to a Parquet file."""
 _LONGEST = 1 << 24
 """Most characters in one cell of a CSV file: the lines of a page of thousands of numbers."""
+
+
+Status = tuple[int, int | None]
+"""Of a picture's file: its size in bytes, and when it was last modified, as `Row` has them."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Row:
         model: SHA-256 of that model, else "".
         readings: the lines as JSON, each with what the service answers for it, boxes in pixels of the picture.
         bytes: of the file.
-        modified: when the file was last modified, in nanoseconds since 1970.
+        modified: when the file was last modified, in nanoseconds since 1970; None for a picture of a Parquet file.
         setup: which models and settings the run had, as a hash; a row of another setup is not kept.
     """
 
@@ -64,8 +70,50 @@ class Row:
     model: str
     readings: tuple[JsonValue, ...]
     bytes: int
-    modified: int
+    modified: int | None
     setup: str
+
+    @classmethod
+    def of_answer(cls, picture: str, answer: Mapping[str, Any], status: Status, setup: str) -> Self:
+        """The row of an answer in the form of `PictureAnswer`."""
+        lines: list[dict[str, Any]] = answer["lines"]
+        notes = [*answer["notes"], *(note for line in lines for note in line["notes"])]
+        return cls(
+            picture=picture,
+            text=answer["class"] if "class" in answer else " ".join(answer["digits"].split()),
+            lines=len(lines),
+            confidence=answer["confidence"],
+            accepted=answer["accepted"],
+            notes=" ".join(dict.fromkeys(notes)),
+            error="",
+            message="",
+            task=answer["task"],
+            model=answer["model"]["sha256"],
+            readings=tuple(lines),
+            bytes=status[0],
+            modified=status[1],
+            setup=setup,
+        )
+
+    @classmethod
+    def of_error(cls, picture: str, code: str, message: str, status: Status, setup: str) -> Self:
+        """The row of a picture that was not read."""
+        return cls(
+            picture=picture,
+            text="",
+            lines=0,
+            confidence=None,
+            accepted=False,
+            notes="",
+            error=code,
+            message=printable(message),
+            task="",
+            model="",
+            readings=(),
+            bytes=status[0],
+            modified=status[1],
+            setup=setup,
+        )
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
@@ -87,7 +135,8 @@ COLUMNS = tuple(field.name for field in fields(Row))
 _TEXTS = ("picture", "text", "notes", "error", "message", "task", "model", "setup")
 _TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(_TEXTS, (str,)),
-    **dict.fromkeys(("lines", "bytes", "modified"), (int,)),
+    **dict.fromkeys(("lines", "bytes"), (int,)),
+    "modified": (int, type(None)),
     "confidence": (float, type(None)),
     "accepted": (bool, type(None)),
     "readings": (list, tuple),
@@ -213,11 +262,11 @@ def expect_format(out: Path) -> None:
         ConfigurationError: another suffix, a folder, or Parquet without the package pyarrow.
     """
     if out.suffix.lower() not in FORMATS:
-        raise ConfigurationError(f"OUT: {printable(out)} found, expected a name that ends in .csv or .parquet")
+        raise ConfigurationError(f"OUT: {printable(out)} found, expected a name that ends in .csv or .parquet, or in /")
     if out.is_dir():
         raise ConfigurationError(f"OUT: {printable(out)} is a folder, expected a file such as readings.csv")
     if out.suffix.lower() == ".parquet":
-        _pyarrow()
+        pyarrow()
 
 
 def write(out: Path, rows: Iterable[Row]) -> None:
@@ -278,7 +327,8 @@ def _read_csv(path: Path) -> Iterator[Row]:
 
 
 _FROM_CELL: Mapping[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("lines", "bytes", "modified"), int),
+    **dict.fromkeys(("lines", "bytes"), int),
+    "modified": lambda cell: int(cell) if cell else None,
     "confidence": lambda cell: float(cell) if cell else None,
     "accepted": lambda cell: {"": None, "true": True, "false": False}.get(cell, cell),
     "readings": json.loads,
@@ -286,15 +336,26 @@ _FROM_CELL: Mapping[str, Callable[[str], Any]] = {
 
 
 def _write_parquet(path: Path, rows: Iterable[Row]) -> None:
-    arrow = _pyarrow()
-    kinds = {"lines": arrow.int32(), "confidence": arrow.float64(), "accepted": arrow.bool_()}
-    kinds |= dict.fromkeys(("bytes", "modified"), arrow.int64())
-    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
+    arrow = pyarrow()
+    schema = schema_of(arrow)
     with arrow.parquet.ParquetWriter(path, schema) as writer:
         for group in _in_groups(rows):
-            columns = {name: [getattr(row, name) for row in group] for name in COLUMNS}
-            columns["readings"] = [_as_cell(value) for value in columns["readings"]]
-            writer.write_table(arrow.table(columns, schema=schema))
+            writer.write_table(arrow.table(columns_of(group), schema=schema))
+
+
+def schema_of(arrow: ModuleType) -> Any:
+    """The schema of a Parquet file with these columns."""
+    kinds = {"lines": arrow.int32(), "confidence": arrow.float64(), "accepted": arrow.bool_()}
+    kinds |= dict.fromkeys(("bytes", "modified"), arrow.int64())
+    return arrow.schema([(name, kinds.get(name, arrow.string())) for name in COLUMNS])
+
+
+def columns_of(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The values of the rows by column, the readings as JSON."""
+    values = zip(*map(attrgetter(*COLUMNS), rows), strict=True)
+    columns: dict[str, list[Any]] = {name: list(column) for name, column in zip(COLUMNS, values, strict=True)}
+    columns["readings"] = [orjson.dumps(value).decode() for value in columns["readings"]]
+    return columns
 
 
 def _in_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -309,7 +370,7 @@ def _in_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    arrow = _pyarrow()
+    arrow = pyarrow()
     # ArrowInvalid, of a file that is not Parquet, is a ValueError.
     with arrow.parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(_GROUP):
@@ -317,7 +378,15 @@ def _read_parquet(path: Path) -> Iterator[Row]:
                 yield Row.parse({**values, "readings": json.loads(values.get("readings") or "")})
 
 
-def _pyarrow() -> ModuleType:
+def pyarrow(option: str = "OUT") -> ModuleType:
+    """The package pyarrow with its Parquet module.
+
+    Args:
+        option: that needs it, for the error.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
     try:
         arrow = import_module("pyarrow")
         import_module("pyarrow.parquet")

@@ -1,0 +1,1 @@
+"""Published corruptions of pictures, and collections of digits that nothing trains on."""

@@ -1,0 +1,90 @@
+"""Reads the prediction log: what a test has not seen yet, and the latest lines."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from pipeline.core.errors import DataError
+from pipeline.monitoring import statistics
+from pipeline.monitoring.segments import content, segments, stem
+
+
+@dataclass
+class Traffic:
+    """The pictures of one model that a test has not seen, in the order of their answers.
+
+    Attributes:
+        times: float64 (n,), in seconds since 1970.
+        bins: int64 (n, statistics).
+        repeated: pictures that are left out: the same bytes were there before.
+        offsets: by segment, the bytes that are read by now.
+    """
+
+    times: np.ndarray
+    bins: np.ndarray
+    repeated: int
+    offsets: dict[str, int] = field(default_factory=dict)
+
+
+def unseen(log: Path, task: str, model: str, names: Sequence[str], offsets: Mapping[str, int]) -> Traffic:
+    """What was logged of a model since.
+
+    Args:
+        log: the folder of the segments.
+        task: of the lines.
+        model: of the lines, the SHA-256 of its file.
+        names: of the statistics.
+        offsets: by segment, the bytes that were read before; those of removed segments are ignored.
+
+    Raises:
+        DataError: a line is not one of the log's.
+    """
+    known: set[str] = set()
+    times, found, repeated, ends = [], [], 0, {}
+    for path in segments(log):
+        name = stem(path)
+        start = offsets.get(name, 0)
+        for prediction, first, end in _predictions(path):
+            ends[name] = end
+            if prediction["task"] != task or prediction["model"] != model:
+                continue
+            is_new, digest = first >= start, prediction["digest"]
+            if is_new and digest in known:
+                repeated += 1
+            elif is_new:
+                times.append(prediction["time"])
+                found.append(statistics.bins_of(prediction, names))
+            known.add(digest)
+        ends.setdefault(name, start)
+    # Of several processes, each of which wrote its own segment.
+    order = np.argsort(np.array(times), kind="stable")
+    bins = np.array(found, np.int64).reshape(len(found), len(names))
+    return Traffic(np.array(times, np.float64)[order], bins[order], repeated, ends)
+
+
+def latest(log: Path, task: str, model: str, most: int) -> list[dict[str, Any]]:
+    """The latest lines of a model, at most so many, the latest one last."""
+    found: list[dict[str, Any]] = []
+    for path in reversed(segments(log)):
+        part = [line for line, _, _ in _predictions(path) if line["task"] == task and line["model"] == model]
+        found = [*part[-most:], *found]
+        # Those of another process may be in an earlier segment; it is not worth reading them all.
+        if len(found) >= 2 * most:
+            break
+    return sorted(found, key=lambda line: line["time"])[-most:]
+
+
+def _predictions(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """The lines of a segment, and where each begins and ends; those that were forgotten are blank."""
+    end = 0
+    for line in content(path).split(b"\n")[:-1]:
+        start, end = end, end + len(line) + 1
+        if line and not line.isspace():
+            try:
+                yield orjson.loads(line), start, end
+            except orjson.JSONDecodeError:
+                raise DataError(f"{path}: byte {start}: not a line of the log, expected JSON") from None

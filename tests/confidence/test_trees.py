@@ -1,0 +1,59 @@
+"""Boosted trees as matrix products against scikit-learn's own decision function."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from pipeline.confidence import trees
+from pipeline.confidence.trees import Trees
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows in steps of an eighth, and a class that depends on two columns."""
+    random = np.random.default_rng(0)
+    values = np.round(random.normal(size=(1500, 6)) * 8).astype(np.float32) / 8
+    return values, values[:, 0] * values[:, 1] + 0.3 * random.normal(size=1500) > 0
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(trees, "TREES", 20)
+
+
+def test_the_products_are_the_sum_of_the_leaves_that_scikit_learn_reaches(rows, few):
+    values, correct = rows
+    model = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=trees.LEAVES, early_stopping=False)
+    model.fit(values, correct)
+    ours = Trees._of(model)
+    assert np.allclose(ours.score(values), model.decision_function(values), atol=1e-5)
+    # A value between two steps and one beyond all of them.
+    other = values * 3 + 0.01
+    assert np.allclose(ours.score(other), model.decision_function(other), atol=1e-5)
+
+
+def test_trees_tell_the_classes_apart_and_the_same_seed_gives_the_same_trees(rows, few):
+    values, correct = rows
+    fitted = Trees.fit(values[:1000], correct[:1000], seed=4)
+    found = fitted.score(values[1000:]) > 0
+    assert (found == correct[1000:]).mean() > 0.75
+    again = Trees.fit(values[:1000], correct[:1000], seed=4)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(fitted.as_arrays().values(), again.as_arrays().values(), strict=True)
+    )
+
+
+def test_a_rising_column_never_lowers_the_score(few):
+    random = np.random.default_rng(1)
+    values = random.normal(size=(800, 3)).astype(np.float32)
+    fitted = Trees.fit(values, values[:, 0] + random.normal(size=800) > 0, rising=(0,))
+    probe = np.repeat(values[:50], 40, axis=0)
+    probe[:, 0] = np.tile(np.linspace(-3, 3, 40), 50)
+    assert np.all(np.diff(fitted.score(probe).reshape(50, 40), axis=1) >= -1e-6)
+
+
+@pytest.mark.parametrize("outcome", [True, False])
+def test_where_all_rows_are_of_one_class_the_score_is_constant(outcome):
+    values = np.random.default_rng(2).normal(size=(99, 2)).astype(np.float32)
+    fitted = Trees.fit(values, np.full(99, outcome))
+    assert np.allclose(fitted.score(values), np.log(99.5 / 0.5) * (1 if outcome else -1))

@@ -186,7 +186,7 @@ class Follower:
         self._comparator.start()
         threading.Thread(target=self._follow, name="rollout", daemon=True).start()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Follow it no more."""
         self._stopped.set()
         self._comparator.stop()

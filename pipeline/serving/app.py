@@ -112,21 +112,10 @@ def create_app(
     gallery = Gallery.of(readers, None, limits.gallery_bytes) if gallery is None else gallery
     versions = Versions(watched, batcher, metrics.count_answer)
 
-    def changed(reader: Reader, folder: Path | None) -> None:
-        metrics.show_model(reader.manifest)
-        gallery.serve(reader, folder)
-
     follower = None
     if rollout is not None:
-        follower = Follower(
-            Store(rollout),
-            versions,
-            watch=lambda reader: WatchedReader(reader, watchdog),
-            watch_candidate=lambda reader: WatchedReader(reader, watchdog, limits.answer_seconds / 4),
-            reload=reload or (lambda task: readers[task]),
-            most_bytes=limits.candidate_bytes,
-            changed=changed,
-            count=metrics.count_compared,
+        follower = _follower(
+            rollout, versions, watchdog, limits, metrics, gallery, reload or (lambda task: readers[task])
         )
         follower.begin()
     read = ReadEndpoints(versions, batcher, limits, metrics, log)
@@ -184,9 +173,8 @@ def create_app(
         for each in filter(None, beside):
             each.start()
         yield
-        if follower is not None:
-            follower.stop()
-        batcher.close()
+        for part in _present(follower, batcher):
+            part.close()
         watchdog.stop()
         for each in filter(None, closing):
             each.close()
@@ -214,6 +202,37 @@ def create_app(
 
     app.state.gate = Gate(batcher, limits, shutdown, ("/read", "/classify"), metrics.count_refused)
     return app
+
+
+def _follower(
+    rollout: Path,
+    versions: Versions,
+    watchdog: Watchdog,
+    limits: Limits,
+    metrics: Metrics,
+    gallery: Gallery,
+    reload: Callable[[str], Reader],
+) -> Follower:
+    """What keeps the models of this process those of the rollout folder."""
+
+    def changed(reader: Reader, folder: Path | None) -> None:
+        metrics.show_model(reader.manifest)
+        gallery.serve(reader, folder)
+
+    return Follower(
+        Store(rollout),
+        versions,
+        watch=lambda reader: WatchedReader(reader, watchdog),
+        watch_candidate=lambda reader: WatchedReader(reader, watchdog, limits.answer_seconds / 4),
+        reload=reload,
+        most_bytes=limits.candidate_bytes,
+        changed=changed,
+        count=metrics.count_compared,
+    )
+
+
+def _present(*parts: Any) -> list[Any]:
+    return [part for part in parts if part is not None]
 
 
 def _is_open(path: str) -> bool:

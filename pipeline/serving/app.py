@@ -160,25 +160,21 @@ def create_app(
     pages = (swagger.PATH, static.PATH)
     labels = {route.path: next((path for path in pages if route.path.startswith(path)), route.path) for route in routes}
 
-    beside: tuple[Any, ...] = (log, follower)
-    # The log waits for the disk; the event loop has nothing else to do by then.
-    closing: tuple[Any, ...] = (read, compare, log, admin, access)
-
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # It logs a line for every malformed form; clients are told, and metrics count.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         shutdown.listen()
         watchdog.start()
-        for each in filter(None, beside):
-            each.start()
+        for part in _present(follower, log):
+            part.start()
         yield
         for part in _present(follower, batcher):
             part.close()
         watchdog.stop()
-        for each in filter(None, closing):
-            each.close()
-        metrics.close()
+        # The log waits for the disk; the event loop has nothing else to do by now.
+        for part in _present(read, compare, admin, access, log, metrics):
+            part.close()
 
     async def handle(request: Request, exception: Exception) -> Response:
         error = _api_error(request, exception)

@@ -148,7 +148,7 @@ class ReadEndpoints:
         notes = upload.decoded().notes
         reading = readings_as_json(version.manifest, readings, [notes], every_class=True)[0]
         document = orjson.dumps({**reading, "model": version.identity})
-        self._log_known(upload, reading, version.identity, started)
+        self._log_known(upload, reading, version, started)
         return Response(document, media_type=JSON)
 
     async def read_many(self, request: Request) -> Response:
@@ -191,7 +191,7 @@ class ReadEndpoints:
         version, readings = await self._versions.read(upload.task, upload.images)
         answer = answer_picture(version.manifest, upload.decoded(), readings, version.identity)
         document = orjson.dumps(answer)
-        self._log_known(upload, answer, version.identity, started)
+        self._log_known(upload, answer, version, started)
         return Response(document, media_type=JSON)
 
     async def _read_page(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape], started: float) -> Response:
@@ -214,7 +214,7 @@ class ReadEndpoints:
             given = version.manifest, page, readings, version.identity
             answer = await self._pool_of_pages.run(answer_page, *given) if many else answer_page(*given)
         document = orjson.dumps(answer)
-        self._log_any_size(found, images, page.size, answer, version.identity, started)
+        self._log_any_size(found, version, images, page.size, answer, started)
         return Response(document, media_type=JSON)
 
     async def _read_fitted(self, found: bytes | np.ndarray, shapes: Mapping[str, Shape], started: float) -> Response:
@@ -226,29 +226,27 @@ class ReadEndpoints:
             version, readings = await self._versions.read(task, fitted.images)
         answer = answer_fitted(version.manifest, fitted, readings, version.identity)
         document = orjson.dumps(answer)
-        self._log_any_size(found, fitted.images(), fitted.size, answer, version.identity, started)
+        self._log_any_size(found, version, fitted.images(), fitted.size, answer, started)
         return Response(document, media_type=JSON)
 
-    def _log_known(
-        self, upload: Upload, answer: Mapping[str, JsonValue], model: Mapping[str, JsonValue], started: float
-    ) -> None:
+    def _log_known(self, upload: Upload, answer: Mapping[str, JsonValue], version: Version, started: float) -> None:
         """Log the answer to a picture of a model's size. Called once the answer is ready: it never delays one."""
         if self._log is not None:
             pixels = upload.images()
             found = upload.content if upload.values is None else upload.values
-            self._log_any_size(found, pixels, (pixels.shape[1], pixels.shape[2]), answer, model, started)
+            self._log_any_size(found, version, pixels, (pixels.shape[1], pixels.shape[2]), answer, started)
 
     def _log_any_size(
         self,
         found: bytes | np.ndarray,
+        version: Version,
         pixels: np.ndarray,
         size: tuple[int, int],
         answer: Mapping[str, JsonValue],
-        model: Mapping[str, JsonValue],
         started: float,
     ) -> None:
         if self._log is not None:
-            seconds = time.perf_counter() - started
+            model, seconds = version.identity, time.perf_counter() - started
             content, shape = (found, None) if isinstance(found, bytes) else (found.tobytes(), found.shape)
             self._log.add(Answered(content, shape, pixels, size, answer, model, seconds))
 
@@ -270,7 +268,7 @@ class ReadEndpoints:
             if isinstance(each, ApiError):
                 self._metrics.count_error(each.code)
             else:
-                self._log_known(each, answer, readings[each.task][1].identity, started)
+                self._log_known(each, answer, readings[each.task][1], started)
         return Response(document, media_type=JSON)
 
     async def _read_each(self, found: Sequence[Upload | ApiError]) -> dict[str, tuple[list[int], Version, Readings]]:

@@ -261,11 +261,11 @@ class ReaderService:
         """Exit if a model is missing or is not the one its manifest names; make what the workers share."""
         limits()
         hosts()
-        if (found_log := log_settings()) is not None:
-            # A worker may have another working directory.
-            os.environ[FOLDER_VARIABLE] = str(found_log.folder)
         if (found := access()) is not None:
             found.close()
+        if (logging := log_settings()) is not None:
+            # A worker may have another working directory.
+            os.environ[FOLDER_VARIABLE] = str(logging.folder)
         with_cors(application)
         expect_no_other_limits()
         readers = packaged_readers()

@@ -6,8 +6,11 @@ PYTHON ?= python3
 override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT ON WORKERS \
 	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT DIGEST SUITE ACCEPT RESET \
 	GRANT REVOKE SCOPES RATE DAYS TOKENS
+# AS is also a variable of make's own, the assembler, which no user set.
 override define literally
-ifneq ($(origin $1),undefined)
+ifeq ($(origin $1),default)
+override $1 :=
+else ifneq ($(origin $1),undefined)
 override $1 := $$(value $1)
 export $1
 endif

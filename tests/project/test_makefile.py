@@ -137,6 +137,13 @@ def test_a_value_arrives_as_it_is(project, name):
             assert before + value in words, (value, words)
 
 
+def test_what_nobody_sets_is_empty(project):
+    # AS is the assembler to make itself: an experiment without a name was called "as".
+    words, ended = make(project, "exp", "SET=budget=0.1")
+    assert ended.returncode == 0, ended.stderr
+    assert {"--name=", "--target=", "--apply=", "--set-param=budget=0.1"} <= set(words)
+
+
 def test_a_switch_is_on_whatever_its_value(project):
     for (name, target), value in itertools.product(SWITCHES.items(), HOSTILE[:6]):
         needed = {"STAGE": "prod", "IMAGE": "x.png"}

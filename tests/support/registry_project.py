@@ -82,6 +82,8 @@ def parameters() -> dict[str, Any]:
     """The project's params.yaml, cut down to one strategy: DVC parses it for every version that it opens."""
     document = params.read(ROOT / "params.yaml")
     entry = document["strategies"][STRATEGY]
+    # What a test says of corrupted pictures is judged against the champion; this bound has tests of its own.
+    bounds = document["gates"]["tasks"]["strips"] | {"accepted_wrong": 1.0}
     return document | {
         "suites": {name: document["suites"][name] for name in ("mnist", *SUITES)},
         "reported": {"strips": list(SUITES)},
@@ -90,7 +92,7 @@ def parameters() -> dict[str, Any]:
         "proposals": [],
         "strategies": {STRATEGY: entry | {"features": f"data/{entry['train_on']}"}},
         "package": {"strips": {}},
-        "gates": document["gates"] | {"tasks": {"strips": document["gates"]["tasks"]["strips"]}},
+        "gates": document["gates"] | {"tasks": {"strips": bounds}},
     }
 
 

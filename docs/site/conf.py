@@ -46,6 +46,7 @@ NAVIGATION = {
         "docs/design",
         "docs/strategies",
         "docs/ingestion",
+        "docs/confidence",
         "docs/convolution",
         "docs/normalization",
         "docs/augmentation",

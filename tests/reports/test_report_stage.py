@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -329,11 +330,12 @@ def test_the_page_says_what_was_run_and_that_it_was_the_stand_in(inside):
     assert "data not validated" in page.text
 
 
-def test_a_task_that_was_not_compared_is_an_error_that_names_the_file(inside, monkeypatch):
-    with pytest.raises(DataError, match=r"nothing/strips\.json"):
+def test_a_task_that_was_not_compared_is_an_error_that_names_the_file(inside, tmp_path):
+    metrics = shutil.copytree("metrics", tmp_path / "metrics", ignore=shutil.ignore_patterns("candidates"))
+    with pytest.raises(DataError, match=r"candidates/strips\.json"):
         report.main(
             **{name: Path("nothing") for name in report.main.__annotations__ if name != "return"}
-            | {"evaluation": Path("metrics/evaluation"), "training": Path("models")}
+            | {"metrics": metrics, "training": Path("models")}
         )
 
 

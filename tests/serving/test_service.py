@@ -248,7 +248,7 @@ def test_a_bento_holds_what_serving_imports(project, built):
     page = ROOT / "pipeline" / "serving" / "page"
     assert {str(file.relative_to(ROOT)) for file in page.rglob("*") if file.is_file()} <= names
     packages = {name.split("/")[1] for name in names if name.startswith("pipeline/") and name.count("/") > 1}
-    assert packages == {"core", "records", "runtime", "monitoring", "scheduling", "serving"}
+    assert packages == {"access", "core", "monitoring", "records", "rollout", "runtime", "scheduling", "serving"}
     assert not any(name.startswith(("stages", "tests")) for name in names)
     digest = onnx_models.sha256(project / "artifacts" / "strips" / "model.onnx")
     assert f"strips.sha256: {digest}" in description

@@ -2,8 +2,8 @@
 
 import csv
 import json
-import shutil
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path

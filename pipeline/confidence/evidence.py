@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 from keras import ops
 
 LEAST = 1e-7
@@ -71,6 +72,8 @@ def _of_boxes(boxes: keras.KerasTensor) -> keras.KerasTensor:
         columns += [mean, ops.sqrt(varies + 1e-6)]
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     apart = ops.max(ops.abs(ops.expand_dims(middle, 1) - ops.expand_dims(middle, 2)), -1)
-    both = ops.expand_dims(used, 1) * ops.expand_dims(used, 2) * (1 - ops.eye(boxes.shape[1], dtype="float32"))
+    # A constant of NumPy's: what Keras makes here would become an input of the exported graph.
+    others = 1 - np.eye(boxes.shape[1], dtype=np.float32)
+    both = ops.expand_dims(used, 1) * ops.expand_dims(used, 2) * others
     nearest = ops.min(ops.where(both > 0.5, apart, 100.0), axis=(1, 2))
     return ops.concatenate([ops.stack(columns, -1), ops.expand_dims(nearest, -1)], -1)

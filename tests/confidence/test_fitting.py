@@ -13,8 +13,9 @@ from pipeline.core.images import ImageSet
 from pipeline.core.readings import Readings
 from pipeline.evaluation.calibration import ece
 from pipeline.export import onnx, parity
+from pipeline.layers import Confidence, MostProbable
 from pipeline.training import models
-from pipeline.training.reader import softmax_reader
+from pipeline.training.reader import sequence_reader, softmax_reader
 
 NAMES = ("left", "right")
 
@@ -76,6 +77,29 @@ def test_the_exported_graph_gives_the_same_confidence(reader, fitted, tmp_path):
     model = with_confidence(reader, Estimator.load(tmp_path / "estimator.npz"), None)
     onnx.to_onnx(model, tmp_path / "model.onnx")
     assert parity.of_export(model, tmp_path / "model.onnx", bars(500, 5)).holds
+
+
+def test_a_detector_is_exported_whole(monkeypatch, tmp_path):
+    """Its digits may be blank, and have boxes: columns of their own, and constants in the graph."""
+    monkeypatch.setattr(trees, "TREES", 5)
+    given = keras.Input((12, 12, 1), dtype="uint8", name="images")
+    x = layers.Flatten()(layers.AveragePooling2D(4)(layers.Rescaling(1 / 255)(given)))
+    rows = layers.Softmax()(ops.reshape(layers.Dense(4 * 3)(x) * 20, (-1, 4, 3)))
+    reading = {
+        "probabilities": rows,
+        "classes": MostProbable(name="best")(rows),
+        "confidence": Confidence(name="joint")(rows),
+        "boxes": ops.reshape(layers.Dense(16, activation="relu")(x), (-1, 4, 4)) * 12,
+    }
+    detector = sequence_reader(given, reading)
+    pictures = bars(400, 8)
+    labels = models.read(detector, pictures.images).classes
+    labels[::3] = (labels[::3] + 1) % 3
+    targets = ImageSet(pictures.images, labels, ("0", "1", "blank"), "mnist")
+    estimator, _ = fitting.calibrate(detector, {"bars": targets}, pictures=400, per_shift=99, seed=0)
+    model = with_confidence(detector, estimator, 2)
+    onnx.to_onnx(model, tmp_path / "model.onnx")
+    assert parity.of_export(model, tmp_path / "model.onnx", targets).holds
 
 
 def test_a_damaged_estimator_is_named(fitted, tmp_path):

@@ -163,7 +163,8 @@ def test_one_changed_number_reruns_only_what_it_touches(project):
     # Those two begin with the convolutions of `slice`.
     later = ("train", "calibrate", "export", "evaluate", "robustness")
     begin = {f"{stage}@{name}" for stage in later for name in ("multihead", "faster_rcnn")}
-    compared = {f"{stage}@{task}" for stage in ("compare", "explore", "package") for task in ("strips", "scenes")}
+    of_task = ("cost", "compare", "explore", "analyze", "explain", "package")
+    compared = {f"{stage}@{task}" for stage in of_task for task in ("strips", "scenes")}
     own = {f"{stage}@slice" for stage in later[1:]}
     assert follows == own | {"report", "bento"} | begin | compared
 

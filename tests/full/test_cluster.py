@@ -16,7 +16,8 @@ import study_project
 from ruamel.yaml import YAML
 from small_clone import run
 
-pytestmark = pytest.mark.slow
+# Two runs of a study on two nodes take more than five minutes on two cores.
+pytestmark = pytest.mark.full
 RUNS = 6
 STUDY = study_project.SEEDS.replace("20, 21, 22", "20, 21")
 COMMAND = (sys.executable, "-m", "pipeline.commands.study", "--study", "studies/seeds.yaml", "--on", "ray")

@@ -151,7 +151,8 @@ def server(tmp_path_factory):
 
 def use(server, *, port=0, bucket=object_storage.BUCKET, key="", secret=""):
     configure(
-        f"s3://{bucket}/folder",
+        # The tests share a server, and what one pushed another would not push again.
+        f"s3://{bucket}/{Path.cwd().parent.name}",
         endpointurl=f"http://127.0.0.1:{port or server.port}",
         region="us-east-1",
         access_key_id=key or server.key,

@@ -45,7 +45,25 @@ def damage(content: bytes, rng: random.Random) -> tuple[str, bytes]:
         )
     if content[:1] == b"{":
         return kind, _document(content, rng)
+    if content[:2] != b"PK":
+        return kind, _table(content, rng)
     return kind, _archive(content, kind, rng)
+
+
+def _table(content: bytes, rng: random.Random) -> bytes:
+    """A CSV file with a value replaced, removed or added, or a line less."""
+    rows = [line.split(",") for line in content.decode().splitlines()]
+    row = rng.choice(rows)
+    how = rng.choice(("replaced", "removed", "added", "line"))
+    if how == "replaced":
+        row[rng.randrange(len(row))] = rng.choice(("", "x", "nan", "-1", "1e999", "0x10", '"'))
+    elif how == "removed":
+        row.pop(rng.randrange(len(row)))
+    elif how == "added":
+        row.append("1")
+    else:
+        rows.remove(row)
+    return "".join(f"{','.join(each)}\n" for each in rows).encode()
 
 
 def _document(content: bytes, rng: random.Random) -> bytes:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dvc_data.index import DataIndexDirError
 
 from pipeline.core.errors import ConfigurationError, RegistryError
 from pipeline.project import git
+from pipeline.project.remote import collected_errors
 
 LARGEST = 2**30
 """Bytes of a file in a folder that DVC tracks. The largest one, the scenes of a split, has some 70 million."""
@@ -178,31 +178,12 @@ def push(root: Path, paths: Sequence[str], *, beside: Sequence[str] = ()) -> str
             for path in beside:
                 with contextlib.suppress(OutputNotFoundError):
                     outs |= {out.fspath for out in repo.find_outs_by_path(str(root / path), strict=False)}
-            with _collected() as reasons:
+            with collected_errors() as reasons:
                 repo.push(targets=sorted(outs))
         except (DvcException, OSError) as error:
-            why = "; ".join([_line(error), *reasons[:1]])
+            why = "; ".join([_line(error), *(" ".join(str(each).split()) for each in reasons[:1])])
             raise RegistryError(f"dvc push to {remote}: {why}; nothing was registered") from None
         return remote
-
-
-@contextlib.contextmanager
-def _collected() -> Iterator[list[str]]:
-    """Collect the errors that DVC would print, one line for each file."""
-    found: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: found.append(  # type: ignore[method-assign]
-        " ".join(str(record.exc_info[1] if record.exc_info and record.exc_info[1] else record.getMessage()).split())
-    )
-    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
-    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.handlers, logger.propagate = [handler], False
-    try:
-        yield found
-    finally:
-        for logger, handlers, propagate in before:
-            logger.handlers, logger.propagate = handlers, propagate
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pipeline.project import command
 
 
 def main(digest: str, log: str = "") -> str:
-    """Remove a picture's lines from the log, its file from the quarantine, and reports that show it.
+    """Remove a picture's lines from the log, its file from the quarantine, what people said of it, and reports.
 
     Args:
         digest: SHA-256 of the picture's bytes, as `sha256sum FILE` prints it.
@@ -24,7 +24,10 @@ def main(digest: str, log: str = "") -> str:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected a prediction log; {FOLDER_VARIABLE} names another one")
     found = forget(folder, digest)
-    return f"removed {found.lines} lines, {found.pictures} pictures and {found.reports} reports"
+    return (
+        f"removed {found.lines} lines, {found.pictures} pictures, {found.feedback} files of feedback and "
+        f"{found.reports} reports"
+    )
 
 
 if __name__ == "__main__":

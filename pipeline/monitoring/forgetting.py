@@ -1,4 +1,4 @@
-"""Removes every trace of one picture: its lines in every segment of the log, its file in the quarantine, and reports.
+"""Removes every trace of one picture: from the log, the quarantine, the feedback and reports.
 
 A line is overwritten with blanks of the same length, so that a process can go on appending to the segment, and what
 counts bytes (`pipeline.monitoring.reading`) stays correct.
@@ -12,7 +12,7 @@ from dataclasses import replace as replace_fields
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.monitoring import quarantine, watching
+from pipeline.monitoring import feedback, quarantine, watching
 from pipeline.monitoring.log import POLL_SECONDS, QUARANTINE
 from pipeline.monitoring.monitor import PREDICTIONS
 from pipeline.monitoring.segments import CLOSED, content, is_open, locked, replace, segments
@@ -23,11 +23,19 @@ _LINE = rb'^\{"digest":"%s".*$'
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was removed: `lines` of the log, `pictures` of the quarantine, and `reports` that showed one."""
+    """What was removed.
+
+    Attributes:
+        lines: of the log.
+        pictures: of the quarantine.
+        reports: that showed it.
+        feedback: files of what people said of it.
+    """
 
     lines: int
     pictures: int
     reports: int
+    feedback: int
 
 
 def forget(folder: Path, digest: str) -> Forgotten:
@@ -53,8 +61,9 @@ def forget(folder: Path, digest: str) -> Forgotten:
         # An answer of the last moment may not be written yet.
         time.sleep(4 * POLL_SECONDS)
         again = _pass(log, folder / QUARANTINE, digest)
-        found = Forgotten(found.lines + again.lines, found.pictures + again.pictures, 0)
-    return replace_fields(found, reports=_forget_reports(folder / watching.FOLDER, digest))
+        found = replace_fields(found, lines=found.lines + again.lines, pictures=found.pictures + again.pictures)
+    reports = _forget_reports(folder / watching.FOLDER, digest)
+    return replace_fields(found, reports=reports, feedback=feedback.forget(folder, digest))
 
 
 def _pass(log: Path, pictures: Path, digest: str) -> Forgotten:
@@ -67,7 +76,7 @@ def _pass(log: Path, pictures: Path, digest: str) -> Forgotten:
             # Of one segment at a time: nobody waits for long.
             with locked(log), contextlib.suppress(FileNotFoundError):
                 lines += _blank_lines(path, digest)
-    return Forgotten(lines, quarantine.forget(pictures, digest), 0)
+    return Forgotten(lines, quarantine.forget(pictures, digest), 0, 0)
 
 
 def _forget_reports(folder: Path, digest: str) -> int:

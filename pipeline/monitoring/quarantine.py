@@ -15,7 +15,7 @@ _DAY = 86_400.0
 _TOTAL = ".bytes"
 _ROOM = 0.9
 """Share of the bound that pictures may still take after the oldest were removed."""
-_FORMATS = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"RIFF": ".webp"}
+FORMATS = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"RIFF": ".webp"}
 """By how a file begins."""
 
 
@@ -56,7 +56,7 @@ class Quarantine:
             content = _png(np.frombuffer(content, np.uint8).reshape(shape))
         else:
             # What was decoded begins like one of them.
-            suffix = next(suffix for start, suffix in _FORMATS.items() if content.startswith(start))
+            suffix = next(suffix for start, suffix in FORMATS.items() if content.startswith(start))
         if len(content) > self._most:
             return False
         with locked(self._folder):
@@ -116,7 +116,7 @@ def pictures(folder: Path) -> Iterator[Path]:
 
 def pictures_of(folder: Path, digest: str) -> Iterator[Path]:
     """The files of one picture."""
-    yield from (path for suffix in _FORMATS.values() if (path := folder / f"{digest}{suffix}").is_file())
+    yield from (path for suffix in FORMATS.values() if (path := folder / f"{digest}{suffix}").is_file())
 
 
 def forget(folder: Path, digest: str) -> int:

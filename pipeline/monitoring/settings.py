@@ -13,7 +13,7 @@ DEFAULT_FOLDER = "monitoring"
 """Where commands look for the log if the variable is not set."""
 _MIB = 2**20
 LEAST_BYTES = _MIB
-"""Of the log, and of the quarantine: less holds too few lines or pictures to be of use."""
+"""Of the log, the quarantine and the feedback: less holds too few lines or pictures to be of use."""
 _LARGEST_SEGMENT = 4 * _MIB
 _SEGMENTS = 64
 """Files that a full log consists of, about. The oldest is removed as a whole."""
@@ -31,6 +31,7 @@ class LogSettings:
         log_queue_bytes: of the files and pixels of those.
         quarantine_bytes: of the pictures of declined readings, the oldest of which go first; None keeps none.
         quarantine_days: after which such a picture is removed.
+        feedback_bytes: of what people say of answers, with the pictures; what does not fit is refused.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class LogSettings:
     log_queue_bytes: int = 32 * _MIB
     quarantine_bytes: int | None = None
     quarantine_days: float = 30.0
+    feedback_bytes: int = 64 * _MIB
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "LogSettings | None":
@@ -56,6 +58,7 @@ class LogSettings:
             "log_queue_bytes": number.whole("READER_LOG_QUEUE_BYTES", cls.log_queue_bytes, LEAST_BYTES),
             "quarantine_bytes": number.whole("READER_QUARANTINE_BYTES", cls.quarantine_bytes, LEAST_BYTES),
             "quarantine_days": number.days("READER_QUARANTINE_DAYS", cls.quarantine_days),
+            "feedback_bytes": number.whole("READER_FEEDBACK_BYTES", cls.feedback_bytes, LEAST_BYTES),
         }
         folder = environment.get(FOLDER_VARIABLE, "")
         if not folder:

@@ -33,12 +33,14 @@ ErrorCode = Literal[
     "wrong_size",
     "wrong_array",
     "bad_query",
+    "bad_feedback",
     "too_many_requests",
     "head_too_large",
     "internal",
     "overloaded",
     "stopping",
     "timed_out",
+    "feedback_full",
 ]
 """Codes of errors; pipeline/scheduling/errors.py has the status and the meaning of each."""
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -336,9 +338,49 @@ class ModelDescription(ModelIdentity):
 
 
 class Info(Record):
-    """Every model that is served, by task."""
+    """Every model that is served, by task.
+
+    Attributes:
+        models: by task.
+        feedback: whether `/feedback` takes what people say of answers.
+    """
 
     models: Mapping[str, ModelDescription]
+    feedback: bool
+
+
+class FeedbackRequest(Record):
+    """What a person says of one answer.
+
+    Attributes:
+        task: whose model answered.
+        model: the SHA-256 of its file, as the answer has it.
+        reading: what it answered: the digits, with a newline between two lines, or the name of the class.
+        label: what is right, in the same form; the same text where the answer was right.
+        digest: SHA-256 of the picture's bytes as they were sent to be read; not needed where the picture comes along.
+        picture: these bytes in base 64, a PNG, JPEG or WebP file. Without them, only a picture in quarantine is kept.
+    """
+
+    task: str
+    model: str = Field(pattern="^[0-9a-f]{64}$")
+    reading: str = Field(max_length=1000)
+    label: str = Field(max_length=1000)
+    digest: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    picture: str | None = None
+
+
+class Feedback(Record):
+    """What became of feedback.
+
+    Attributes:
+        digest: of the picture.
+        wrong: whether the answer was wrong.
+        kept: whether the picture is kept for labelling; without it, the feedback is counted and cannot be learned from.
+    """
+
+    digest: str
+    wrong: bool
+    kept: bool
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What the service logs of its answers, and what watches it for drift. Tests hold lines of the log to `Prediction`."""
+"""What the service logs of its answers, what people say of them, and what watches for drift.
+
+Tests hold lines of the log to `Prediction`.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -49,6 +52,35 @@ class Prediction(Record):
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     seconds: float = Field(ge=0)
+
+
+class Correction(Record):
+    """What a person says of one answer: a file `feedback/TASK/DIGEST.json` below the log.
+
+    Attributes:
+        digest: SHA-256 of the picture, as in `Prediction`.
+        task, version: of the model that answered; `model` is the SHA-256 of its file.
+        reading: what it answered.
+        label: what is right, in the same form; equal to `reading` where the answer was right.
+        token: the name of the token that sent it.
+        time: when it came, in seconds since 1970.
+        picture: the file of the picture beside this one; None where it did not come along and was not in quarantine.
+    """
+
+    digest: Sha256
+    task: str
+    model: Sha256
+    version: str | None
+    reading: str
+    label: str
+    token: str
+    time: float
+    picture: str | None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the answer was wrong."""
+        return self.label != self.reading
 
 
 class SuiteReference(Record):

@@ -51,12 +51,14 @@ KINDS: Mapping[ErrorCode, Kind] = {
     "wrong_size": Kind(422, "no packaged model takes pictures of this size; the message lists the sizes"),
     "wrong_array": Kind(422, "an array of another shape, or values that are not whole numbers from 0 to 255"),
     "bad_query": Kind(422, "a query parameter has another value than the documented ones"),
+    "bad_feedback": Kind(422, "feedback without a picture or its digest, or with a label that the task does not have"),
     "too_many_requests": Kind(429, "more requests of one token than it has in a minute", retry=True),
     "head_too_large": Kind(431, "more bytes of target and headers, or more headers, than one request may have"),
     "internal": Kind(500, "a bug, or the model failed on this picture; the log says which"),
     "overloaded": Kind(503, "more requests or pictures than may wait", retry=True),
     "stopping": Kind(503, "the worker is shutting down, or is replaced; the message says why", retry=True),
     "timed_out": Kind(503, "no answer in time", retry=True),
+    "feedback_full": Kind(507, "READER_FEEDBACK_BYTES are full; `make label` and `make forget` make room"),
 }
 RETRY_SECONDS = 1
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM)

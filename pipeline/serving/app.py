@@ -36,6 +36,7 @@ from pipeline.serving import openapi, static, swagger
 from pipeline.serving.codings import Decompression
 from pipeline.serving.comparing import CompareEndpoints
 from pipeline.serving.endpoints import OperationEndpoints, ReadEndpoints, RolloutEndpoints
+from pipeline.serving.feedback import FeedbackEndpoints
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.middleware import HEALTH_PATHS, Admission, AllowedHosts, RequestTracking
 from pipeline.serving.supervisor import leave
@@ -44,8 +45,10 @@ from pipeline.serving.uploads import JSON
 _log = logging.getLogger("bentoml.reader")
 READ_PATHS = ("/read", "/read_many", "/classify", "/classify_many", "/compare", "/features")
 ROLLOUT_PATH, ABORT_PATH = "/rollout", "/rollout/abort"
+FEEDBACK_PATH = "/feedback"
 SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys((*READ_PATHS, "/info", "/metrics"), "read"),
+    FEEDBACK_PATH: "feedback",
     **dict.fromkeys((ROLLOUT_PATH, ABORT_PATH), "admin"),
 }
 """By path, the scope that a token needs for it."""
@@ -120,13 +123,24 @@ def create_app(
         follower.begin()
     read = ReadEndpoints(versions, batcher, limits, metrics, log)
     compare = CompareEndpoints(gallery, watchdog, limits)
-    operate = OperationEndpoints(versions, metrics, shutdown)
+    # Only whoever has a token for it may say what is right: it ends rollouts, and models learn from it.
+    say = None
+    if log_settings is not None and access is not None:
+        say = FeedbackEndpoints(
+            versions,
+            limits,
+            log_settings,
+            count=metrics.count_feedback,
+            observe=_nothing if follower is None else follower.feedback,
+        )
+    operate = OperationEndpoints(versions, metrics, shutdown, feedback=say is not None)
     admission = [
         Middleware(Admission, limits=limits, shutdown=shutdown),
         Middleware(Decompression, limits=limits),
     ]
     # Only whoever has a token for it may change what is served.
     admin = RolloutEndpoints(Store(rollout)) if rollout is not None and access is not None else None
+    scopes = None if access is None else SCOPES
     routes = [
         *(
             []
@@ -136,6 +150,7 @@ def create_app(
                 Route(ABORT_PATH, admin.abort, methods=["POST"], middleware=admission),
             ]
         ),
+        *([] if say is None else [Route(FEEDBACK_PATH, say.feedback, methods=["POST"], middleware=admission)]),
         *(
             Route(path, endpoint, methods=["POST"], middleware=admission)
             for path, endpoint in zip(
@@ -149,7 +164,7 @@ def create_app(
         Route("/healthz", operate.live),
         Route("/readyz", operate.ready),
         Route("/metrics", operate.metrics),
-        _document("/openapi.json", openapi.document(manifests, limits, None if access is None else SCOPES)),
+        _document("/openapi.json", openapi.document(manifests, limits, scopes, feedback=say is not None)),
         _document(BENTOML_SCHEMA, openapi.bentoml_schema()),
         *swagger.routes(),
         *static.routes(),
@@ -173,7 +188,7 @@ def create_app(
             part.close()
         watchdog.stop()
         # The log waits for the disk; the event loop has nothing else to do by now.
-        for part in _present(read, compare, admin, access, log, metrics):
+        for part in _present(read, compare, say, admin, access, log, metrics):
             part.close()
 
     async def handle(request: Request, exception: Exception) -> Response:
@@ -225,6 +240,10 @@ def _follower(
         changed=changed,
         count=metrics.count_compared,
     )
+
+
+def _nothing(*_: object, **__: object) -> None:
+    pass
 
 
 def _present(*parts: Any) -> list[Any]:

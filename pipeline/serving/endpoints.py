@@ -304,14 +304,16 @@ class ReadEndpoints:
 class OperationEndpoints:
     """The endpoints for operators: what is served, and how the process is doing."""
 
-    def __init__(self, versions: Versions, metrics: Metrics, shutdown: Shutdown) -> None:
+    def __init__(self, versions: Versions, metrics: Metrics, shutdown: Shutdown, *, feedback: bool) -> None:
         """Define.
 
         Args:
             versions: the models that are served.
             metrics: what `/metrics` shows.
             shutdown: whether the process takes requests.
+            feedback: whether it takes what people say of answers.
         """
+        self._feedback = feedback
         self._versions = versions
         self._metrics = metrics
         self._pool = Pool("metrics", 1, 2, polite=False)
@@ -321,7 +323,7 @@ class OperationEndpoints:
     async def info(self, request: Request) -> Response:
         """Every model that is served: identity, input, classes, threshold, scores."""
         models = {task: ModelDescription.of(manifest) for task, manifest in self._versions.manifests.items()}
-        return Response(orjson.dumps(Info(models=models).as_json()), media_type=JSON)
+        return Response(orjson.dumps(Info(models=models, feedback=self._feedback).as_json()), media_type=JSON)
 
     async def live(self, request: Request) -> Response:
         """Whether the process lives."""

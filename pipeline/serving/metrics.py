@@ -188,6 +188,10 @@ class Metrics:
         compared = prometheus_client.Counter(
             "reader_rollout_pictures", "Pictures for two versions of a model", ["task", "result"], registry=registry
         )
+        judged = prometheus_client.Counter(
+            "reader_feedback", "Answers that people called right or wrong", ["task", "judgement"], registry=registry
+        )
+        self._judged = functools.cache(judged.labels)
         self._model = model
         self._answers = functools.cache(answers.labels)
         self._compared = functools.cache(compared.labels)
@@ -247,6 +251,10 @@ class Metrics:
     def count_log(self, outcome: str, pictures: int) -> None:
         """Count what became of answers in the prediction log: one of `LOG_OUTCOMES`."""
         self._logged[outcome].inc(pictures)
+
+    def count_feedback(self, task: str, judgement: str) -> None:
+        """Count an answer that someone called `right` or `wrong`."""
+        self._judged(task, judgement).inc()
 
     def exposition(self) -> bytes:
         """The text that Prometheus reads."""

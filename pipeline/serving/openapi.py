@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from pipeline.records import answer
 from pipeline.records.answer import ErrorCode
+from pipeline.records.base import Record
 from pipeline.records.manifest import Manifest
 from pipeline.records.token import Scope
 from pipeline.runtime.answers import select
@@ -33,30 +34,42 @@ _ANY_POST: tuple[ErrorCode, ...] = (
     "overloaded",
     "stopping",
 )
-_ONE: tuple[ErrorCode, ...] = (
-    "empty",
-    "not_a_picture",
-    "damaged",
-    "too_many_pixels",
-    "unsupported_format",
-    "wrong_size",
-    "wrong_array",
-)
+_PICTURE: tuple[ErrorCode, ...] = ("empty", "not_a_picture", "damaged", "too_many_pixels", "unsupported_format")
+_ONE: tuple[ErrorCode, ...] = (*_PICTURE, "wrong_size", "wrong_array")
 _MANY: tuple[ErrorCode, ...] = ("empty", "damaged", "bad_json", "too_many_pictures", "wrong_array", "bad_query")
 _ACCESS: tuple[ErrorCode, ...] = ("unauthorized", "forbidden", "too_many_requests")
+_MODELS: tuple[type[Record], ...] = (
+    answer.PictureAnswer,
+    answer.Answer,
+    answer.Answers,
+    answer.Comparison,
+    answer.Features,
+    answer.Info,
+    answer.Error,
+)
 _FILE: Document = {"type": "string", "format": "binary"}
 _PIXEL: Document = {"type": "integer", "minimum": 0, "maximum": 255}
 
 
-def document(manifests: Mapping[str, Manifest], limits: Limits, scopes: Mapping[str, Scope] | None = None) -> Document:
+def document(
+    manifests: Mapping[str, Manifest],
+    limits: Limits,
+    scopes: Mapping[str, Scope] | None = None,
+    *,
+    feedback: bool = False,
+) -> Document:
     """Describe what is served.
 
     Args:
         manifests: of the models, by task.
         limits: of this process.
         scopes: by path, the scope that a token needs for it; None where nobody needs one.
+        feedback: whether it takes what people say of answers.
     """
     described = _document(manifests, limits)
+    if feedback:
+        described["paths"]["/feedback"] = {"post": _feedback(limits)}
+        described["components"]["schemas"] |= _schemas(answer.FeedbackRequest, answer.Feedback)
     if scopes is None:
         return described
     errors = [_error([code]) for code in _ACCESS]
@@ -107,7 +120,7 @@ def _document(manifests: Mapping[str, Manifest], limits: Limits) -> Document:
                 )
             },
         },
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(*_MODELS)},
     }
 
 
@@ -186,6 +199,24 @@ def _features(limits: Limits) -> Document:
     return {
         **_operation("What the textbook net makes of one digit, layer by layer", _success("Features"), codes),
         "requestBody": _picture(_any_size(limits)),
+    }
+
+
+def _feedback(limits: Limits) -> Document:
+    codes = (
+        *_ANY_POST,
+        *_PICTURE,
+        "bad_json",
+        "bad_feedback",
+        "not_packaged",
+        "timed_out",
+        "feedback_full",
+    )
+    content = {_JSON: {"schema": {"$ref": "#/components/schemas/FeedbackRequest"}}}
+    description = f"One answer, and what is right; with its picture, of at most {limits.picture_bytes:,} bytes."
+    return {
+        **_operation("What a person says of one answer", _success("Feedback"), codes),
+        "requestBody": {"description": description, "required": True, "content": content},
     }
 
 
@@ -320,16 +351,7 @@ def _location() -> Document:
     return {"Location": {"schema": {"type": "string"}, "required": True}}
 
 
-def _schemas() -> Document:
-    models = (
-        answer.PictureAnswer,
-        answer.Answer,
-        answer.Answers,
-        answer.Comparison,
-        answer.Features,
-        answer.Info,
-        answer.Error,
-    )
+def _schemas(*models: type[Record]) -> Document:
     _, document = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     return {name: _concise(schema) for name, schema in document["$defs"].items()}
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import galleries
 import httpx
 import numpy as np
 import onnx_models
@@ -13,7 +14,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from barred_lines import write
 from playwright.sync_api import Page, expect
-from servers import encoded
+from servers import ROOT, encoded, environment, started
+
+from pipeline.access import tokens
+from pipeline.monitoring.feedback import corrections, picture_of
 
 pytestmark = pytest.mark.slow
 
@@ -373,3 +377,30 @@ def test_the_page_reads_500_pictures_as_the_service_does(browser, service):
             if (digits(page), verdict == "Accepted") != (expected, answer["accepted"] is True):
                 wrong.append((task, digits(page), verdict, expected, answer["accepted"]))
     assert wrong == []
+
+
+def test_a_reading_is_corrected_by_keyboard_and_kept_with_its_picture(browser, tmp_path):
+    artifacts, file, log = galleries.make(tmp_path / "artifacts"), tmp_path / "tokens.json", tmp_path / "log"
+    secret = tokens.create(file, "editor", ["read", "feedback"], 1000, None)
+    settings = {"READER_ARTIFACTS": str(artifacts), "READER_TOKENS": str(file), "READER_LOG": str(log)}
+    with started(cwd=ROOT, env=environment(tmp_path, **settings), log=tmp_path / "log.txt") as server:
+        server.client.headers["Authorization"] = f"Bearer {secret}"
+        page = browser.new_page()
+        page.on("dialog", lambda dialog: dialog.accept(secret))
+        page.goto(str(server.client.base_url))
+        page.wait_for_selector("input[name=mode]", state="attached")
+        expect(page.locator("#judge")).to_be_hidden()
+        choose(page, "mnist")
+        picture = next((ROOT / "pipeline/serving/page/examples").glob("mnist*.png"))
+        upload(page, picture)
+        expect(page.locator("#send")).to_be_disabled()
+        wrong = "7" if digits(page) != "7" else "1"
+        page.get_by_label("Wrong? Correct it:").press_sequentially(wrong)
+        page.keyboard.press("Enter")
+        expect(page.locator("#judged")).to_have_text(f"Thank you: noted as {wrong}.")
+        assert Axe().run(page).violations_count == 0
+        page.screenshot(path=str(tmp_path / "judged.png"))
+        page.close()
+    (correction,) = corrections(log)
+    assert (correction.label, correction.token, correction.wrong) == (wrong, "editor", True)
+    assert picture_of(log, correction).read_bytes() == picture.read_bytes()

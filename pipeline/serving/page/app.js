@@ -3,6 +3,7 @@
 import { Board } from "./board.js";
 import { Comparison } from "./compare.js";
 import { layersOf } from "./features.js";
+import { Judge } from "./judge.js";
 import { boxesOf, element } from "./parts.js";
 import { Reading } from "./reading.js";
 import { Newest, get, send } from "./service.js";
@@ -34,11 +35,13 @@ const comparison = new Comparison(
   (boxes) => board.mark(boxes),
 );
 let reading = null;
+let judge = null;
 
 async function start() {
   let notes;
+  let feedback;
   try {
-    [{ models }, examples, notes] = await Promise.all([
+    [{ models, feedback }, examples, notes] = await Promise.all([
       get("/info"), get("/page/examples/examples.json"), get("/page/notes.json"),
     ]);
   } catch (error) {
@@ -50,6 +53,11 @@ async function start() {
     { ...notes, ...NOTES },
     models,
   );
+  if (feedback) {
+    judge = new Judge(
+      Object.fromEntries(["judge", "right", "label", "send", "labels", "judged"].map((id) => [id, by(id)])),
+    );
+  }
   const tasks = Object.keys(MODES).filter((name) => name in models);
   by("modes").append(...tasks.map(modeOf));
   by("look-inside").addEventListener("click", () => choose("mnist", true));
@@ -135,6 +143,7 @@ function changed(finished) {
     for (const each of [reads, compares, looks]) each.forget();
     fail(null);
     reading.clear();
+    judge?.clear();
     comparison.clear(task);
     by("layers").replaceChildren();
     return;
@@ -146,16 +155,22 @@ function changed(finished) {
 function read() {
   const asked = task;
   const { notes, drawn } = board;
+  let picture = null;
   reads.ask(
-    async (wanted) => send(`/read?task=${asked}&fit=true`, await board.picture(), wanted),
+    async (wanted) => {
+      picture = await board.picture();
+      return send(`/read?task=${asked}&fit=true`, picture, wanted);
+    },
     (answer) => {
       fail(null);
       reading.show(answer, notes, drawn);
+      judge?.show(answer, picture, asked === "cifar10" ? models[asked].class_names : []);
       board.mark(boxesOf(answer));
       done("read");
     },
     (error) => {
       reading.clear("Not read.");
+      judge?.clear();
       board.mark([]);
       fail(error);
       done("failed");

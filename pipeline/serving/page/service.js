@@ -26,6 +26,25 @@ export async function get(path) {
 }
 
 /**
+ * Send a document, once.
+ * @returns {Promise<any>} the answer
+ */
+export async function post(path, document) {
+  let response;
+  try {
+    response = await asked(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify(document),
+    });
+  } catch {
+    throw new ServiceError("unreachable", "The service does not answer. Is it still running?");
+  }
+  if (!response.ok) throw await errorOf(response);
+  return response.json();
+}
+
+/**
  * Send a picture.
  * @param {string} path with its query
  * @param {Blob} picture the file as it is
@@ -95,6 +114,8 @@ const SENTENCES = {
   damaged: "The file is damaged",
   empty: "The file is empty",
   wrong_size: "The picture has another size",
+  forbidden: "The token of this tab may not do this",
+  feedback_full: "The service keeps no more corrections",
   not_packaged: "No model for this is served here",
 };
 

@@ -69,6 +69,8 @@ class SplitSuite(Suite):
 
     Attributes:
         leave_out: a list below `reviews/` of pictures that train and valid leave out; none by default.
+        corrections: copies in train of each picture that `make label` wrote for the task, itself and others that are
+            changed a little; one in four of these pictures is for the gate. 0, the default, leaves them out.
     """
 
     task: Literal["mnist", "cifar10"]
@@ -77,6 +79,7 @@ class SplitSuite(Suite):
     gate: Count
     test: Count
     leave_out: str = ""
+    corrections: Annotated[int, Field(strict=True, ge=0, le=1000)] = 0
 
 
 class StripSuite(Suite):
@@ -135,12 +138,14 @@ class LabelledSuite(Suite):
         labels: as published, or as reviewed by eye.
         recomposed: lines that are put together anew from the digits of the training pictures, and follow these.
         leave_out: a list below `reviews/` of pictures that train and valid leave out; none by default.
+        corrections: whether lines that `make label` wrote are trained on; one in four of them is for the gate.
     """
 
     task: Literal["lines"]
     labels: Literal["published", "reviewed"]
     recomposed: Whole
     leave_out: str = ""
+    corrections: Switch = False
 
 
 class LabelledSceneSuite(Suite):

@@ -19,7 +19,10 @@ from pipeline.config.sections import (
 from pipeline.core.errors import DataError
 from pipeline.core.images import SPLITS, ImageSet
 from pipeline.core.lines import PictureSet
-from pipeline.data import cheques, exclusions, lines, recomposition, scenes, splits, strips
+from pipeline.data import cheques, corrections, exclusions, lines, recomposition, scenes, splits, strips
+
+CORRECTED = {"mnist": ("mnist", "strips"), "cifar10": ("cifar10",)}
+"""By task of single pictures, the tasks whose corrected pictures it takes; those of strips are cut into digits."""
 
 
 def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, ImageSet]:
@@ -46,7 +49,13 @@ def compose(name: str, suite: AnySuite, source: Path, seed: int) -> dict[str, Im
     if isinstance(suite, SplitSuite):
         sets = {file.stem: ImageSet.load(file) for file in sorted(source.glob("*.npz"))}
         singles = splits.divide(sets, {split: getattr(suite, split) for split in SPLITS}, seed=seed)
-        return exclusions.left_out(Path(suite.leave_out), singles) if suite.leave_out else singles
+        if suite.leave_out:
+            singles = exclusions.left_out(Path(suite.leave_out), singles)
+        if suite.corrections:
+            folders = [corrections.FOLDER / each for each in CORRECTED[suite.task]]
+            made_of = stream_seed(seed, name, "corrections")
+            singles = corrections.with_singles(singles, folders, copies=suite.corrections, seed=made_of)
+        return singles
     if isinstance(suite, LabelledSceneSuite):
         pictures = _pictures(source)
         divided = splits.by_name([picture.name for picture in pictures], LINE_SIZES)
@@ -84,9 +93,14 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
         divided = exclusions.kept(Path(suite.leave_out), divided, pixels, texts, pictures.origin)
     if suite.labels == "reviewed":
         pictures = cheques.reviewed(pictures)
+    # Ids are places in a list, which ends with what was corrected.
+    ids = list(range(len(pictures)))
+    if suite.corrections:
+        pictures, ids, divided = _corrected(pictures, divided)
     made, empty = {}, {}
     for split, rows in divided.items():
-        made[split], empty[split] = lines.ingested(pictures.take(rows), rows, keep_empty=split != "train")
+        taken = [ids[row] for row in rows]
+        made[split], empty[split] = lines.ingested(pictures.take(rows), taken, keep_empty=split != "train")
     if any(empty.values()):
         kept = ", ".join(f"{empty[split]} of {split}" for split in SPLITS[1:])
         print(
@@ -96,10 +110,28 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
         )
     if suite.recomposed:
         rows = divided["train"]
-        count = max(1, round(suite.recomposed * len(rows) / LINE_SIZES["train"]))
-        anew = recomposition.compose(pictures.take(rows).pictures, rows, lines=count, origin=pictures.origin, seed=seed)
+        published = sum(row < corrections.FIRST_ID for row in map(ids.__getitem__, rows))
+        count = max(1, round(suite.recomposed * published / LINE_SIZES["train"]))
+        taken = [ids[row] for row in rows]
+        anew = recomposition.compose(
+            pictures.take(rows).pictures, taken, lines=count, origin=pictures.origin, seed=seed
+        )
         made["train"] = lines.joined([made["train"], anew])
     return made
+
+
+def _corrected(
+    pictures: PictureSet, divided: dict[str, list[int]]
+) -> tuple[PictureSet, list[int], dict[str, list[int]]]:
+    """Labelled pictures with corrected ones at the end, the id of each, and their rows by split."""
+    boxed = any(picture.boxes is not None for picture in pictures)
+    more = corrections.with_lines(pictures.pictures, corrections.FOLDER / "lines", boxed=boxed)
+    every, ids, divided = list(pictures), list(range(len(pictures))), dict(divided)
+    for split, added in more.items():
+        divided[split] = [*divided[split], *range(len(every), len(every) + len(added))]
+        ids += [corrections.FIRST_ID + len(every) + index for index in range(len(added))]
+        every += added
+    return PictureSet(tuple(every), pictures.origin), ids, divided
 
 
 def _compose_split(suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int) -> ImageSet:

@@ -7,12 +7,16 @@ import numpy as np
 
 from pipeline.config.sections import Gates
 from pipeline.core.images import ImageSet
+from pipeline.data.corrections import FIRST_ID
 from pipeline.evaluation import calibration
 from pipeline.evaluation.accuracy import blank_of
 from pipeline.evaluation.bootstrap import Difference, paired, share
 from pipeline.evaluation.evaluated import Evaluated
 from pipeline.records.registry import Criterion, Evidence
 from pipeline.records.training import Task
+
+CORRECTED = "corrected"
+"""The slice of pictures that people corrected."""
 
 
 def requirements(evidence: Evidence) -> list[Criterion]:
@@ -173,7 +177,8 @@ def contest(
             one = _paired(policy, {suite: correct}, {suite: champion[suite]})
             criteria.append(_not_worse(f"suite {suite}", policy, one, limit.suite_loss))
         for name, chosen in slices(challenger[suite].pictures).items():
-            if (n := int(chosen.sum())) < policy.slice_pictures:
+            # Of what people corrected, a few count as well: only a loss that is significant refuses.
+            if (n := int(chosen.sum())) < policy.slice_pictures and (name != CORRECTED or n == 0):
                 small += n > 0
                 continue
             part = _paired(policy, {suite: correct[chosen]}, {suite: champion[suite][chosen]})
@@ -237,13 +242,18 @@ def shift_contest(
 def slices(pictures: ImageSet) -> dict[str, np.ndarray]:
     """The parts of a suite in which a model can be bad although its mean is good: bool (n,) by name.
 
-    Pictures of several digits are divided by the number of digits, others by their class.
+    Pictures of several digits are divided by the number of digits, others by their class. What people corrected
+    (`pipeline.data.corrections`) is a part of its own, beside these.
     """
     if pictures.slots == 1:
-        return {f"class {name}": pictures.labels[:, 0] == index for index, name in enumerate(pictures.class_names)}
-    digits = np.sum(pictures.labels != blank_of(pictures.class_names), axis=1)
-    counts = np.unique(digits)
-    return {f"{n} digits": digits == n for n in counts} if len(counts) > 1 else {}
+        parts = {f"class {name}": pictures.labels[:, 0] == index for index, name in enumerate(pictures.class_names)}
+    else:
+        digits = np.sum(pictures.labels != blank_of(pictures.class_names), axis=1)
+        counts = np.unique(digits)
+        parts = {f"{n} digits": digits == n for n in counts} if len(counts) > 1 else {}
+    if pictures.sources is not None and (corrected := (pictures.sources >= FIRST_ID).any(axis=1)).any():
+        parts[CORRECTED] = corrected
+    return parts
 
 
 def _paired(policy: Gates, challenger: Mapping[str, np.ndarray], champion: Mapping[str, np.ndarray]) -> Difference:

@@ -18,9 +18,9 @@ from pipeline.core.decoding import (
     read_file,
 )
 from pipeline.core.errors import DataError
+from pipeline.core.fitting import FITTED
 from pipeline.records.answer import LineReading, PictureAnswer, Slot
 from pipeline.records.manifest import Manifest
-from pipeline.runtime.fitting import FITTED
 
 NOTES = {
     "exif_orientation": "turned as its EXIF entry says",

@@ -17,9 +17,10 @@ from starlette.responses import Response
 
 from pipeline.core.decoding import Picture, Shape, decode_grey
 from pipeline.core.errors import DataError
+from pipeline.core.fitting import Fitted
 from pipeline.core.readings import Readings
 from pipeline.records.answer import ModelIdentity
-from pipeline.runtime.fitting import Fitted, answer_fitted, fit
+from pipeline.runtime.fitting import answer_fitted, fit
 from pipeline.runtime.gallery import TEXTBOOK, Gallery
 from pipeline.runtime.pages import LINES, Page, answer_page, page_of
 from pipeline.runtime.session import ModelError

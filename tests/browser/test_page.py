@@ -399,7 +399,6 @@ def test_a_reading_is_corrected_by_keyboard_and_kept_with_its_picture(browser, t
         page.keyboard.press("Enter")
         expect(page.locator("#judged")).to_have_text(f"Thank you: noted as {wrong}.")
         assert Axe().run(page).violations_count == 0
-        page.screenshot(path=str(tmp_path / "judged.png"))
         page.close()
     (correction,) = corrections(log)
     assert (correction.label, correction.token, correction.wrong) == (wrong, "editor", True)

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline.core.decoding import NOTHING_TO_SEE, Picture, PictureError
+from pipeline.core.fitting import FITTED, LIGHT_ON_DARK, fit_grey
 from pipeline.core.images import SCENE_SHAPE, STRIP_SHAPE
-from pipeline.runtime.fitting import FITTED, LIGHT_ON_DARK, fit, fit_grey
+from pipeline.runtime.fitting import fit
 
 DIGIT_SHAPE = (28, 28, 1)
 CIFAR_SHAPE = (32, 32, 3)

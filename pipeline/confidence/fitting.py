@@ -105,14 +105,24 @@ def _pooled(
                 break
         else:
             pooled.append((suite.images, labels(suite), labels(suite)))
-    share = max(1, pictures // len(pooled))
-    chosen = [random.permutation(len(images))[:share] for images, _, _ in pooled]
+    shares = _shares([len(images) for images, _, _ in pooled], pictures)
+    chosen = [random.permutation(len(images))[:share] for (images, _, _), share in zip(pooled, shares, strict=True)]
     first, second, third = (
         np.concatenate([arrays[at][index] for arrays, index in zip(pooled, chosen, strict=True)]) for at in range(3)
     )
     if not len(first):
         raise DataError("no pictures of valid to calibrate on; expected at least one")
     return first, [second, third]
+
+
+def _shares(sizes: list[int], most: int) -> list[int]:
+    """Equal shares of at most so many, one at least; what a small set leaves goes to the larger ones."""
+    shares = [0] * len(sizes)
+    left = max(most, len(sizes))
+    for waiting, place in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        shares[place] = min(sizes[place], left // (len(sizes) - waiting))
+        left -= shares[place]
+    return shares
 
 
 def _outputs(graph: models.Predict, images: np.ndarray, regions: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -143,7 +153,7 @@ def _uncalibrated(observed: Observed, rows: np.ndarray | slice, seed: int) -> tu
     seen, correct, kind = observed.columns[rows], observed.correct[rows], observed.kind[rows]
     familiarity = Familiarity.of(seen[kind == 0])
     steps = keras.ops.convert_to_numpy(familiarity(seen))
-    return familiarity, Trees.fit(steps, correct, rising=(RAW,), seed=seed)
+    return familiarity, Trees.fit(steps, correct, start=RAW, seed=seed)
 
 
 def _curve(scores: np.ndarray, correct: np.ndarray) -> tuple[float, float]:

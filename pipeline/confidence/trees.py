@@ -1,25 +1,29 @@
 """Boosted trees as matrix products, so that an exported graph holds them: fitted by scikit-learn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.errors import DataError
 
 LEAVES = 8
 TREES = 80
-LEARNING_RATE = 0.12
+LEARNING_RATE = 0.1
 LEAST_IN_LEAF = 30
 
 
 @dataclass(frozen=True)
 class Trees:
-    """A sum of binary decision trees, all padded to the same numbers of nodes and leaves.
+    """A logistic curve of one column, and a sum of decision trees that are padded to the same shape.
 
     Attributes:
         columns: int32 (trees, nodes), the column that a node compares.
@@ -29,7 +33,8 @@ class Trees:
         lefts: float32 (trees, leaves), how often the way to a leaf goes left; for a padded leaf more often than there
             are nodes.
         values: float32 (trees, leaves), in log odds.
-        baseline: float32 (), the log odds before the first tree.
+        start: int32 (), the column that the curve is of.
+        slope, baseline: float32 (), of the curve: the log odds before the first tree are slope * column + baseline.
     """
 
     columns: np.ndarray
@@ -37,62 +42,68 @@ class Trees:
     paths: np.ndarray
     lefts: np.ndarray
     values: np.ndarray
+    start: np.ndarray
+    slope: np.ndarray
     baseline: np.ndarray
 
     @classmethod
-    def fit(cls, rows: np.ndarray, correct: np.ndarray, *, rising: Sequence[int] = (), seed: int = 0) -> "Trees":
-        """Gradient boosting of log odds (Friedman 2001) with histograms (Ke et al. 2017), as scikit-learn has it.
+    def fit(cls, rows: np.ndarray, correct: np.ndarray, *, start: int, seed: int = 0) -> "Trees":
+        """Stochastic gradient boosting of log odds (Friedman 2002), which begins at a logistic curve of one column.
 
-        Where all rows are of one class, the log odds are constant: those of half a row of the other class.
+        Where the column ranks rows well, the trees leave that ranking as it is: with few rows, trees from nothing rank
+        the best ones worse. Where all rows are of one class, the log odds are constant: those of half a row of the
+        other class.
 
         Args:
             rows: float32 (n, k).
             correct: bool (n,), the class.
-            rising: columns with which the log odds never fall.
-            seed: of the columns that a split chooses from.
+            start: the column.
+            seed: of the rows of a tree, and of the columns that a split chooses from.
 
         Raises:
             DataError: scikit-learn's trees are not what this module takes them for.
         """
         if correct.all() or not correct.any():
-            return cls._empty(1, np.log((correct.sum() + 0.5) / (len(rows) - correct.sum() + 0.5)))
-        model = HistGradientBoostingClassifier(
-            max_iter=TREES,
+            return cls._empty(1, start, 0.0, np.log((correct.sum() + 0.5) / (len(rows) - correct.sum() + 0.5)))
+        model = GradientBoostingClassifier(
+            n_estimators=TREES,
             learning_rate=LEARNING_RATE,
             max_leaf_nodes=LEAVES,
+            max_depth=None,
             min_samples_leaf=min(LEAST_IN_LEAF, max(1, len(rows) // 10)),
-            l2_regularization=5.0,
             max_features=0.3,
-            monotonic_cst=[int(column in rising) for column in range(rows.shape[1])],
-            early_stopping=False,
+            subsample=0.7,
+            init=make_pipeline(FunctionTransformer(_column, kw_args={"column": start}), LogisticRegression(C=1.0)),
             random_state=seed,
         )
         # A sum by several threads depends on their number.
         with threadpool_limits(1):
             model.fit(rows, correct)
             expected = model.decision_function(rows[:1000])
-        trees = cls._of(model)
+        trees = cls._of(model, start)
         if not np.allclose(trees.score(rows[:1000]), expected, atol=1e-3):
             raise DataError("boosted trees: scikit-learn's decision function differs from the exported trees")
         return trees
 
     @classmethod
-    def _of(cls, model: HistGradientBoostingClassifier) -> "Trees":
-        # scikit-learn has no public form of these trees; `fit` compares them with its decision function.
-        found = [predictors[0].nodes for predictors in model._predictors]  # noqa: SLF001
-        trees = cls._empty(len(found), model._baseline_prediction.item())  # noqa: SLF001
-        for index, nodes in enumerate(found):
-            _fill(trees, index, nodes)
+    def _of(cls, model: GradientBoostingClassifier, start: int) -> "Trees":
+        init: Pipeline = model.init_
+        curve = init[-1]
+        trees = cls._empty(len(model.estimators_), start, float(curve.coef_[0, 0]), float(curve.intercept_[0]))
+        for index, (tree,) in enumerate(model.estimators_):
+            _fill(trees, index, tree.tree_, model.learning_rate)
         return trees
 
     @classmethod
-    def _empty(cls, count: int, baseline: float) -> "Trees":
+    def _empty(cls, count: int, start: int, slope: float, baseline: float) -> "Trees":
         return cls(
             columns=np.zeros((count, LEAVES - 1), np.int32),
             limits=np.zeros((count, LEAVES - 1), np.float32),
             paths=np.zeros((count, LEAVES - 1, LEAVES), np.float32),
             lefts=np.full((count, LEAVES), LEAVES, np.float32),
             values=np.zeros((count, LEAVES), np.float32),
+            start=np.asarray(start, np.int32),
+            slope=np.asarray(slope, np.float32),
             baseline=np.asarray(baseline, np.float32),
         )
 
@@ -109,7 +120,8 @@ class Trees:
         left = ops.transpose(ops.reshape(left, (-1, trees, nodes)), (1, 0, 2))
         agreed = ops.matmul(left, self.paths)
         reached = ops.cast(agreed > np.expand_dims(self.lefts, 1) - 0.5, "float32")
-        return ops.sum(ops.matmul(reached, np.expand_dims(self.values, -1)), axis=(0, 2)) + self.baseline
+        sums = ops.sum(ops.matmul(reached, np.expand_dims(self.values, -1)), axis=(0, 2))
+        return sums + rows[:, int(self.start)] * self.slope + self.baseline
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         """The attributes by name."""
@@ -121,21 +133,29 @@ class Trees:
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
 
-def _fill(trees: Trees, index: int, nodes: np.ndarray) -> None:
-    inner = {int(node): place for place, node in enumerate(np.flatnonzero(nodes["is_leaf"] == 0))}
+def _column(rows: np.ndarray, column: int) -> np.ndarray:
+    # A probability near one in float32 has lost its log odds.
+    return rows[:, [column]].astype(np.float64)
+
+
+def _fill(trees: Trees, index: int, tree: Any, learning_rate: float) -> None:
+    """Enter a `sklearn.tree._tree.Tree`."""
+    inner = {int(node): place for place, node in enumerate(np.flatnonzero(tree.children_left >= 0))}
     leaves = 0
     waiting: list[tuple[int, dict[int, int]]] = [(0, {})]
     while waiting:
         at, way = waiting.pop()
-        node = nodes[at]
-        if node["is_leaf"]:
+        if at not in inner:
             for place, side in way.items():
                 trees.paths[index, place, leaves] = side
             trees.lefts[index, leaves] = sum(side == 1 for side in way.values())
-            trees.values[index, leaves] = node["value"]
+            trees.values[index, leaves] = tree.value[at, 0, 0] * learning_rate
             leaves += 1
         else:
             place = inner[at]
-            trees.columns[index, place] = node["feature_idx"]
-            trees.limits[index, place] = node["num_threshold"]
-            waiting += [(int(node["right"]), {**way, place: -1}), (int(node["left"]), {**way, place: 1})]
+            trees.columns[index, place] = tree.feature[at]
+            trees.limits[index, place] = tree.threshold[at]
+            waiting += [
+                (int(tree.children_right[at]), {**way, place: -1}),
+                (int(tree.children_left[at]), {**way, place: 1}),
+            ]

@@ -55,7 +55,7 @@ def test_the_confidence_is_calibrated_on_pictures_that_it_was_not_fitted_on(read
     assert np.array_equal(own.classes, read.classes)
     assert np.array_equal(own.probabilities, read.probabilities)
     assert ece(own.confidence, correct) > 0.03
-    assert ece(read.confidence, correct) < 0.02
+    assert ece(read.confidence, correct) < 0.025
     assert (record.pictures, record.ece < record.ece_before) == (2000, True)
 
 

@@ -97,7 +97,7 @@ class Access:
         if len(given) > 1 or scheme.lower() != "bearer" or not secret.strip() or len(secret) > _LONGEST:
             raise _unauthorized(f"expected one header Authorization: Bearer {PREFIX}…")
         token = self._tokens.of(secret.strip())
-        # Whether a token expired is nobody's business who does not have its secret; whoever has it may know.
+        # Only someone who has the secret of a token may learn that it has expired.
         if token is None:
             raise _unauthorized("this token is not known here; it may have been revoked")
         if token.expired(datetime.datetime.now(datetime.UTC)):

@@ -176,7 +176,7 @@ class Repository:
         return {ref.removeprefix(HEADS): (tag_id, name) for ref, tag_id, name in entries}
 
     def tag_ids(self) -> dict[str, str]:
-        """By tag that this clone has, whoever made it, the id of what it names."""
+        """By tag that this clone has, regardless of who made it, the id of what it names."""
         text = self._output("for-each-ref", "refs/tags", "--format=%(objectname) %(refname:strip=2)")
         return {name: tag_id for tag_id, name in (line.split(" ", 1) for line in text.splitlines())}
 

@@ -21,7 +21,7 @@ _HEADER = re.compile(
     rb"(?P<more>(?:[^\n]+\n)*)\n"
 )
 _WIDEST = 200
-"""Characters of the name of whoever made a tag."""
+"""Characters of the name of the person who made a tag."""
 
 
 @dataclass(frozen=True)

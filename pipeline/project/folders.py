@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.core.errors import ConfigurationError
 
 FOLDER_MODE, FILE_MODE = 0o755, 0o644
-"""What is published is read by other users, such as that of a service, whatever the umask of whoever writes it."""
+"""What is published is read by other users, such as that of a service, whatever the umask of the writer."""
 _CURRENT_FOLDER = -100
 _EXCHANGE = 2
 """RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""

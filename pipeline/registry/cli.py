@@ -42,7 +42,7 @@ from pipeline.rollout.store import ROLLOUT_VARIABLE, Store
 VERSION = "NAME@VERSION, NAME#STAGE, or NAME for its latest version"
 _DAY = 24 * 60 * 60
 _SHOWN = 10
-"""Lines of one kind on standard error: whoever can push tags can push any number of bad ones."""
+"""Lines of one kind on standard error: anyone who can push tags can push any number of bad ones."""
 
 
 class Fetch(enum.Enum):

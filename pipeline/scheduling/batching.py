@@ -328,7 +328,7 @@ class DynamicBatcher:
             self._observe(task, count)
             self._fail(pieces, error)
         else:
-            # Whoever has an answer finds its run counted.
+            # A caller that has its answer finds its run counted.
             self._observe(task, count)
             self._deliver(pieces, readings)
 

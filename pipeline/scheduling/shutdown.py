@@ -49,7 +49,7 @@ class Shutdown:
             self._idle.set()
 
     def begin(self, reason: str) -> None:
-        """Take no more requests. The signal, or whoever calls this, ends the process."""
+        """Take no more requests. The signal, or the caller of this, ends the process."""
         self.reason = reason
         self.requested = True
 

@@ -123,7 +123,7 @@ def create_app(
         follower.begin()
     read = ReadEndpoints(versions, batcher, limits, metrics, log)
     compare = CompareEndpoints(gallery, watchdog, limits)
-    # Only whoever has a token for it may say what is right: it ends rollouts, and models learn from it.
+    # Feedback ends rollouts, and models learn from it: only a token of its scope may send it.
     say = None
     if log_settings is not None and access is not None:
         say = FeedbackEndpoints(
@@ -138,7 +138,7 @@ def create_app(
         Middleware(Admission, limits=limits, shutdown=shutdown),
         Middleware(Decompression, limits=limits),
     ]
-    # Only whoever has a token for it may change what is served.
+    # Only a token of the scope `admin` may change what is served.
     admin = RolloutEndpoints(Store(rollout)) if rollout is not None and access is not None else None
     scopes = None if access is None else SCOPES
     routes = [

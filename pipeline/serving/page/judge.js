@@ -1,4 +1,4 @@
-// What whoever draws says of a reading: right, or what would be right. Only where the service takes it.
+// Feedback on a reading: correct, or its correction. Shown only where the service accepts feedback.
 
 import { readingOf } from "./parts.js";
 import { post } from "./service.js";

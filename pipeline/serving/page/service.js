@@ -72,7 +72,7 @@ export async function send(path, picture, wanted) {
 }
 
 /**
- * Ask the service, with the token of this tab. Where it needs one, or another one, whoever draws is asked for it, once.
+ * Ask the service, with the token of this tab. If it needs one, or another one, the page asks for it, once.
  * @returns {Promise<Response>}
  */
 async function asked(path, options) {

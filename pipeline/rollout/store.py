@@ -9,7 +9,7 @@ trials/ID.deaths          a line for each worker that ended by itself, or was ki
 outcomes/ID.json          how each rollout ended
 ```
 
-`state.json` is replaced as a whole by the process that holds the lock of the folder, so that a process that is killed leaves the
+`state.json` is replaced as a whole, under the lock of the folder, so that a process that is killed leaves the
 old state or the new one. Whether a worker lives is known from its lock, which the system releases with the process,
 whatever ends it. The folder is one machine's: locks of network file systems are not relied on.
 """

@@ -1,6 +1,6 @@
 """Reads the prediction log: what a test has not seen yet, and the latest lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,25 @@ def latest(log: Path, task: str, model: str, most: int) -> list[dict[str, Any]]:
         if len(found) >= 2 * most:
             break
     return sorted(found, key=lambda line: line["time"])[-most:]
+
+
+def of_pictures(log: Path, digests: Collection[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The latest line of each picture and task that read it, by digest and task.
+
+    Args:
+        log: the folder of the segments.
+        digests: of the pictures.
+
+    Raises:
+        DataError: a line is not one of the log's.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in segments(log) if digests else ():
+        for line, _, _ in _predictions(path):
+            key = line["digest"], line["task"]
+            if key[0] in digests and (key not in found or line["time"] >= found[key]["time"]):
+                found[key] = line
+    return found
 
 
 def _predictions(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:

@@ -21,7 +21,7 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 """Of the files, by the end of their names; other files are not served."""
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -30,6 +30,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+"""Of every file: nothing is loaded from elsewhere, and no inline script runs."""
 
 
 def routes() -> list[Route]:
@@ -57,11 +58,16 @@ async def _index(request: Request) -> Response:
 
 async def _notes(request: Request) -> Response:
     """What the notes of an answer mean."""
-    return Response(json.dumps(NOTES), media_type=TYPES[".json"], headers=_HEADERS)
+    return Response(json.dumps(NOTES), media_type=TYPES[".json"], headers=HEADERS)
 
 
 async def _file(file: Path, request: Request) -> Response:
-    return Response(_content(file), media_type=TYPES[file.suffix], headers=_HEADERS)
+    return response_of(file)
+
+
+def response_of(file: Path) -> Response:
+    """A file of a page, which is read once."""
+    return Response(_content(file), media_type=TYPES[file.suffix], headers=HEADERS)
 
 
 @functools.cache

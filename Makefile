@@ -5,7 +5,7 @@ PYTHON ?= python3
 # the values from the environment, in quotes. tests/project/test_makefile.py tries every one.
 override VALUES := PYTHON JSON SET TARGET AS APPLY QUEUE JOBS STUDY REPORT IMAGE IMAGES OUT DRAW TASK AGAIN INVERT ON WORKERS \
 	STAGE OFFLINE QUICK FSCK KILLS ARGS PORT DIGEST SUITE ACCEPT RESET \
-	GRANT REVOKE SCOPES RATE DAYS TOKENS
+	GRANT REVOKE SCOPES RATE DAYS TOKENS LOG BROWSER
 # AS is also a variable of make's own, the assembler, which no user set.
 override define literally
 ifeq ($(origin $1),default)
@@ -42,7 +42,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 unexport PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup extras push pull repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes token drift forget registry test test-slow test-full bench lint typecheck format locks clean
+.PHONY: help setup extras push pull repro report tables docs notebook quick doctor exp exps study read demo serve kubernetes token drift label forget registry test test-slow test-full bench lint typecheck format locks clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -170,7 +170,10 @@ kubernetes: setup  ## write deploy/kubernetes: a Dockerfile and manifests for th
 drift: setup  ## has what the service reads changed? Exit code 5 if so; see monitoring/drift (TASK=strips, SUITE=plain, ACCEPT=1, RESET=1)
 	@python -m pipeline.commands.drift --task="$$TASK" --suite="$$SUITE" $(if $(ACCEPT),--accept) $(if $(RESET),--reset)
 
-forget: setup  ## remove every trace of a picture from the prediction log: make forget DIGEST=..., as sha256sum prints it
+label: setup  ## label corrected, declined and suspected pictures on a local page, with the keyboard (TASK=mnist, LOG=folder, PORT=3101, BROWSER=0)
+	@python -m pipeline.commands.label --log="$$LOG" --task="$$TASK" --port="$${PORT:-3100}" --browser="$$BROWSER"
+
+forget: setup  ## remove every trace of a picture from the prediction log and the corrections: make forget DIGEST=..., as sha256sum prints it
 	@python -m pipeline.commands.forget --digest="$$DIGEST"
 
 registry: setup  ## versions, promotion, rollback: make registry ARGS="list"; .venv/bin/registry is the command itself

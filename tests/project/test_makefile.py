@@ -60,6 +60,8 @@ VALUES = {
     "RATE": ("token", "--per-minute="),
     "DAYS": ("token", "--days="),
     "TOKENS": ("token", "--file="),
+    "LOG": ("label", "--log="),
+    "BROWSER": ("label", "--browser="),
 }
 """The target that takes a variable, and how the word begins in which its value arrives."""
 SWITCHES = {

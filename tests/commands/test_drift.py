@@ -53,7 +53,9 @@ def test_a_forgotten_picture_is_in_no_report_either(place):
     (folder / f"log/quarantine/{lines[-1]['digest']}.png").write_bytes(b"\x89PNG picture")
     run(folder, task="strips", accept=True)
     assert lines[-1]["digest"] in (folder / "log/drift/strips.html").read_text()
-    assert forget.main(lines[-1]["digest"], str(folder / "log")) == "removed 1 lines, 1 pictures and 1 reports"
+    assert forget.main(lines[-1]["digest"], str(folder / "log")) == (
+        "removed 1 lines, 1 pictures, 0 files of feedback, 1 reports and 0 rows and files of corrections"
+    )
     assert run(folder)
     assert lines[-1]["digest"] not in (folder / "log/drift/strips.html").read_text()
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import ConfigurationError
-from pipeline.search import searches
 from pipeline.search.searches import Search
 from pipeline.search.space import Range
 
@@ -126,14 +125,3 @@ def test_a_wrong_search_names_the_key_and_what_was_found(load, old, new, named):
     with pytest.raises(ConfigurationError) as raised:
         load(FILE.replace(old, new))
     assert all(name in str(raised.value) for name in named), raised.value
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for path in sorted((ROOT / "studies").glob("*.yaml")) if "search" in path.stem],
-    ids=lambda path: path.stem,
-)
-def test_the_committed_searches_load(monkeypatch, path):
-    monkeypatch.chdir(ROOT)
-    assert searches.is_search(path)
-    assert Search.load(path).trials

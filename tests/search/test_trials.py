@@ -4,63 +4,10 @@ import math
 import sys
 
 import pytest
+from recorded_search import Experiments, by_rate, replayed, search
 
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.experiments.results import Score
 from pipeline.search import trials
-from pipeline.search.searches import Search
-from pipeline.search.space import Choices, Range
-
-SPACE = {
-    "rate": Range(0.1, 3.0, log=True),
-    "dropout": Range(0.0, 0.6, 0.1),
-    "batch": Choices({"64": {"batch": 64}, "128": {"batch": 128}}),
-    "layers": Range(1, 5),
-}
-BUDGETS = (0.1, 0.3, 1.0)
-
-
-class Experiments:
-    """Experiments whose scores a function of their changes gives.
-
-    Attributes:
-        ran: the names of those that were executed, in order; one list for each time.
-        fails_at: the number of the execution that fails; -1 for none.
-    """
-
-    def __init__(self, score, fails_at=-1):
-        self.score, self.fails_at = score, fails_at
-        self.ran, self.finished = [], {}
-
-    def look(self, run):
-        return self.finished.get(run.name)
-
-    def execute(self, runs):
-        if len(self.ran) == self.fails_at:
-            raise KeyboardInterrupt
-        self.ran.append([run.name for run in runs])
-        for run in runs:
-            changed = {key: float(value) for key, _, value in (change.partition("=") for change in run.changes)}
-            number = int(run.name.split("-trial_")[1].partition("-")[0])
-            self.finished[run.name] = Score(self.score(number, changed), {"mnist": 0.0}, "mnist")
-
-
-def search(**changed):
-    settings = {
-        **{"name": "tries", "target": "evaluate@textbook", "fixed": {}, "space": SPACE, "trials": 16, "sampler": "tpe"},
-        **{"seed": 7, "budgets": BUDGETS, "reduction": 3, "parallel": 1, "enqueue": ()},
-    }
-    return Search(**{**settings, **changed})
-
-
-def by_rate(number, changed):
-    """Best at a rate of 1; longer trainings are better."""
-    return 0.9 - 0.1 * abs(math.log(changed["rate"])) + 0.01 * math.log(changed.get("budget", 1))
-
-
-def replayed(score=by_rate, **changed):
-    experiments = Experiments(score)
-    return trials.replay(search(**changed), experiments.look, experiments.execute), experiments
 
 
 @pytest.mark.parametrize("changed", [{}, {"parallel": 4}, {"sampler": "random"}, {"budgets": ()}], ids=str)
@@ -145,7 +92,7 @@ def test_the_param_that_decides_is_the_most_important():
 
 
 def test_a_run_without_a_score_is_an_error():
-    with pytest.raises(DataError, match="trial_0-budget_0.1 ended, but it has no score"):
+    with pytest.raises(DataError, match=r"trial_0-budget_0\.1 ended, but it has no score"):
         trials.replay(search(), lambda run: None, lambda runs: None)
 
 

@@ -50,7 +50,7 @@ def test_an_unfinished_search_says_what_is_missing_and_has_no_best():
         history = trials.replay(search(parallel=2), experiments.look)
     page = search_report.render_markdown(search(parallel=2), history)
     assert "2 of 16 trials: 0 complete" in page
-    assert "Not finished: it goes on when there is tries-textbook-trial_0-budget_0.3." in page
+    assert "tries-textbook-trial_0-budget_0.3, tries-textbook-trial_1-budget_0.3." in page
     assert "The best" not in page
     assert {row["best"] for row in rows(search_report.render_csv(search(), history))} == {"false"}
     assert len(search_report.draw(search(), history).axes) == 1 + 4

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipeline.experiments.studies import format_value as as_written
 from pipeline.plots.style import BLUE, GRID, MUTED, STYLE, VERMILLION
@@ -122,6 +122,7 @@ def draw(search: Search, history: History) -> Figure:
     first = drawn.add_subplot(outer[0])
     first.set_title(f"{search.strategy}, valid: sequence accuracy in per cent{stand_in}")
     _draw_history(first, search, history)
+    drawn.legend(*first.get_legend_handles_labels(), fontsize=8, ncols=len(search.rungs) + 1, loc="outside lower left")
     axes_of_rows = [outer[1 + row].subgridspec(1, min(_ACROSS, len(search.space))) for row in range(rows)]
     for place, axis in enumerate(search.space):
         axes = drawn.add_subplot(axes_of_rows[place // _ACROSS][place % _ACROSS])
@@ -139,7 +140,7 @@ def _draw_history(axes: Axes, search: Search, history: History) -> None:
         axes.plot([trial.number] * len(scores), scores, color=GRID, zorder=1)
     for rung in range(len(search.rungs)):
         reached = [trial for trial in history.trials if len(trial.scores) > rung]
-        label = f"budget {search.budgets[rung]:g}" if search.budgets else "a trial"
+        label = f"budget {search.budgets[rung]:g}" if search.budgets else "a run"
         _dots(axes, [trial.number for trial in reached], reached, rung, search, label)
     complete = [trial for trial in history.trials if trial.state == "complete"]
     if complete:
@@ -149,7 +150,6 @@ def _draw_history(axes: Axes, search: Search, history: History) -> None:
     axes.set_xlabel("trial")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
-    axes.legend(fontsize=8, ncols=len(search.rungs) + 1, loc="lower right")
 
 
 def _draw_param(axes: Axes, search: Search, history: History, axis: str) -> None:
@@ -165,7 +165,11 @@ def _draw_param(axes: Axes, search: Search, history: History, axis: str) -> None
             if trial.number == history.best and rung == len(search.rungs) - 1:
                 axes.plot(place, 100 * trial.scores[-1].accuracy, "o", markersize=9, fillstyle="none", color=VERMILLION)
     if isinstance(dimension, Range):
-        axes.set_xscale("log" if dimension.log else "linear")
+        if dimension.log:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+            axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.set_xticks(range(len(dimension.levels)), list(dimension.levels))
         axes.margins(x=0.2)

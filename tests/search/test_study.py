@@ -1,6 +1,7 @@
 """`make study` with a search, on a pipeline of two quick stages: run, resumed, and refused."""
 
 import csv
+import sys
 
 import pytest
 import study_project
@@ -22,32 +23,61 @@ def accuracy(name):
     return Evaluation.parse(text, name).suites["mnist"]["valid"].sequence_accuracy
 
 
+def make(folder):
+    project = study_project.make(folder)
+    (project / PATH).write_text(study_project.SEARCH)
+    return project
+
+
+def written(folder):
+    """What a search wrote beside its file."""
+    return {path.suffix: path.read_bytes() for path in sorted((folder / "studies").glob("tries.*"))}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A clone in which the search was run once."""
+    folder = make(tmp_path_factory.mktemp("search") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with pytest.raises(DataError, match="none of its runs is finished"):
+            command.main(PATH, report=True)
+        command.main(PATH)
+    return folder
+
+
 @pytest.mark.slow
-def test_a_search_is_run_budget_by_budget_and_resumed(tmp_path, monkeypatch, capfd):
-    folder = study_project.make(tmp_path / "project")
-    (folder / PATH).write_text(study_project.SEARCH)
-    monkeypatch.chdir(folder)
-    with pytest.raises(DataError, match="none of its runs is finished"):
-        command.main(PATH, report=True)
-    command.main(PATH)
+def test_a_search_is_run_budget_by_budget(searched, monkeypatch):
+    monkeypatch.chdir(searched)
     assert set(runs.names()) == NAMES
-    with (folder / "studies/tries.csv").open(newline="") as file:
+    with (searched / "studies/tries.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["complete", "pruned", "complete"]
     for row in rows:
-        for budget, written in (("0.5", "budget_0.5"), ("2.0", "budget_2")):
+        for budget, column in (("0.5", "budget_0.5"), ("2.0", "budget_2")):
             name = f"tries-textbook-trial_{row['trial']}-budget_{budget}"
-            assert row[written] == (f"{accuracy(name):.4f}" if name in NAMES else "")
-    assert (folder / "studies/tries.png").read_bytes()[:4] == b"\x89PNG"
-    kinds = {path.name for path in (folder / "studies").glob("tries.*")}
-    assert kinds == {f"tries.{kind}" for kind in ("yaml", "csv", "md", "png")}
-    # A search that lost one run repeats that one, and nothing else.
-    before = [(folder / "studies" / name).read_bytes() for name in sorted(kinds)]
-    run(folder, "dvc", "exp", "remove", "-q", "tries-textbook-trial_0-budget_2.0")
-    capfd.readouterr()
+            assert row[column] == (f"{accuracy(name):.4f}" if name in NAMES else "")
+    assert set(written(searched)) == {".yaml", ".csv", ".md", ".png"}
+
+
+@pytest.mark.slow
+def test_a_search_that_lost_a_run_repeats_that_one(searched, monkeypatch, capfd):
+    monkeypatch.chdir(searched)
+    before = written(searched)
+    run(searched, "dvc", "exp", "remove", "-q", "tries-textbook-trial_0-budget_2.0")
     command.main(PATH)
     assert capfd.readouterr().out.count("evaluate@textbook") == 1
-    assert [(folder / "studies" / name).read_bytes() for name in sorted(kinds)] == before
+    assert written(searched) == before
+
+
+@pytest.mark.slow
+def test_on_ray_a_search_gives_the_same(searched, tmp_path):
+    project = make(tmp_path / "project")
+    run(project, "dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
+    run(project, "git", "commit", "-qam", "a remote")
+    options = {"PIPELINE_CLUSTER_FOLDER": str(tmp_path / "node"), "RAY_USAGE_STATS_ENABLED": "0"}
+    run(project, sys.executable, "-m", "pipeline.commands.study", "--study", PATH, "--on", "ray", **options)
+    assert written(project) == written(searched)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,17 @@ Level = bool | int | float | str
 Changes = dict[str, Any]
 
 
+def plain_level(value: Any) -> Any:
+    """Check a plain value of a study file.
+
+    Raises:
+        ValueError: it is a list, a mapping or nothing.
+    """
+    if isinstance(value, Level):
+        return value
+    raise ValueError("a plain value")
+
+
 def levels(value: Any) -> Any:
     """Check the levels of an axis: a list of plain values, or names with the changes that each stands for.
 
@@ -43,11 +54,14 @@ def levels(value: Any) -> Any:
 Levels = Annotated[list[Level] | dict[str, Changes], PlainValidator(levels)]
 
 
+PlainLevel = Annotated[Any, PlainValidator(plain_level)]
+
+
 class _File(Section):
     targets: Annotated[list[str], Field(min_length=1)]
     fixed: Changes = Field(default_factory=dict)
     grid: Annotated[dict[str, Levels], Field(min_length=1)]
-    baseline: dict[str, Level] = Field(default_factory=dict)
+    baseline: dict[str, PlainLevel] = Field(default_factory=dict)
     repeat: str | None = None
     split: Literal["valid", "gate", "test"] = "valid"
 

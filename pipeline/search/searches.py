@@ -29,7 +29,7 @@ class _Search(Section):
     budgets: list[Length] = Field(default_factory=list)
     reduction: Annotated[int, Field(strict=True, ge=2, le=MOST_TRIALS)] = 3
     parallel: Trials = 1
-    enqueue: list[dict[str, Value]] = Field(default_factory=list)
+    enqueue: list[dict[str, studies.PlainLevel]] = Field(default_factory=list)
 
 
 class _File(Section):

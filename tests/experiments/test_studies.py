@@ -140,6 +140,7 @@ def test_a_study_needs_a_file(project, path, named):
         ("evaluate@textbook", "train@textbook", ("targets", "train@textbook")),
         ("repeat: seed", "repeat: sed", ("repeat", "'sed'")),
         ("batch: 4}", "batch: 5}", ("baseline.strategies.textbook.batch", "4, 16", "'5'")),
+        ("batch: 4}", "batch: null}", ("baseline.strategies.textbook.batch", "a plain value", "None")),
         ("batch: 4}", "dropout: 0}", ("baseline", "strategies.textbook.batch")),
         ("[1, 2]", "[null]", ("grid.seed", "[None]")),
         ("[1, 2]", "[]", ("grid.seed", "[]")),

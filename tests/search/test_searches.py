@@ -115,6 +115,7 @@ def test_a_suggested_number_has_few_digits_and_stays_in_its_range(dimension, sug
         ("[0.1, 0.3, 1]", "[0.1, -1]", ("search.budgets", "-1")),
         ("learning_rate: 1,", "learning_rate: 5,", ("enqueue.0", "numbers from 0.1 to 3.0", "5")),
         ("learning_rate: 1,", "dropout: 0.15,", ("enqueue.0", "in steps of 0.1", "0.15")),
+        ("learning_rate: 1,", "learning_rate: null,", ("enqueue", "a plain value", "None")),
         ("learning_rate: 1,", "pooling: max,", ("enqueue.0", "an axis of the space")),
         ("schedule: long}]", "schedule: middle}]", ("enqueue.0", "short, long", "middle")),
         ("trials: 20\n  budgets: [0.1, 0.3, 1]\n  enqueue: [", "trials: 1\n  enqueue: [{}, ", ("at most 1", "2")),

@@ -1,7 +1,9 @@
 """`make study` with a search, on a pipeline of two quick stages: run, resumed, and refused."""
 
 import csv
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import study_project
@@ -39,6 +41,7 @@ def searched(tmp_path_factory):
     """A clone in which the search was run once."""
     folder = make(tmp_path_factory.mktemp("search") / "project")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         patch.chdir(folder)
         with pytest.raises(DataError, match="none of its runs is finished"):
             command.main(PATH, report=True)
@@ -63,6 +66,7 @@ def test_a_search_is_run_budget_by_budget(searched, monkeypatch):
 @pytest.mark.slow
 def test_a_search_that_lost_a_run_repeats_that_one(searched, monkeypatch, capfd):
     monkeypatch.chdir(searched)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     before = written(searched)
     run(searched, "dvc", "exp", "remove", "-q", "tries-textbook-trial_0-budget_2.0")
     command.main(PATH)

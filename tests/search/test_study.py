@@ -74,16 +74,6 @@ def test_a_search_that_lost_a_run_repeats_that_one(searched, monkeypatch, capfd)
     assert written(searched) == before
 
 
-@pytest.mark.slow
-def test_on_ray_a_search_gives_the_same(searched, tmp_path):
-    project = make(tmp_path / "project")
-    run(project, "dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "store"))
-    run(project, "git", "commit", "-qam", "a remote")
-    options = {"PIPELINE_CLUSTER_FOLDER": str(tmp_path / "node"), "RAY_USAGE_STATS_ENABLED": "0"}
-    run(project, sys.executable, "-m", "pipeline.commands.study", "--study", PATH, "--on", "ray", **options)
-    assert written(project) == written(searched)
-
-
 @pytest.mark.parametrize(
     ("options", "named"), [({"jobs": 2}, "waits for the scores"), ({"on": "spark"}, "expected ray")], ids=str
 )

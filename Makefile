@@ -142,7 +142,7 @@ exp: setup  ## an experiment: make exp SET="seed=1,2 budget=0.5" QUEUE=1 (TARGET
 exps: setup  ## list the experiments of this commit, with what differs
 	@python -m pipeline.commands.experiment --show
 
-study: setup  ## run a grid of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, ON=ray: on a cluster, REPORT=1: only the table)
+study: setup  ## run a grid or a search of experiments and tabulate it: make study STUDY=studies/NAME.yaml (JOBS=2: in the queue, ON=ray: on a cluster, REPORT=1: only the table)
 	@python -m pipeline.commands.study --study="$$STUDY" $(if $(REPORT),--report) $(if $(JOBS),--jobs="$$JOBS") $(if $(ON),--on="$$ON")
 
 read: setup  ## read your own pictures: make read IMAGE=photo.jpg (INVERT=1, JSON=1), or IMAGES=folder OUT=readings.csv (DRAW=folder, TASK=lines, AGAIN=1); IMAGES=pictures.parquet OUT=readings/ for any number (WORKERS=2, ON=ray)

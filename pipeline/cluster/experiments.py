@@ -1,12 +1,14 @@
 """`make study ON=ray`: the runs of a study on a cluster, each kept as an experiment of git as soon as it is whole."""
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from dvc.repo.experiments.refs import ExpRefInfo
 
-from pipeline.cluster import checkout, driver
+from pipeline.cluster import checkout, driver, session
 from pipeline.cluster.driver import Progress
 from pipeline.cluster.plan import Plan
 from pipeline.config import params
@@ -14,19 +16,17 @@ from pipeline.config.params import Params
 from pipeline.core.errors import DataError
 from pipeline.experiments import changes, runs
 from pipeline.experiments.runs import Run
-from pipeline.experiments.studies import Study
 from pipeline.project import dvc, git
 
 
-def run(study: Study, settings: Params) -> None:
-    """Run what is not finished of a study, each stage once for all runs that share it.
+def run(points: Sequence[Run], settings: Params) -> None:
+    """Run what is not finished of the runs of a study, each stage once for all runs that share it.
 
     Raises:
         ConfigurationError: no remote, no Ray, no node that is large enough, or a source that was not fetched.
         Stopped: a run failed; the others ended.
         ClusterError, RemoteError: the cluster or the remote cannot be used.
     """
-    points = [each for _, each in study.points()]
     waiting = {each.name: each for each in points if not runs.finished(each)}
     print(f"{len(points) - len(waiting)} of {len(points)} runs were finished before", flush=True)
     if not waiting:
@@ -42,6 +42,24 @@ def run(study: Study, settings: Params) -> None:
             print(f"{len(points) - len(waiting)}/{len(points)} {name}", flush=True)
 
     driver.expect_success(driver.run("make study", tasks, settings.cluster, keep_finished))
+
+
+@contextlib.contextmanager
+def executor(settings: Params) -> Iterator[Callable[[Sequence[Run]], None]]:
+    """Give a function that does what `run` does, as often as it is called, in one connection to a cluster.
+
+    Raises:
+        ConfigurationError, ClusterError: as `session.connected`; the executor itself, as `run`.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def execute(points: Sequence[Run]) -> None:
+            if not connections:
+                connections.append(stack.enter_context(session.connected()))
+            run(points, settings)
+
+        connections: list[ModuleType] = []
+        yield execute
 
 
 def keep(run: Run, stages: Mapping[str, str], progress: Progress) -> str:

@@ -46,7 +46,7 @@ def expect_place(on: str, *, alone: bool) -> None:
 
 @contextlib.contextmanager
 def connected(cores: int | None = None) -> Iterator[ModuleType]:
-    """Ray, connected until the block ends.
+    """Ray, connected until the block ends; within a block that is connected, that connection.
 
     Args:
         cores: of a cluster that is started here; None for those of this machine.
@@ -59,6 +59,9 @@ def connected(cores: int | None = None) -> Iterator[ModuleType]:
         import ray
     except ModuleNotFoundError:
         raise ConfigurationError("ray: not installed; make setup (or pip install -e '.[cluster]')") from None
+    if ray.is_initialized():
+        yield ray
+        return
     address = os.environ.get(ADDRESS_VARIABLE, "")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:

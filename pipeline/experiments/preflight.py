@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,6 @@ from pipeline.config.sections import PUBLIC_SOURCES
 from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import changes as changing
 from pipeline.experiments import keeping, runs
-from pipeline.experiments.studies import Study
 from pipeline.project import dvc, git, workspace
 from pipeline.project.checks import Check, raise_on_problems
 from pipeline.project.workspace import MIRROR_VARIABLE
@@ -43,8 +42,12 @@ def checks(changes: Sequence[str] = (), *, target: str = "", name: str = "", que
     return found
 
 
-def expect_study(study: Study, jobs: int = 0) -> None:
+def expect_study(changed: Iterable[Sequence[str]], jobs: int = 0) -> None:
     """Check that the runs of a study can succeed, and are those of the current commit.
+
+    Args:
+        changed: of each run, its changes of params.yaml.
+        jobs: workers of the queue; 0 for none.
 
     Raises:
         ConfigurationError: there is a problem; the first one is named, and notes are printed.
@@ -52,9 +55,7 @@ def expect_study(study: Study, jobs: int = 0) -> None:
     kept = [*keeping.checks(experiment=True), identity()]
     raise_on_problems([check for check in kept if check.verdict == "problem"])
     committed = _committed(keeping.DECIDING, "a study is")
-    valued = [
-        check for _, run in study.points() for check in _changes(run.changes, queue=False) if check.verdict == "problem"
-    ]
+    valued = [check for changes in changed for check in _changes(changes, queue=False) if check.verdict == "problem"]
     raise_on_problems([*kept, committed, *valued, *code(), *_pictures(), _mirror(), *(_workers() if jobs else [])])
 
 

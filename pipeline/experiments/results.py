@@ -80,6 +80,21 @@ class Results:
 
 
 @dataclass(frozen=True)
+class Score:
+    """The score of one run: its mean sequence accuracy over its suites, 0 to 1, as a candidate is chosen by it.
+
+    Attributes:
+        accuracy: the mean.
+        suites: by name, the sequence accuracy.
+        origin: of the pictures.
+    """
+
+    accuracy: float
+    suites: Mapping[str, float]
+    origin: str
+
+
+@dataclass(frozen=True)
 class _Outcome:
     """Which pictures of a suite one run read correctly: bool (n,)."""
 
@@ -118,6 +133,23 @@ def collect(study: Study) -> Results:
         if baseline is not None:
             effects += _effects(study, key, means)
     return Results(tuple(rows), tuple(effects), tuple(missing))
+
+
+def score(commit: str, strategy: str, split: str, pictures: dict[tuple[str, str], ImageSet]) -> Score:
+    """Score the readings of one experiment.
+
+    Args:
+        commit: of the experiment.
+        strategy: that it evaluated.
+        split: that is scored.
+        pictures: those that were loaded before; filled. Empty at first.
+
+    Raises:
+        DataError: readings or pictures are gone, or do not give the accuracy that the run itself recorded.
+    """
+    outcomes = list(_outcomes(commit, strategy, split, pictures))
+    suites = {each.suite: float(each.correct.mean()) for each in outcomes}
+    return Score(float(np.mean([*suites.values()])), suites, outcomes[0].origin)
 
 
 def _rows(

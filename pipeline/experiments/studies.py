@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +24,23 @@ Level = bool | int | float | str
 Changes = dict[str, Any]
 
 
-def _levels(value: Any) -> Any:
+def plain_level(value: Any) -> Any:
+    """Check a plain value of a study file.
+
+    Raises:
+        ValueError: it is a list, a mapping or nothing.
+    """
+    if isinstance(value, Level):
+        return value
+    raise ValueError("a plain value")
+
+
+def levels(value: Any) -> Any:
+    """Check the levels of an axis: a list of plain values, or names with the changes that each stands for.
+
+    Raises:
+        ValueError: they are something else; the message says what is expected.
+    """
     plain = isinstance(value, list) and all(isinstance(level, Level) for level in value)
     named = isinstance(value, dict) and all(
         isinstance(name, Level) and isinstance(changed, dict) and all(isinstance(key, str) for key in changed)
@@ -35,14 +51,17 @@ def _levels(value: Any) -> Any:
     raise ValueError("a list of plain values, or names with {key: value} each")
 
 
-Levels = Annotated[list[Level] | dict[str, Changes], PlainValidator(_levels)]
+Levels = Annotated[list[Level] | dict[str, Changes], PlainValidator(levels)]
+
+
+PlainLevel = Annotated[Any, PlainValidator(plain_level)]
 
 
 class _File(Section):
     targets: Annotated[list[str], Field(min_length=1)]
     fixed: Changes = Field(default_factory=dict)
     grid: Annotated[dict[str, Levels], Field(min_length=1)]
-    baseline: dict[str, Level] = Field(default_factory=dict)
+    baseline: dict[str, PlainLevel] = Field(default_factory=dict)
     repeat: str | None = None
     split: Literal["valid", "gate", "test"] = "valid"
 
@@ -81,24 +100,13 @@ class Study:
         Raises:
             ConfigurationError: the file cannot be read, or has a key or a value that cannot be run.
         """
-        _check_name(path)
+        check_name(path)
         try:
             file = TypeAdapter(_File).validate_python(params.read(path))
         except ValidationError as error:
             raise ConfigurationError(f"{path}: {explain(error, _File)}") from None
-        known = params.load(Path(changes.PARAMS)).strategies
-        for target in file.targets:
-            stage, _, strategy = target.partition("@")
-            if stage != "evaluate" or strategy not in known:
-                raise ConfigurationError(
-                    f"{path}: targets: expected evaluate@STRATEGY with a strategy of params.yaml, found {shown(target)}"
-                )
-        grid: dict[str, dict[str, Changes]] = {}
-        for axis, levels in file.grid.items():
-            pairs = levels.items() if isinstance(levels, dict) else [(level, {axis: level}) for level in levels]
-            grid[axis] = {format_value(level): dict(changed) for level, changed in pairs}
-            if len(grid[axis]) < len(pairs):
-                raise ConfigurationError(f"{path}: grid.{shown(axis)}: two of its levels are written alike")
+        check_targets(path, file.targets)
+        grid = {axis: named_levels(axis, each, f"{path}: grid.{shown(axis)}") for axis, each in file.grid.items()}
         baseline = {axis: format_value(level) for axis, level in file.baseline.items()}
         if file.repeat is not None and file.repeat not in grid:
             raise ConfigurationError(f"{path}: repeat: expected an axis of the grid, found {shown(file.repeat)}")
@@ -145,14 +153,51 @@ class Study:
             yield point, Run(name, tuple(f"{key}={format_value(value)}" for key, value in changed.items()), target)
 
 
-def _check_name(path: Path) -> None:
-    """The results are written beside the file, and the names of the runs begin with its name."""
+def check_name(path: Path) -> None:
+    """Check the name of a study file: the results are written beside it, and the names of the runs begin with it.
+
+    Raises:
+        ConfigurationError: it is no name, or not one of a YAML file.
+    """
     try:
         names.checked(path.stem)
     except ValueError as error:
         raise ConfigurationError(f"STUDY: {shown(str(path))}: expected {error}") from None
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigurationError(f"STUDY: {shown(str(path))}: expected a file NAME.yaml")
+
+
+def check_targets(path: Path, targets: Sequence[str]) -> None:
+    """Check that targets are `evaluate@STRATEGY` with a strategy of params.yaml.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    known = params.load(Path(changes.PARAMS)).strategies
+    for target in targets:
+        stage, _, strategy = target.partition("@")
+        if stage != "evaluate" or strategy not in known:
+            raise ConfigurationError(
+                f"{path}: targets: expected evaluate@STRATEGY with a strategy of params.yaml, found {shown(target)}"
+            )
+
+
+def named_levels(axis: str, listed: Sequence[Level] | Mapping[str, Changes], where: str) -> dict[str, Changes]:
+    """By the name of each level of an axis, what it changes.
+
+    Args:
+        axis: the key of params.yaml that plain values are for.
+        listed: the levels as the file has them.
+        where: what messages call them.
+
+    Raises:
+        ConfigurationError: two levels have one name.
+    """
+    pairs = listed.items() if isinstance(listed, Mapping) else [(level, {axis: level}) for level in listed]
+    found = {format_value(level): dict(changed) for level, changed in pairs}
+    if len(found) < len(listed):
+        raise ConfigurationError(f"{where}: two of its levels are written alike")
+    return found
 
 
 def run(study: Study, jobs: int = 0) -> None:
@@ -180,15 +225,25 @@ def run(study: Study, jobs: int = 0) -> None:
             print(f"{head}: in the queue already")
             continue
         print(head, flush=True)
-        # An experiment of this name on this commit may be that of other values in the study file.
-        if runs.revision(each.name):
-            dvc.run("make study", "exp", "remove", "--quiet", each.name)
-        runs.start("make study", each.changes, target=each.target, name=each.name, queue=jobs > 0)
-        if not jobs and not runs.finished(each):
-            raise DataError(f"make study: {each.name} ended, but its record is not that of this commit; run it again")
+        start(each, queue=jobs > 0)
         queued = jobs > 0
     if queued:
         dvc.run("make study", "queue", "start", "--jobs", str(jobs))
+
+
+def start(each: Run, *, queue: bool = False) -> None:
+    """Run or queue an experiment of a study that is not finished.
+
+    Raises:
+        DataError: it ran, and does not count as finished.
+        Stopped: it failed, or could not be queued.
+    """
+    # An experiment of this name on this commit may be that of other values in the study file.
+    if runs.revision(each.name):
+        dvc.run("make study", "exp", "remove", "--quiet", each.name)
+    runs.start("make study", each.changes, target=each.target, name=each.name, queue=queue)
+    if not queue and not runs.finished(each):
+        raise DataError(f"make study: {each.name} ended, but its record is not that of this commit; run it again")
 
 
 def format_value(value: Any) -> str:

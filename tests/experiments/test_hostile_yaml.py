@@ -18,11 +18,12 @@ from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import changes
 from pipeline.experiments.studies import Study
 from pipeline.project import command
+from pipeline.search.searches import Search
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-PARAMS, STUDIES, SETS = 1_400, 600, 200
+PARAMS, STUDIES, SEARCHES, SETS = 1_400, 400, 200, 200
 SECONDS = 20.0
 """Of this process, for one document at most: it is busy for a tenth of a second as a rule."""
 MEGABYTES = 400
@@ -37,6 +38,24 @@ grid:
   seed: [1, 2]
 baseline: {strategies.slice.dropout: 0, schedule: short}
 repeat: seed
+split: valid
+"""
+SEARCH = """
+targets: [evaluate@slice]
+fixed: {seed: 2}
+search:
+  space:
+    strategies.slice.dropout: {low: 0.0, high: 0.5, step: 0.1}
+    strategies.slice.learning_rate: {low: 0.0001, high: 0.01, log: true}
+    strategies.slice.batch: {choices: [64, 128]}
+  trials: 8
+  sampler: tpe
+  seed: 7
+  budgets: [0.1, 0.3]
+  reduction: 2
+  parallel: 2
+  enqueue:
+  - strategies.slice.dropout: 0.1
 split: valid
 """
 
@@ -141,6 +160,16 @@ def test_hostile_studies(project, tmp_path, capsys):
 
     documents = yaml_documents.documents(STUDY, STUDIES, seed=16)
     assert try_documents(project / "studies/s.yaml", documents, load, tmp_path, capsys).total() == STUDIES
+
+
+def test_hostile_searches(project, tmp_path, capsys):
+    def load():
+        search = Search.load(Path("studies/s.yaml"))
+        assert list(search.extremes())
+        assert [dimension.distribution() for dimension in search.space.values()]
+
+    documents = yaml_documents.documents(SEARCH, SEARCHES, seed=18)
+    assert try_documents(project / "studies/s.yaml", documents, load, tmp_path, capsys).total() == SEARCHES
 
 
 def test_hostile_changes(project, tmp_path, capsys):

@@ -15,6 +15,7 @@ from pipeline.experiments import results, runs, studies, study_report
 from pipeline.experiments.results import Results, Row
 from pipeline.records.evaluation import Evaluation
 from pipeline.registry import artifacts
+from pipeline.search import searches
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"batches-textbook-batch_{batch}-seed_{seed}" for batch in (4, 16) for seed in (1, 2)]
@@ -139,6 +140,7 @@ def test_a_study_needs_a_file(project, path, named):
         ("evaluate@textbook", "train@textbook", ("targets", "train@textbook")),
         ("repeat: seed", "repeat: sed", ("repeat", "'sed'")),
         ("batch: 4}", "batch: 5}", ("baseline.strategies.textbook.batch", "4, 16", "'5'")),
+        ("batch: 4}", "batch: null}", ("baseline.strategies.textbook.batch", "a plain value", "None")),
         ("batch: 4}", "dropout: 0}", ("baseline", "strategies.textbook.batch")),
         ("[1, 2]", "[null]", ("grid.seed", "[None]")),
         ("[1, 2]", "[]", ("grid.seed", "[]")),
@@ -179,7 +181,10 @@ def test_named_levels_change_several_numbers_and_give_effects(tmp_path, monkeypa
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_committed_studies_load(monkeypatch, path):
     monkeypatch.chdir(ROOT)
-    assert list(studies.Study.load(path).points())
+    if searches.is_search(path):
+        assert list(searches.Search.load(path).extremes())
+    else:
+        assert list(studies.Study.load(path).points())
 
 
 def test_a_page_without_repeats_and_baseline_has_fewer_columns(tmp_path, monkeypatch):

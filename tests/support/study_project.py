@@ -127,6 +127,18 @@ grid:
 repeat: seed
 split: test
 """
+SEARCH = """
+targets: [evaluate@textbook]
+search:
+  space:
+    strategies.textbook.batch: {low: 4, high: 64, log: true}
+  trials: 3
+  budgets: [0.5, 2]
+  reduction: 2
+  parallel: 2
+  enqueue: [{strategies.textbook.batch: 32}, {strategies.textbook.batch: 4}, {strategies.textbook.batch: 50}]
+"""
+"""Of the first two trials one goes on, and the third does."""
 PATH = "studies/batches.yaml"
 CLUSTER = "cluster:\n  resources:\n    default: {cores: 1, memory: 0.25}\n"
 

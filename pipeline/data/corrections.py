@@ -23,15 +23,13 @@ from pipeline.core.images import ImageSet
 from pipeline.core.ingestion import is_light_on_dark, remove_paper
 from pipeline.core.lines import Picture
 from pipeline.data.exclusions import pixel_digest
-from pipeline.data.splits import RAW_SETS, SOURCE_STRIDE
+from pipeline.data.splits import CORRECTED
 
 FOLDER = Path("corrections")
 """Of all tasks; `compose` depends on it."""
 LABELS = "labels.csv"
 COLUMNS = ("file", "label", "reading", "reason", "by")
 FORMATS = ("PNG", "JPEG", "WEBP")
-FIRST_ID = SOURCE_STRIDE * len(RAW_SETS)
-"""The first id, in `ImageSet.sources`, of what was corrected; those of the source are below."""
 _GATE = 4
 """One picture of so many is for the gate."""
 _SPECK = 0.04
@@ -122,7 +120,7 @@ def with_singles(splits: dict[str, ImageSet], folders: Sequence[Path], *, copies
                 parts["gate" if each.for_gate else "train"].append((pixels, label))
     rng = np.random.default_rng(seed)
     made = dict(splits)
-    first = FIRST_ID
+    first = CORRECTED
     for split, pairs in parts.items():
         ids = range(first, first + len(pairs))
         first += len(pairs)

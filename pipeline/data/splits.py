@@ -18,6 +18,8 @@ RAW_SETS = (POOL, *SPLITS)
 """The names that a source's sets can have."""
 SOURCE_STRIDE = 1_000_000
 """A picture's id within a source is its index in its raw set plus this times the set's place in `RAW_SETS`."""
+CORRECTED = SOURCE_STRIDE * len(RAW_SETS)
+"""The first id of pictures that people corrected (`pipeline.data.corrections`); those of the source are below."""
 
 
 def divide(sets: Mapping[str, ImageSet], sizes: Mapping[str, int], seed: int) -> dict[str, ImageSet]:

@@ -110,7 +110,7 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
         )
     if suite.recomposed:
         rows = divided["train"]
-        published = sum(row < corrections.FIRST_ID for row in map(ids.__getitem__, rows))
+        published = sum(row < splits.CORRECTED for row in map(ids.__getitem__, rows))
         count = max(1, round(suite.recomposed * published / LINE_SIZES["train"]))
         taken = [ids[row] for row in rows]
         anew = recomposition.compose(
@@ -129,7 +129,7 @@ def _corrected(
     every, ids, divided = list(pictures), list(range(len(pictures))), dict(divided)
     for split, added in more.items():
         divided[split] = [*divided[split], *range(len(every), len(every) + len(added))]
-        ids += [corrections.FIRST_ID + len(every) + index for index in range(len(added))]
+        ids += [splits.CORRECTED + len(every) + index for index in range(len(added))]
         every += added
     return PictureSet(tuple(every), pictures.origin), ids, divided
 

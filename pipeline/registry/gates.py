@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.config.sections import Gates
 from pipeline.core.images import ImageSet
-from pipeline.data.corrections import FIRST_ID
+from pipeline.data import splits
 from pipeline.evaluation import calibration
 from pipeline.evaluation.accuracy import blank_of
 from pipeline.evaluation.bootstrap import Difference, paired, share
@@ -251,7 +251,7 @@ def slices(pictures: ImageSet) -> dict[str, np.ndarray]:
         digits = np.sum(pictures.labels != blank_of(pictures.class_names), axis=1)
         counts = np.unique(digits)
         parts = {f"{n} digits": digits == n for n in counts} if len(counts) > 1 else {}
-    if pictures.sources is not None and (corrected := (pictures.sources >= FIRST_ID).any(axis=1)).any():
+    if pictures.sources is not None and (corrected := (pictures.sources >= splits.CORRECTED).any(axis=1)).any():
         parts[CORRECTED] = corrected
     return parts
 

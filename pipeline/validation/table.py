@@ -14,6 +14,7 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, INK, STRIP_NAMES, ImageSet
+from pipeline.data.splits import CORRECTED
 from pipeline.validation.geometry import first_fault, line_geometry, scene_geometry, strip_geometry
 from pipeline.validation.suite_spec import SLOTS_OF, SuiteSpec
 
@@ -128,11 +129,13 @@ def join(splits: Sequence[Split]) -> pd.DataFrame:
 def class_table(splits: Sequence[Split], spec: SuiteSpec) -> pd.DataFrame:
     """A row per split and class: `split, class, count, share`.
 
-    `share` is a multiple of the even one; blanks have none, NaN.
+    `share` is a multiple of the even one; blanks have none, NaN. What people corrected counts for neither: it is what
+    models read wrongly, and never balanced.
     """
     parts = []
     for split in splits:
-        labels = split.pictures.reindex(columns=spec.label_columns).to_numpy(object).ravel()
+        labels = split.pictures.reindex(columns=spec.label_columns).to_numpy(object)
+        labels = labels[~_corrected(split.pictures, labels.shape)]
         names = spec.all_classes(split.class_names)
         count = pd.Series(labels).value_counts().reindex(names, fill_value=0).astype(int)
         balanced = [name for name in names if not (spec.digits and name == STRIP_NAMES[BLANK])]
@@ -143,6 +146,12 @@ def class_table(splits: Sequence[Split], spec: SuiteSpec) -> pd.DataFrame:
         )
     table = pd.concat(parts, ignore_index=True)
     return table.set_axis(table["split"] + " class " + table["class"], axis=0)
+
+
+def _corrected(pictures: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
+    """Which labels (n, slots) are those of pictures that people corrected."""
+    ids = pictures.reindex(columns=[f"source_{slot + 1}" for slot in range(shape[1])]).fillna(-1).to_numpy(float)
+    return ids >= CORRECTED
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.images import DIGIT_NAMES, ImageSet
 from pipeline.core.lines import Picture
 from pipeline.data import corrections
+from pipeline.data import splits as splitting
 
 
 def encoded(pixels):
@@ -72,7 +73,7 @@ def test_pictures_go_to_train_and_gate_by_their_digest_and_keep_their_place(spli
     assert made["test"] is splits["test"]
     new = made["train"].take(slice(4, None))
     assert set(new.labels[:, 0]) == {7}
-    assert (new.sources >= corrections.FIRST_ID).all()
+    assert (new.sources >= splitting.CORRECTED).all()
     # A picture and its copies have one id, and no two are alike.
     assert len(np.unique(new.sources)) == 30 - gate
     assert len(np.unique(new.images.reshape(len(new), -1), axis=0)) == len(new)

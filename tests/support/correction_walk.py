@@ -176,6 +176,7 @@ def walk(folder: Path, log: Callable[[str], None] = print) -> Correcting:
             again = [read(server, picture) for picture, _ in wrong]
             walk.found["read again"] = [each["digits"] for each in again].count("7")
             walk.found["version"] = {each["model"]["version"] for each in again}
+    life.run("history --json", "registry", "history", NAME, "--json")
     walk.found["wrong"] = len(wrong)
     return walk
 

@@ -12,7 +12,7 @@ from pipeline.confidence.estimator import Estimator, Familiarity
 from pipeline.confidence.evidence import RAW
 from pipeline.confidence.shifts import KINDS, shifted
 from pipeline.confidence.thresholds import RISK, Outcomes, choose
-from pipeline.confidence.trees import Trees
+from pipeline.confidence.trees import STARTS, Start, Trees
 from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
 from pipeline.evaluation.accuracy import blank_of, rounded, sequence_correct
@@ -22,6 +22,8 @@ from pipeline.records.calibration import CalibrationRecord, ShiftRisk
 from pipeline.training import models
 
 FOLDS = 5
+EACH_LEVEL = 1 - (1 - LEVEL) / len(STARTS)
+"""The level of a threshold: the start of the trees is chosen by it, so the thresholds of all starts hold at once."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ def calibrate(
         DataError: there are no pictures.
     """
     observed = observe(model, valid, pictures=pictures, per_shift=per_shift, seed=seed)
-    estimator, confidence = fit(observed, seed)
-    return estimator, _record(observed, confidence)
+    estimator, confidence, start = fit(observed, seed)
+    return estimator, _record(observed, confidence, start)
 
 
 def observe(model: keras.Model, valid: Mapping[str, ImageSet], *, pictures: int, per_shift: int, seed: int) -> Observed:
@@ -131,29 +133,47 @@ def _outputs(graph: models.Predict, images: np.ndarray, regions: np.ndarray | No
     return {name: np.concatenate([part[name].numpy() for part in parts]) for name in parts[0]}
 
 
-def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray]:
-    """The estimator fitted on all readings, and confidences, float64 (n,), of one that did not see their fold.
+def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray, Start]:
+    """The estimator fitted on all readings, confidences of one that did not see their fold, and where its trees start.
 
-    The thresholds are chosen on the latter. The logistic curve is fitted on their scores of familiar pictures. A model
-    that reads nothing correctly, or everything, gets a constant confidence.
+    The thresholds are chosen on these confidences, float64 (n,). The logistic curve is fitted on their scores of
+    familiar pictures. Of the starts, the one is taken whose threshold accepts most of them. A model that reads nothing
+    correctly, or everything, gets a constant confidence.
     """
-    scores = np.zeros(len(observed.correct))
-    for fold in range(FOLDS):
-        out = observed.fold == fold
-        if out.any():
-            familiarity, trees = _uncalibrated(observed, ~out, seed)
-            scores[out] = trees.score(familiarity(observed.columns[out]))
     familiar = observed.kind == 0
-    slope, intercept = _curve(scores[familiar], observed.correct[familiar])
-    estimator = Estimator(*_uncalibrated(observed, slice(None), seed), slope=slope, intercept=intercept)
-    return estimator, 1 / (1 + np.exp(-(slope * scores + intercept)))
+    fitted = []
+    for start in STARTS:
+        scores = np.zeros(len(observed.correct))
+        for fold in range(FOLDS):
+            out = observed.fold == fold
+            if out.any():
+                familiarity, trees = _uncalibrated(observed, ~out, start, seed)
+                scores[out] = trees.score(familiarity(observed.columns[out]))
+        slope, intercept = _curve(scores[familiar], observed.correct[familiar])
+        confidence = 1 / (1 + np.exp(-(slope * scores + intercept)))
+        outcomes, shifts = _outcomes(observed, confidence)
+        threshold, _ = choose(outcomes, shifts, EACH_LEVEL)
+        fitted.append((outcomes.accepted(threshold), start, slope, intercept, confidence))
+    # The first of equal ones.
+    _, start, slope, intercept, confidence = max(fitted, key=lambda each: each[0])
+    estimator = Estimator(*_uncalibrated(observed, slice(None), start, seed), slope=slope, intercept=intercept)
+    return estimator, confidence, start
 
 
-def _uncalibrated(observed: Observed, rows: np.ndarray | slice, seed: int) -> tuple[Familiarity, Trees]:
+def _outcomes(observed: Observed, confidence: np.ndarray) -> tuple[Outcomes, dict[str, Outcomes]]:
+    """Those of familiar pictures, and those of each kind of shift."""
+    by_kind = [
+        Outcomes(confidence[observed.kind == number], observed.correct[observed.kind == number])
+        for number in range(len(KINDS) + 1)
+    ]
+    return by_kind[0], dict(zip(KINDS, by_kind[1:], strict=True))
+
+
+def _uncalibrated(observed: Observed, rows: np.ndarray | slice, start: Start, seed: int) -> tuple[Familiarity, Trees]:
     seen, correct, kind = observed.columns[rows], observed.correct[rows], observed.kind[rows]
     familiarity = Familiarity.of(seen[kind == 0])
     steps = keras.ops.convert_to_numpy(familiarity(seen))
-    return familiarity, Trees.fit(steps, correct, start=RAW, seed=seed)
+    return familiarity, Trees.fit(steps, correct, start=start, own=RAW, seed=seed)
 
 
 def _curve(scores: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
@@ -164,13 +184,9 @@ def _curve(scores: np.ndarray, correct: np.ndarray) -> tuple[float, float]:
     return round(float(curve.coef_[0, 0]), 6), round(float(curve.intercept_[0]), 6)
 
 
-def _record(observed: Observed, confidence: np.ndarray) -> CalibrationRecord:
-    familiar = Outcomes(confidence[observed.kind == 0], observed.correct[observed.kind == 0])
-    shifts = {
-        kind: Outcomes(confidence[observed.kind == number], observed.correct[observed.kind == number])
-        for number, kind in enumerate(KINDS, start=1)
-    }
-    threshold, decided_by = choose(familiar, shifts)
+def _record(observed: Observed, confidence: np.ndarray, start: Start) -> CalibrationRecord:
+    familiar, shifts = _outcomes(observed, confidence)
+    threshold, decided_by = choose(familiar, shifts, EACH_LEVEL)
     share, accuracy = coverage(familiar.confidence, familiar.correct, threshold)
     own = observed.confidence[observed.kind == 0]
     before, _ = coverage(own, familiar.correct, coverage_threshold(own, familiar.correct))
@@ -179,10 +195,12 @@ def _record(observed: Observed, confidence: np.ndarray) -> CalibrationRecord:
         target=TARGET,
         risk=RISK,
         level=LEVEL,
+        start=start,
         threshold=threshold,
         decided_by=decided_by,
         thresholds={
-            str(target): coverage_threshold(familiar.confidence, familiar.correct, target) for target in TARGETS
+            str(target): coverage_threshold(familiar.confidence, familiar.correct, target, EACH_LEVEL)
+            for target in TARGETS
         },
         ece=rounded(ece(familiar.confidence, familiar.correct)),
         ece_before=rounded(ece(own, familiar.correct)),

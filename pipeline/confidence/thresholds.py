@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.evaluation.accuracy import DECIMALS
-from pipeline.evaluation.calibration import TARGET, coverage_threshold
+from pipeline.evaluation.calibration import LEVEL, TARGET, coverage_threshold
 
 RISK = 0.01
 """Largest expected share of all pictures of a shift that is accepted and wrong."""
@@ -52,17 +52,20 @@ def risk_threshold(outcomes: Outcomes, risk: float = RISK) -> float | None:
     return threshold if threshold <= 1 else None
 
 
-def choose(familiar: Outcomes, shifts: Mapping[str, Outcomes]) -> tuple[float | None, str]:
+def choose(familiar: Outcomes, shifts: Mapping[str, Outcomes], level: float = LEVEL) -> tuple[float | None, str]:
     """The threshold that holds for accuracy on familiar pictures and for the risk under every shift, and what sets it.
 
     Args:
         familiar: readings of valid.
         shifts: readings of shifted pictures, by kind.
+        level: the probability, at least, with which the threshold holds for accuracy.
 
     Returns:
         The highest of all thresholds, and `accuracy` or the kind whose it is; None where one of them does not hold.
     """
-    found: dict[str, float | None] = {"accuracy": coverage_threshold(familiar.confidence, familiar.correct, TARGET)}
+    found: dict[str, float | None] = {
+        "accuracy": coverage_threshold(familiar.confidence, familiar.correct, TARGET, level)
+    }
     found.update({kind: risk_threshold(outcomes) for kind, outcomes in shifts.items()})
     for name, threshold in found.items():
         if threshold is None:

@@ -1,24 +1,40 @@
 """Boosted trees as matrix products, so that an exported graph holds them: fitted by scikit-learn."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
 from keras import ops
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree._tree import Tree
 from threadpoolctl import threadpool_limits
 
 from pipeline.core.errors import DataError
 
 LEAVES = 8
-TREES = 80
-LEARNING_RATE = 0.1
+TREES = {"constant": 80, "own": 40}
+"""By start: what begins near the answer needs fewer."""
+LEARNING_RATE = {"constant": 0.12, "own": 0.1}
 LEAST_IN_LEAF = 30
+Start = Literal["constant", "own"]
+STARTS: tuple[Start, ...] = get_args(Start)
+"""Where boosting begins: at the share of the classes, or at a logistic curve of the model's own confidence."""
+
+
+class _Node(NamedTuple):
+    """A node of one of scikit-learn's trees; a leaf has no children and a value in log odds."""
+
+    column: int
+    limit: float
+    left: int
+    right: int
+    value: float
+    leaf: bool
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ class Trees:
         lefts: float32 (trees, leaves), how often the way to a leaf goes left; for a padded leaf more often than there
             are nodes.
         values: float32 (trees, leaves), in log odds.
-        start: int32 (), the column that the curve is of.
+        own: int32 (), the column that the curve is of.
         slope, baseline: float32 (), of the curve: the log odds before the first tree are slope * column + baseline.
     """
 
@@ -42,67 +58,67 @@ class Trees:
     paths: np.ndarray
     lefts: np.ndarray
     values: np.ndarray
-    start: np.ndarray
+    own: np.ndarray
     slope: np.ndarray
     baseline: np.ndarray
 
     @classmethod
-    def fit(cls, rows: np.ndarray, correct: np.ndarray, *, start: int, seed: int = 0) -> "Trees":
-        """Stochastic gradient boosting of log odds (Friedman 2002), which begins at a logistic curve of one column.
+    def fit(cls, rows: np.ndarray, correct: np.ndarray, *, start: Start, own: int, seed: int = 0) -> "Trees":
+        """Gradient boosting of log odds (Friedman 2001), as scikit-learn has it.
 
-        Where the column ranks rows well, the trees leave that ranking as it is: with few rows, trees from nothing rank
-        the best ones worse. Where all rows are of one class, the log odds are constant: those of half a row of the
-        other class.
+        From a constant, with histograms (Ke et al. 2017): the score never falls where the column `own` rises. From a
+        logistic curve of that column, each tree on a part of the rows (Friedman 2002): where the column ranks rows
+        well, the trees leave that ranking as it is. With few rows, trees from a constant rank the best ones worse.
+        Where all rows are of one class, the log odds are constant: those of half a row of the other class.
 
         Args:
             rows: float32 (n, k).
             correct: bool (n,), the class.
-            start: the column.
+            start: where boosting begins.
+            own: the column with the log odds of the model's own confidence.
             seed: of the rows of a tree, and of the columns that a split chooses from.
 
         Raises:
             DataError: scikit-learn's trees are not what this module takes them for.
         """
         if correct.all() or not correct.any():
-            return cls._empty(1, start, 0.0, np.log((correct.sum() + 0.5) / (len(rows) - correct.sum() + 0.5)))
-        model = GradientBoostingClassifier(
-            n_estimators=TREES,
-            learning_rate=LEARNING_RATE,
-            max_leaf_nodes=LEAVES,
-            max_depth=None,
-            min_samples_leaf=min(LEAST_IN_LEAF, max(1, len(rows) // 10)),
-            max_features=0.3,
-            subsample=0.7,
-            init=make_pipeline(FunctionTransformer(_column, kw_args={"column": start}), LogisticRegression(C=1.0)),
-            random_state=seed,
-        )
+            return cls._empty(1, own, 0.0, np.log((correct.sum() + 0.5) / (len(rows) - correct.sum() + 0.5)))
+        least = min(LEAST_IN_LEAF, max(1, len(rows) // 10))
+        make = _from_constant if start == "constant" else _from_curve
+        model = make(own, rows.shape[1], least, seed)
         # A sum by several threads depends on their number.
         with threadpool_limits(1):
             model.fit(rows, correct)
             expected = model.decision_function(rows[:1000])
-        trees = cls._of(model, start)
+        trees = cls._of(model, own)
         if not np.allclose(trees.score(rows[:1000]), expected, atol=1e-3):
             raise DataError("boosted trees: scikit-learn's decision function differs from the exported trees")
         return trees
 
     @classmethod
-    def _of(cls, model: GradientBoostingClassifier, start: int) -> "Trees":
-        init: Pipeline = model.init_
-        curve = init[-1]
-        trees = cls._empty(len(model.estimators_), start, float(curve.coef_[0, 0]), float(curve.intercept_[0]))
-        for index, (tree,) in enumerate(model.estimators_):
-            _fill(trees, index, tree.tree_, model.learning_rate)
+    def _of(cls, model: HistGradientBoostingClassifier | GradientBoostingClassifier, own: int) -> "Trees":
+        if isinstance(model, HistGradientBoostingClassifier):
+            # scikit-learn has no public form of these trees; `fit` compares them with its decision function.
+            found = [_of_histograms(predictors[0].nodes) for predictors in model._predictors]  # noqa: SLF001
+            slope, baseline = 0.0, model._baseline_prediction.item()  # noqa: SLF001
+        else:
+            found = [_of_tree(tree.tree_, model.learning_rate) for (tree,) in model.estimators_]
+            curve = model.init_[-1]
+            slope, baseline = curve.coef_.item(), curve.intercept_.item()
+        trees = cls._empty(len(found), own, slope, baseline)
+        for index, nodes in enumerate(found):
+            _fill(trees, index, list(nodes))
         return trees
 
     @classmethod
-    def _empty(cls, count: int, start: int, slope: float, baseline: float) -> "Trees":
+    def _empty(cls, count: int, own: int, slope: float, baseline: float) -> "Trees":
         return cls(
             columns=np.zeros((count, LEAVES - 1), np.int32),
             limits=np.zeros((count, LEAVES - 1), np.float32),
             paths=np.zeros((count, LEAVES - 1, LEAVES), np.float32),
             lefts=np.full((count, LEAVES), LEAVES, np.float32),
             values=np.zeros((count, LEAVES), np.float32),
-            start=np.asarray(start, np.int32),
+            own=np.asarray(own, np.int32),
             slope=np.asarray(slope, np.float32),
             baseline=np.asarray(baseline, np.float32),
         )
@@ -121,7 +137,7 @@ class Trees:
         agreed = ops.matmul(left, self.paths)
         reached = ops.cast(agreed > np.expand_dims(self.lefts, 1) - 0.5, "float32")
         sums = ops.sum(ops.matmul(reached, np.expand_dims(self.values, -1)), axis=(0, 2))
-        return sums + rows[:, int(self.start)] * self.slope + self.baseline
+        return sums + rows[:, int(self.own)] * self.slope + self.baseline
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         """The attributes by name."""
@@ -133,29 +149,69 @@ class Trees:
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
 
+def _from_constant(own: int, columns: int, least: int, seed: int) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
+        max_iter=TREES["constant"],
+        learning_rate=LEARNING_RATE["constant"],
+        max_leaf_nodes=LEAVES,
+        min_samples_leaf=least,
+        l2_regularization=5.0,
+        max_features=0.3,
+        monotonic_cst=[int(column == own) for column in range(columns)],
+        early_stopping=False,
+        random_state=seed,
+    )
+
+
+def _from_curve(own: int, columns: int, least: int, seed: int) -> GradientBoostingClassifier:
+    return GradientBoostingClassifier(
+        n_estimators=TREES["own"],
+        learning_rate=LEARNING_RATE["own"],
+        max_leaf_nodes=LEAVES,
+        max_depth=None,
+        min_samples_leaf=least,
+        max_features=0.3,
+        subsample=0.7,
+        init=make_pipeline(FunctionTransformer(_column, kw_args={"column": own}), LogisticRegression(C=1.0)),
+        random_state=seed,
+    )
+
+
 def _column(rows: np.ndarray, column: int) -> np.ndarray:
     # A probability near one in float32 has lost its log odds.
     return rows[:, [column]].astype(np.float64)
 
 
-def _fill(trees: Trees, index: int, tree: Any, learning_rate: float) -> None:
-    """Enter a `sklearn.tree._tree.Tree`."""
-    inner = {int(node): place for place, node in enumerate(np.flatnonzero(tree.children_left >= 0))}
+def _of_histograms(nodes: np.ndarray) -> Iterable[_Node]:
+    for node in nodes:
+        limit, value = float(node["num_threshold"]), float(node["value"])
+        yield _Node(
+            int(node["feature_idx"]), limit, int(node["left"]), int(node["right"]), value, bool(node["is_leaf"])
+        )
+
+
+def _of_tree(tree: Tree, learning_rate: float) -> Iterable[_Node]:
+    for at in range(tree.node_count):
+        left, right = int(tree.children_left[at]), int(tree.children_right[at])
+        value = float(tree.value[at, 0, 0]) * learning_rate
+        yield _Node(int(tree.feature[at]), float(tree.threshold[at]), left, right, value, leaf=left < 0)
+
+
+def _fill(trees: Trees, index: int, nodes: list[_Node]) -> None:
+    inner = {at: place for place, at in enumerate(at for at, node in enumerate(nodes) if not node.leaf)}
     leaves = 0
     waiting: list[tuple[int, dict[int, int]]] = [(0, {})]
     while waiting:
         at, way = waiting.pop()
-        if at not in inner:
+        node = nodes[at]
+        if node.leaf:
             for place, side in way.items():
                 trees.paths[index, place, leaves] = side
             trees.lefts[index, leaves] = sum(side == 1 for side in way.values())
-            trees.values[index, leaves] = tree.value[at, 0, 0] * learning_rate
+            trees.values[index, leaves] = node.value
             leaves += 1
         else:
             place = inner[at]
-            trees.columns[index, place] = tree.feature[at]
-            trees.limits[index, place] = tree.threshold[at]
-            waiting += [
-                (int(tree.children_right[at]), {**way, place: -1}),
-                (int(tree.children_left[at]), {**way, place: 1}),
-            ]
+            trees.columns[index, place] = node.column
+            trees.limits[index, place] = node.limit
+            waiting += [(node.right, {**way, place: -1}), (node.left, {**way, place: 1})]

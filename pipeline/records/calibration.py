@@ -1,6 +1,7 @@
 """What `calibrate` says of a model's confidence."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pipeline.records.base import Record
 
@@ -29,6 +30,7 @@ class CalibrationRecord(Record):
         target: accuracy that accepted readings of familiar pictures reach, at the confidence level.
         risk: largest expected share of the pictures of a shift that is accepted and wrong.
         level: the confidence level.
+        start: where the boosting of the trees began: at a constant, or at the model's own confidence.
         threshold: the confidence from which a reading is accepted; None where none holds, so that nothing is accepted.
         decided_by: what sets the threshold: `accuracy`, or a kind of shift.
         ece, ece_before: expected calibration error on valid, of the fitted confidence and of the model's own.
@@ -43,6 +45,7 @@ class CalibrationRecord(Record):
     target: float
     risk: float
     level: float
+    start: Literal["constant", "own"]
     threshold: float | None
     decided_by: str
     thresholds: Mapping[str, float | None]

@@ -43,7 +43,7 @@ def reader():
 @pytest.fixture(scope="module")
 def fitted(reader):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trees, "TREES", 20)
+        patch.setattr(trees, "TREES", dict.fromkeys(trees.STARTS, 20))
         yield fitting.calibrate(reader, {"bars": bars(2000, 1)}, pictures=2000, per_shift=100, seed=0)
 
 
@@ -81,7 +81,7 @@ def test_the_exported_graph_gives_the_same_confidence(reader, fitted, tmp_path):
 
 def test_a_detector_is_exported_whole(monkeypatch, tmp_path):
     """Its digits may be blank, and have boxes: columns of their own, and constants in the graph."""
-    monkeypatch.setattr(trees, "TREES", 5)
+    monkeypatch.setattr(trees, "TREES", dict.fromkeys(trees.STARTS, 5))
     given = keras.Input((12, 12, 1), dtype="uint8", name="images")
     x = layers.Flatten()(layers.AveragePooling2D(4)(layers.Rescaling(1 / 255)(given)))
     rows = layers.Softmax()(ops.reshape(layers.Dense(4 * 3)(x) * 20, (-1, 4, 3)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -21,13 +21,17 @@ def rows():
 
 @pytest.fixture
 def few(monkeypatch):
-    monkeypatch.setattr(trees, "TREES", 50)
+    monkeypatch.setattr(trees, "TREES", dict.fromkeys(trees.STARTS, 50))
 
 
-def test_the_products_are_the_sum_of_the_leaves_that_scikit_learn_reaches(rows, few):
+@pytest.mark.parametrize("start", trees.STARTS)
+def test_the_products_are_the_sum_of_the_leaves_that_scikit_learn_reaches(rows, start):
     values, correct = rows
-    first = make_pipeline(FunctionTransformer(lambda rows: rows[:, [2]]), LogisticRegression())
-    model = GradientBoostingClassifier(n_estimators=20, max_leaf_nodes=trees.LEAVES, max_depth=None, init=first)
+    if start == "own":
+        first = make_pipeline(FunctionTransformer(lambda rows: rows[:, [2]].astype(float)), LogisticRegression())
+        model = GradientBoostingClassifier(n_estimators=20, max_leaf_nodes=trees.LEAVES, max_depth=None, init=first)
+    else:
+        model = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=trees.LEAVES, early_stopping=False)
     model.fit(values, correct)
     ours = Trees._of(model, 2)
     assert np.allclose(ours.score(values), model.decision_function(values), atol=1e-5)
@@ -36,12 +40,13 @@ def test_the_products_are_the_sum_of_the_leaves_that_scikit_learn_reaches(rows, 
     assert np.allclose(ours.score(other), model.decision_function(other), atol=1e-5)
 
 
-def test_trees_tell_the_classes_apart_and_the_same_seed_gives_the_same_trees(rows, few):
+@pytest.mark.parametrize("start", trees.STARTS)
+def test_trees_tell_the_classes_apart_and_the_same_seed_gives_the_same_trees(rows, few, start):
     values, correct = rows
-    fitted = Trees.fit(values[:1000], correct[:1000], start=0, seed=4)
+    fitted = Trees.fit(values[:1000], correct[:1000], start=start, own=5, seed=4)
     found = fitted.score(values[1000:]) > 0
     assert (found == correct[1000:]).mean() > 0.75
-    again = Trees.fit(values[:1000], correct[:1000], start=0, seed=4)
+    again = Trees.fit(values[:1000], correct[:1000], start=start, own=5, seed=4)
     assert all(
         np.array_equal(a, b) for a, b in zip(fitted.as_arrays().values(), again.as_arrays().values(), strict=True)
     )
@@ -51,12 +56,21 @@ def test_a_column_that_says_all_keeps_its_ranking(few):
     random = np.random.default_rng(1)
     values = np.round(random.normal(size=(800, 3)) * 8).astype(np.float32) / 8
     correct = random.random(800) < 1 / (1 + np.exp(-4 * values[:, 1]))
-    score = Trees.fit(values, correct, start=1).score(values)
+    score = Trees.fit(values, correct, start="own", own=1).score(values)
     assert np.corrcoef(np.argsort(np.argsort(score)), np.argsort(np.argsort(values[:, 1])))[0, 1] > 0.97
+
+
+def test_from_a_constant_the_score_never_falls_where_the_own_confidence_rises(few):
+    random = np.random.default_rng(1)
+    values = random.normal(size=(800, 3)).astype(np.float32)
+    fitted = Trees.fit(values, values[:, 0] + random.normal(size=800) > 0, start="constant", own=0)
+    probe = np.repeat(values[:50], 40, axis=0)
+    probe[:, 0] = np.tile(np.linspace(-3, 3, 40), 50)
+    assert np.all(np.diff(fitted.score(probe).reshape(50, 40), axis=1) >= -1e-6)
 
 
 @pytest.mark.parametrize("outcome", [True, False])
 def test_where_all_rows_are_of_one_class_the_score_is_constant(outcome):
     values = np.random.default_rng(2).normal(size=(99, 2)).astype(np.float32)
-    fitted = Trees.fit(values, np.full(99, outcome), start=0)
+    fitted = Trees.fit(values, np.full(99, outcome), start="own", own=0)
     assert np.allclose(fitted.score(values), np.log(99.5 / 0.5) * (1 if outcome else -1))

@@ -6,9 +6,8 @@ all of it is there. Whatever kills the worker, the stages before are not compute
 
 import json
 import os
-import signal
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -30,7 +29,7 @@ from pipeline.records.outcome import Outcome
 
 def main(place: Path) -> None:
     """Run the job in `job.json` of a folder, and write `result.json` there: outcomes by key, and perhaps an error."""
-    threading.Thread(target=_end_with_the_task, daemon=True).start()
+    _end_with_the_task()
     job = json.loads((place / "job.json").read_text(encoding="utf-8"))
     result: dict[str, Any] = {"outcomes": {}}
     try:
@@ -160,10 +159,16 @@ def _failed(error: Path, failure: DvcException) -> PipelineError:
 
 
 def _end_with_the_task() -> None:
-    """End this process and its stage when the Ray task ends: the other end of standard input is closed then."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+    """Have this process and its stage ended when the Ray task ends: the other end of standard input is closed then.
+
+    A process of its own does that, in another group: where a node dies, Ray kills this process, and not its stage.
+    """
+    subprocess.Popen(
+        ["/bin/sh", "-c", 'cat > /dev/null; kill -KILL -- "-$0"', str(os.getpgrp())],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def check_deployed(project, good):
 
 
 @pytest.mark.slow
-def test_a_thousand_hostile_tags(lifted, home, tmp_path):
+def test_hundreds_of_hostile_tags(lifted, home, tmp_path):
     done(lifted, "rollback", ARTIFACT, "prod")
     run(lifted, "promote", f"{ARTIFACT}@v0.2.0", "staging")
     canary = watch.canary(tmp_path / "outside")
@@ -84,7 +84,7 @@ def test_a_thousand_hostile_tags(lifted, home, tmp_path):
     made = forge(lifted / ".git", lifted, canary)
     before = {tag.name: tag for tag in Repository.at(lifted).tags()}
     kinds, outcomes, skipped = Counter(), Counter(), 0
-    tags = list(made.hostile(1000))
+    tags = list(made.hostile(400))
     git_folder = lifted / ".git"
     genuine = git(lifted, "for-each-ref", "refs/tags")
     with watch.only(lifted, roots=watch.roots(lifted, canary)):
@@ -108,8 +108,8 @@ def test_a_thousand_hostile_tags(lifted, home, tmp_path):
     print(
         f"\n{sum(kinds.values())} of {len(tags)} tags created: {dict(kinds)}; skipped and named: {skipped}; {outcomes}"
     )
-    assert sum(kinds.values()) > 950
-    assert skipped > 100
+    assert sum(kinds.values()) > 380
+    assert skipped > 40
 
 
 @pytest.mark.slow

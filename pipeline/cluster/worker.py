@@ -164,7 +164,7 @@ def _end_with_the_task() -> None:
     A process of its own does that, in another group: where a node dies, Ray kills this process, and not its stage.
     """
     subprocess.Popen(
-        ["/bin/sh", "-c", 'cat > /dev/null; kill -KILL -- "-$0"', str(os.getpgrp())],
+        ["/bin/sh", "-c", 'cat > /dev/null; kill -s KILL -- "-$0"', str(os.getpgrp())],
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -76,6 +76,8 @@ def test_each_stage_is_computed_once_whatever_dies(tmp_path):
         wait_for(log, "train textbook 21", driver)
         wait_for(log, "begin train lenet5 21", driver)
         wait_for(log, "begin train convnet 21", driver)
+        # What ended and is not pushed yet would run again; that is no fault.
+        wait_until(lambda: "evaluate@textbook" in pushed(tmp_path / "store"), driver)
         killed = node_of("train@lenet5", tmp_path)
         cluster.kill(killed)
         # What ran there ends with it, and begins again on the other node.

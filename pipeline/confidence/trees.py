@@ -7,10 +7,9 @@ from typing import Literal, NamedTuple, get_args
 import keras
 import numpy as np
 from keras import ops
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree._tree import Tree
 from threadpoolctl import threadpool_limits
 
@@ -21,6 +20,8 @@ TREES = {"constant": 80, "own": 40}
 """By start: what begins near the answer needs fewer."""
 LEARNING_RATE = {"constant": 0.12, "own": 0.1}
 LEAST_IN_LEAF = 30
+MOST_ODDS = 16.0
+"""Log odds at which the curve that boosting starts at is cut off: a probability nearer to one is rounding."""
 Start = Literal["constant", "own"]
 STARTS: tuple[Start, ...] = get_args(Start)
 """Where boosting begins: at the share of the classes, or at a logistic curve of the model's own confidence."""
@@ -37,6 +38,34 @@ class _Node(NamedTuple):
     leaf: bool
 
 
+class Curve(ClassifierMixin, BaseEstimator):
+    """A logistic curve of one column in scikit-learn's form, cut off at `MOST_ODDS`.
+
+    Args:
+        column: of the rows.
+    """
+
+    def __init__(self, column: int) -> None:
+        self.column = column
+
+    def fit(self, rows: np.ndarray, correct: np.ndarray, sample_weight: np.ndarray | None = None) -> "Curve":
+        """Fit float (n, k) to bool (n,)."""
+        curve = LogisticRegression(C=1.0).fit(self._values(rows), correct, sample_weight)
+        self.classes_ = curve.classes_
+        self.slope_, self.baseline_ = curve.coef_.item(), curve.intercept_.item()
+        return self
+
+    def predict_proba(self, rows: np.ndarray) -> np.ndarray:
+        """Float (n, k) -> the probability of each class, float64 (n, 2)."""
+        odds = np.clip(self._values(rows)[:, 0] * self.slope_ + self.baseline_, -MOST_ODDS, MOST_ODDS)
+        correct = 1 / (1 + np.exp(-odds))
+        return np.stack([1 - correct, correct], 1)
+
+    def _values(self, rows: np.ndarray) -> np.ndarray:
+        # A probability near one in float32 has lost its log odds.
+        return rows[:, [self.column]].astype(np.float64)
+
+
 @dataclass(frozen=True)
 class Trees:
     """A logistic curve of one column, and a sum of decision trees that are padded to the same shape.
@@ -50,7 +79,8 @@ class Trees:
             are nodes.
         values: float32 (trees, leaves), in log odds.
         own: int32 (), the column that the curve is of.
-        slope, baseline: float32 (), of the curve: the log odds before the first tree are slope * column + baseline.
+        slope, baseline: float32 (), of the curve: the log odds before the first tree are slope * column + baseline,
+            cut off at `MOST_ODDS`.
     """
 
     columns: np.ndarray
@@ -103,8 +133,7 @@ class Trees:
             slope, baseline = 0.0, model._baseline_prediction.item()  # noqa: SLF001
         else:
             found = [_of_tree(tree.tree_, model.learning_rate) for (tree,) in model.estimators_]
-            curve = model.init_[-1]
-            slope, baseline = curve.coef_.item(), curve.intercept_.item()
+            slope, baseline = model.init_.slope_, model.init_.baseline_
         trees = cls._empty(len(found), own, slope, baseline)
         for index, nodes in enumerate(found):
             _fill(trees, index, list(nodes))
@@ -137,7 +166,8 @@ class Trees:
         agreed = ops.matmul(left, self.paths)
         reached = ops.cast(agreed > np.expand_dims(self.lefts, 1) - 0.5, "float32")
         sums = ops.sum(ops.matmul(reached, np.expand_dims(self.values, -1)), axis=(0, 2))
-        return sums + rows[:, int(self.own)] * self.slope + self.baseline
+        curve = rows[:, int(self.own)] * self.slope + self.baseline
+        return sums + ops.clip(curve, -MOST_ODDS, MOST_ODDS)
 
     def as_arrays(self) -> dict[str, np.ndarray]:
         """The attributes by name."""
@@ -172,14 +202,9 @@ def _from_curve(own: int, columns: int, least: int, seed: int) -> GradientBoosti
         min_samples_leaf=least,
         max_features=0.3,
         subsample=0.7,
-        init=make_pipeline(FunctionTransformer(_column, kw_args={"column": own}), LogisticRegression(C=1.0)),
+        init=Curve(own),
         random_state=seed,
     )
-
-
-def _column(rows: np.ndarray, column: int) -> np.ndarray:
-    # A probability near one in float32 has lost its log odds.
-    return rows[:, [column]].astype(np.float64)
 
 
 def _of_histograms(nodes: np.ndarray) -> Iterable[_Node]:

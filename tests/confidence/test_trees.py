@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from pipeline.confidence import trees
 from pipeline.confidence.trees import Trees
@@ -28,7 +25,7 @@ def few(monkeypatch):
 def test_the_products_are_the_sum_of_the_leaves_that_scikit_learn_reaches(rows, start):
     values, correct = rows
     if start == "own":
-        first = make_pipeline(FunctionTransformer(lambda rows: rows[:, [2]].astype(float)), LogisticRegression())
+        first = trees.Curve(2)
         model = GradientBoostingClassifier(n_estimators=20, max_leaf_nodes=trees.LEAVES, max_depth=None, init=first)
     else:
         model = HistGradientBoostingClassifier(max_iter=20, max_leaf_nodes=trees.LEAVES, early_stopping=False)
@@ -50,6 +47,14 @@ def test_trees_tell_the_classes_apart_and_the_same_seed_gives_the_same_trees(row
     assert all(
         np.array_equal(a, b) for a, b in zip(fitted.as_arrays().values(), again.as_arrays().values(), strict=True)
     )
+
+
+def test_a_curve_as_steep_as_a_step_is_cut_off(few):
+    values = np.repeat(np.linspace(-30, 30, 400, dtype=np.float32).round(), 2)[:, None]
+    values = np.hstack([values, np.tile([[0.0], [1.0]], (400, 1)).astype(np.float32)])
+    correct = values[:, 0] > 0
+    score = Trees.fit(values, correct, start="own", own=0).score(values)
+    assert np.abs(score).max() < 40
 
 
 def test_a_column_that_says_all_keeps_its_ranking(few):

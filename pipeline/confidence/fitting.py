@@ -1,5 +1,6 @@
 """Fits the estimator of a model's confidence on valid and on shifted forms of it, and chooses its threshold."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from pipeline.confidence.estimator import Estimator, Familiarity
 from pipeline.confidence.evidence import RAW
 from pipeline.confidence.shifts import KINDS, shifted
 from pipeline.confidence.thresholds import RISK, Outcomes, choose
-from pipeline.confidence.trees import STARTS, Start, Trees
+from pipeline.confidence.trees import STARTS, Diverged, Start, Trees
 from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
 from pipeline.evaluation.accuracy import blank_of, rounded, sequence_correct
@@ -143,20 +144,23 @@ def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray, Start]:
     familiar = observed.kind == 0
     fitted = []
     for start in STARTS:
-        scores = np.zeros(len(observed.correct))
-        for fold in range(FOLDS):
-            out = observed.fold == fold
-            if out.any():
-                familiarity, trees = _uncalibrated(observed, ~out, start, seed)
-                scores[out] = trees.score(familiarity(observed.columns[out]))
-        slope, intercept = _curve(scores[familiar], observed.correct[familiar])
-        confidence = 1 / (1 + np.exp(-(slope * scores + intercept)))
-        outcomes, shifts = _outcomes(observed, confidence)
-        threshold, _ = choose(outcomes, shifts, EACH_LEVEL)
-        fitted.append((outcomes.accepted(threshold), start, slope, intercept, confidence))
+        # Of few readings, trees from the curve may have no finite end; those from a constant always have.
+        with contextlib.suppress(Diverged):
+            scores = np.zeros(len(observed.correct))
+            for fold in range(FOLDS):
+                out = observed.fold == fold
+                if out.any():
+                    familiarity, trees = _uncalibrated(observed, ~out, start, seed)
+                    scores[out] = trees.score(familiarity(observed.columns[out]))
+            parts = _uncalibrated(observed, slice(None), start, seed)
+            slope, intercept = _curve(scores[familiar], observed.correct[familiar])
+            confidence = 1 / (1 + np.exp(-(slope * scores + intercept)))
+            outcomes, shifts = _outcomes(observed, confidence)
+            threshold, _ = choose(outcomes, shifts, EACH_LEVEL)
+            estimator = Estimator(*parts, slope=slope, intercept=intercept)
+            fitted.append((outcomes.accepted(threshold), estimator, confidence, start))
     # The first of equal ones.
-    _, start, slope, intercept, confidence = max(fitted, key=lambda each: each[0])
-    estimator = Estimator(*_uncalibrated(observed, slice(None), start, seed), slope=slope, intercept=intercept)
+    _, estimator, confidence, start = max(fitted, key=lambda each: each[0])
     return estimator, confidence, start
 
 

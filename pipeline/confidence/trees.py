@@ -22,9 +22,15 @@ LEARNING_RATE = {"constant": 0.12, "own": 0.1}
 LEAST_IN_LEAF = 30
 MOST_ODDS = 16.0
 """Log odds at which the curve that boosting starts at is cut off: a probability nearer to one is rounding."""
+MOST_LEAF = 1000.0
+"""Log odds of a leaf beyond which boosting has diverged."""
 Start = Literal["constant", "own"]
 STARTS: tuple[Start, ...] = get_args(Start)
 """Where boosting begins: at the share of the classes, or at a logistic curve of the model's own confidence."""
+
+
+class Diverged(DataError):
+    """Boosting has no finite end, for instance where few rows are told apart by the curve alone."""
 
 
 class _Node(NamedTuple):
@@ -109,6 +115,7 @@ class Trees:
             seed: of the rows of a tree, and of the columns that a split chooses from.
 
         Raises:
+            Diverged: a leaf is beyond `MOST_LEAF`; only from the curve, whose Newton steps are not regularized.
             DataError: scikit-learn's trees are not what this module takes them for.
         """
         if correct.all() or not correct.any():
@@ -135,8 +142,12 @@ class Trees:
             found = [_of_tree(tree.tree_, model.learning_rate) for (tree,) in model.estimators_]
             slope, baseline = model.init_.slope_, model.init_.baseline_
         trees = cls._empty(len(found), own, slope, baseline)
-        for index, nodes in enumerate(found):
-            _fill(trees, index, list(nodes))
+        for index, nodes in enumerate(map(list, found)):
+            if max(abs(node.value) for node in nodes if node.leaf) > MOST_LEAF:
+                raise Diverged(
+                    f"boosted trees: a leaf beyond {MOST_LEAF:g} in tree {index + 1}, expected finite log odds"
+                )
+            _fill(trees, index, nodes)
         return trees
 
     @classmethod

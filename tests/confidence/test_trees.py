@@ -79,3 +79,10 @@ def test_where_all_rows_are_of_one_class_the_score_is_constant(outcome):
     values = np.random.default_rng(2).normal(size=(99, 2)).astype(np.float32)
     fitted = Trees.fit(values, np.full(99, outcome), start="own", own=0)
     assert np.allclose(fitted.score(values), np.log(99.5 / 0.5) * (1 if outcome else -1))
+
+
+def test_leaves_without_a_finite_end_are_refused(rows, few, monkeypatch):
+    values, correct = rows
+    monkeypatch.setattr(trees, "MOST_LEAF", 1e-3)
+    with pytest.raises(trees.Diverged, match="a leaf beyond 0.001 in tree 1"):
+        Trees.fit(values, correct, start="own", own=0)

@@ -161,7 +161,7 @@ def _failed(error: Path, failure: DvcException) -> PipelineError:
 def _end_with_the_task() -> None:
     """Have this process and its stage ended when the Ray task ends: the other end of standard input is closed then.
 
-    A process of its own does that, in another group: where a node dies, Ray kills this process, and not its stage.
+    A separate process in another group does this: when a node dies, Ray kills this process but not its stage.
     """
     subprocess.Popen(
         ["/bin/sh", "-c", 'cat > /dev/null; kill -s KILL -- "-$0"', str(os.getpgrp())],

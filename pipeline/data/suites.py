@@ -93,14 +93,15 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
         divided = exclusions.kept(Path(suite.leave_out), divided, pixels, texts, pictures.origin)
     if suite.labels == "reviewed":
         pictures = cheques.reviewed(pictures)
-    # Ids are places in a list, which ends with what was corrected.
-    ids = list(range(len(pictures)))
+    published = len(pictures)
     if suite.corrections:
-        pictures, ids, divided = _corrected(pictures, divided)
+        pictures, divided = _corrected(pictures, divided)
+    ids = {
+        split: [row if row < published else splits.CORRECTED + row for row in rows] for split, rows in divided.items()
+    }
     made, empty = {}, {}
     for split, rows in divided.items():
-        taken = [ids[row] for row in rows]
-        made[split], empty[split] = lines.ingested(pictures.take(rows), taken, keep_empty=split != "train")
+        made[split], empty[split] = lines.ingested(pictures.take(rows), ids[split], keep_empty=split != "train")
     if any(empty.values()):
         kept = ", ".join(f"{empty[split]} of {split}" for split in SPLITS[1:])
         print(
@@ -110,28 +111,23 @@ def _labelled(name: str, suite: LabelledSuite, source: Path, seed: int) -> dict[
         )
     if suite.recomposed:
         rows = divided["train"]
-        published = sum(row < splits.CORRECTED for row in map(ids.__getitem__, rows))
-        count = max(1, round(suite.recomposed * published / LINE_SIZES["train"]))
-        taken = [ids[row] for row in rows]
+        count = max(1, round(suite.recomposed * sum(row < published for row in rows) / LINE_SIZES["train"]))
         anew = recomposition.compose(
-            pictures.take(rows).pictures, taken, lines=count, origin=pictures.origin, seed=seed
+            pictures.take(rows).pictures, ids["train"], lines=count, origin=pictures.origin, seed=seed
         )
         made["train"] = lines.joined([made["train"], anew])
     return made
 
 
-def _corrected(
-    pictures: PictureSet, divided: dict[str, list[int]]
-) -> tuple[PictureSet, list[int], dict[str, list[int]]]:
-    """Labelled pictures with corrected ones at the end, the id of each, and their rows by split."""
+def _corrected(pictures: PictureSet, divided: dict[str, list[int]]) -> tuple[PictureSet, dict[str, list[int]]]:
+    """Labelled pictures with corrected ones at the end, and their rows by split."""
     boxed = any(picture.boxes is not None for picture in pictures)
     more = corrections.with_lines(pictures.pictures, corrections.FOLDER / "lines", boxed=boxed)
-    every, ids, divided = list(pictures), list(range(len(pictures))), dict(divided)
+    every, divided = list(pictures), dict(divided)
     for split, added in more.items():
         divided[split] = [*divided[split], *range(len(every), len(every) + len(added))]
-        ids += [splits.CORRECTED + len(every) + index for index in range(len(added))]
         every += added
-    return PictureSet(tuple(every), pictures.origin), ids, divided
+    return PictureSet(tuple(every), pictures.origin), divided
 
 
 def _compose_split(suite: StripSuite | SceneSuite | LineSuite, digits: ImageSet, *, split: str, seed: int) -> ImageSet:

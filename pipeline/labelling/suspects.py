@@ -1,11 +1,8 @@
 """What the stage `suspects` found: which labels look wrong, and the pictures of them."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from pipeline.config.params import Params
 from pipeline.config.sections import LabelledSuite, SplitSuite
@@ -14,6 +11,7 @@ from pipeline.core.images import DIGIT_NAMES, ImageSet
 from pipeline.core.lines import PictureSet
 from pipeline.data.exclusions import pixel_digest
 from pipeline.labelling.tables import Row, Table
+from pipeline.monitoring.quarantine import png_of
 
 FOLDER = Path("reports/suspects")
 COLUMNS = ("rank", "part", "index", "place", "given", "predicted", "probability", "quality", "sha256", "label")
@@ -116,9 +114,7 @@ class Gallery:
         if boxes is not None:
             x0, y0, x1, y1 = map(float, boxes[suspect.place - 1])
             box = x0, y0, x1, y1
-        file = io.BytesIO()
-        Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(file, "PNG")
-        return Shown(file.getvalue(), (pixels.shape[0], pixels.shape[1]), box, classes)
+        return Shown(png_of(pixels), (pixels.shape[0], pixels.shape[1]), box, classes)
 
     def _pictures(self, suspect: Suspect) -> ImageSet | PictureSet:
         """What `index` counts in: the file of a part, or all pictures of lines, whose parts are splits."""

@@ -2,12 +2,11 @@
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.monitoring.quarantine import FORMATS, pictures_of
+from pipeline.monitoring.quarantine import pictures_of, write_private
 from pipeline.monitoring.segments import locked
 from pipeline.records.monitoring import Correction
 
@@ -58,8 +57,8 @@ class FeedbackStore:
             if sum(_sizes(root)) + len(content) + len(document) > self._most:
                 raise OSError(errno.EDQUOT, f"the bound of {self._most:,} bytes is reached", str(root))
             if content and name is not None:
-                _write(folder / name, content)
-            _write(path, document)
+                write_private(folder / name, content)
+            write_private(path, document)
         return former
 
 
@@ -114,23 +113,7 @@ def forget(log: Path, digest: str) -> int:
     return sum(remove(log, folder.name, digest) for folder in sorted(root.iterdir())) if root.is_dir() else 0
 
 
-def suffix_of(content: bytes) -> str:
-    """The suffix of a picture's file, by how it begins; "" of anything that is not kept."""
-    return next((suffix for start, suffix in FORMATS.items() if content.startswith(start)), "")
-
-
 def _sizes(root: Path) -> Iterator[int]:
     for path in root.glob("*/*"):
         with contextlib.suppress(FileNotFoundError):
             yield path.stat().st_size
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

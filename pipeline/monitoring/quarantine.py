@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,23 +54,17 @@ class Quarantine:
             return False
         suffix = ".png"
         if shape is not None:
-            content = _png(np.frombuffer(content, np.uint8).reshape(shape))
+            content = png_of(np.frombuffer(content, np.uint8).reshape(shape))
         else:
             # What was decoded begins like one of them.
-            suffix = next(suffix for start, suffix in FORMATS.items() if content.startswith(start))
+            suffix = suffix_of(content)
         if len(content) > self._most:
             return False
         with locked(self._folder):
             total = self._total()
             if total + len(content) > self._most:
                 total = self._remove(int(self._most * _ROOM) - len(content))
-            temporary = self._folder / f".{digest}.partial"
-            try:
-                temporary.write_bytes(content)
-                temporary.chmod(0o600)
-                temporary.replace(self._folder / f"{digest}{suffix}")
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_private(self._folder / f"{digest}{suffix}", content)
             self._write_total(total + len(content))
         return True
 
@@ -128,7 +123,7 @@ def forget(folder: Path, digest: str) -> int:
     if not folder.is_dir():
         return 0
     with locked(folder):
-        found = [*pictures_of(folder, digest), *folder.glob(f".{digest}.partial")]
+        found = [*pictures_of(folder, digest), *folder.glob(f".{digest}.*partial")]
         for path in found:
             path.unlink()
         # It is counted again when the next picture comes.
@@ -137,7 +132,29 @@ def forget(folder: Path, digest: str) -> int:
     return len(found)
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def suffix_of(content: bytes) -> str:
+    """The suffix of a picture's file, by how it begins; "" of anything that is not kept."""
+    return next((suffix for start, suffix in FORMATS.items() if content.startswith(start)), "")
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    """The PNG of uint8 (H, W), (H, W, 1) or (H, W, 3)."""
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(file, "PNG")
     return file.getvalue()

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from pipeline.access.middleware import NAME_KEY
 from pipeline.core.decoding import decode_grey
 from pipeline.core.lines import LINE_SLOTS
-from pipeline.monitoring.feedback import FeedbackStore, suffix_of
+from pipeline.monitoring.feedback import FeedbackStore
 from pipeline.monitoring.log import QUARANTINE
-from pipeline.monitoring.quarantine import pictures_of
+from pipeline.monitoring.quarantine import pictures_of, suffix_of
 from pipeline.monitoring.settings import LogSettings
 from pipeline.records.answer import Feedback, FeedbackRequest
 from pipeline.records.manifest import Manifest

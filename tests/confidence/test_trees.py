@@ -84,5 +84,5 @@ def test_where_all_rows_are_of_one_class_the_score_is_constant(outcome):
 def test_leaves_without_a_finite_end_are_refused(rows, few, monkeypatch):
     values, correct = rows
     monkeypatch.setattr(trees, "MOST_LEAF", 1e-3)
-    with pytest.raises(trees.Diverged, match="a leaf beyond 0.001 in tree 1"):
+    with pytest.raises(trees.Diverged, match=r"a leaf beyond 0\.001 in tree 1"):
         Trees.fit(values, correct, start="own", own=0)

@@ -130,55 +130,50 @@ def walk(folder: Path, log: Callable[[str], None] = print) -> Correcting:
     Raises:
         SystemExit: a command does not end as it should.
     """
-    registry_walk.clone(folder)
-    life = Walk(folder, log)
-    walk = Correcting(life)
-    for command in (("init", "-q", "-b", "main"), ("config", "user.name", "Ada"), ("config", "user.email", "a@b.org")):
-        life.run("git", "git", *command)
-    life.run("added", "git", "add", "-A")
-    life.run("committed", "git", "commit", "-q", "-m", "a clone")
+    life = registry_walk.begun(folder, log)
+    steps = Correcting(life)
     life.train("first", epochs=4)
     life.run("register", "registry", "register", NAME)
     life.promote("v0.1.0", "dev", "staging", "prod")
     life.run("deploy", "registry", "deploy", "prod")
     pictures = sevens()
     with serving(folder) as (server, _):
-        with walk.step("read"):
+        with steps.step("read"):
             answers = [read(server, picture) for picture in pictures]
-            walk.found["read"] = {digit: [a["digits"] for a in answers].count(digit) for digit in "0123456789"}
+            steps.found["read"] = {digit: [a["digits"] for a in answers].count(digit) for digit in "0123456789"}
         wrong = [(picture, a) for picture, a in zip(pictures, answers, strict=True) if a["digits"] != "7"]
-        with walk.step("corrected"):
+        with steps.step("corrected"):
             for picture, answer in wrong:
                 correct(server, picture, answer)
-            walk.found["corrected"] = len(wrong)
-        with walk.step("labelled"):
-            walk.found["labelled"] = label(folder)
-        with walk.step("retrained"):
+            steps.found["corrected"] = len(wrong)
+        with steps.step("labelled"):
+            steps.found["labelled"] = label(folder)
+        with steps.step("retrained"):
             life.run("retrained", "dvc", "repro", "package@mnist")
             life.run("added", "git", "add", "-A")
             life.run("committed", "git", "commit", "-q", "-m", "corrected sevens")
-        with walk.step("gated"):
+        with steps.step("gated"):
             life.run("register the corrected", "registry", "register", NAME)
             life.promote("v0.2.0", "dev", "staging")
-            walk.found["gated"] = next(
+            steps.found["gated"] = next(
                 each
                 for each in json.loads(life.run("gate", "registry", "gate", f"{NAME}@v0.2.0", "prod", "--json"))[
                     "criteria"
                 ]
                 if each["name"] == "slice mnist, corrected"
             )
-        with walk.step("canaried"):
-            walk.found["canaried"] = canary(life, server, folder)
-        with walk.step("promoted"):
+        with steps.step("canaried"):
+            steps.found["canaried"] = canary(life, server, folder)
+        with steps.step("promoted"):
             life.promote("v0.2.0", "prod")
             life.run("swap", "registry", "rollout", f"{NAME}@v0.2.0")
-        with walk.step("read again"):
+        with steps.step("read again"):
             again = [read(server, picture) for picture, _ in wrong]
-            walk.found["read again"] = [each["digits"] for each in again].count("7")
-            walk.found["version"] = {each["model"]["version"] for each in again}
+            steps.found["read again"] = [each["digits"] for each in again].count("7")
+            steps.found["version"] = {each["model"]["version"] for each in again}
     life.run("history --json", "registry", "history", NAME, "--json")
-    walk.found["wrong"] = len(wrong)
-    return walk
+    steps.found["wrong"] = len(wrong)
+    return steps
 
 
 def canary(life: Walk, server: Server, folder: Path) -> str:

@@ -120,6 +120,18 @@ def digits(folder: Path) -> None:
             Image.fromarray(np.roll(image[..., 0], shift, axis=(0, 1))).save(folder / f"{label}/{index}-{place}.png")
 
 
+def begun(folder: Path, log: Callable[[str], None]) -> Walk:
+    """A walk in a clone whose first commit is made."""
+    clone(folder)
+    life = Walk(folder, log)
+    life.run("init", "git", "init", "-q", "-b", "main")
+    life.run("name", "git", "config", "user.name", "Ada")
+    life.run("address", "git", "config", "user.email", "ada@example.org")
+    life.run("added", "git", "add", "-A")
+    life.run("committed", "git", "commit", "-q", "-m", "a clone")
+    return life
+
+
 def walk(folder: Path, log: Callable[[str], None] = print) -> Walk:
     """All steps.
 
@@ -130,14 +142,7 @@ def walk(folder: Path, log: Callable[[str], None] = print) -> Walk:
     Raises:
         SystemExit: a step does not end as it should.
     """
-    clone(folder)
-    life = Walk(folder, log)
-    life.run("init", "git", "init", "-q", "-b", "main")
-    life.run("name", "git", "config", "user.name", "Ada")
-    life.run("address", "git", "config", "user.email", "ada@example.org")
-    life.run("added", "git", "add", "-A")
-    life.run("committed", "git", "commit", "-q", "-m", "a clone")
-
+    life = begun(folder, log)
     life.train("first", epochs=2)
     life.run("register", "registry", "register", NAME)
     life.promote("v0.1.0", "dev", "staging", "prod")

@@ -10,6 +10,8 @@ LEAST = 1e-7
 """What is added to a probability before its logarithm: below it float32 probabilities are rounding."""
 RAW = 0
 """The column of the log odds of the model's own confidence."""
+RAW_DEVIATION = 0.1
+"""The least deviation of that column, in log odds: one minus a confidence near one is rounding."""
 
 
 def reading_evidence(outputs: Mapping[str, keras.KerasTensor], blank: int | None) -> keras.KerasTensor:

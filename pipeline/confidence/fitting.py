@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.confidence.attached import COLUMNS, with_columns
 from pipeline.confidence.estimator import Estimator, Familiarity
-from pipeline.confidence.evidence import RAW
+from pipeline.confidence.evidence import RAW, RAW_DEVIATION
 from pipeline.confidence.shifts import KINDS, shifted
 from pipeline.confidence.thresholds import RISK, Outcomes, choose
 from pipeline.confidence.trees import STARTS, Diverged, Start, Trees
@@ -25,6 +25,8 @@ from pipeline.training import models
 FOLDS = 5
 EACH_LEVEL = 1 - (1 - LEVEL) / len(STARTS)
 """The level of a threshold: the start of the trees is chosen by it, so the thresholds of all starts hold at once."""
+PRICE = 0.03
+"""Coverage that a start at a constant may cost. Its trees learn more of what a shift looks like."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray, Start]:
     """The estimator fitted on all readings, confidences of one that did not see their fold, and where its trees start.
 
     The thresholds are chosen on these confidences, float64 (n,). The logistic curve is fitted on their scores of
-    familiar pictures. Of the starts, the one is taken whose threshold accepts most of them. A model that reads nothing
-    correctly, or everything, gets a constant confidence.
+    familiar pictures. Trees start at a constant, unless a start at the model's own confidence accepts more of them by
+    more than `PRICE`. A model that reads nothing correctly, or everything, gets a constant confidence.
     """
     familiar = observed.kind == 0
     fitted = []
@@ -158,7 +160,8 @@ def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray, Start]:
             outcomes, shifts = _outcomes(observed, confidence)
             threshold, _ = choose(outcomes, shifts, EACH_LEVEL)
             estimator = Estimator(*parts, slope=slope, intercept=intercept)
-            fitted.append((outcomes.accepted(threshold), estimator, confidence, start))
+            accepted = outcomes.accepted(threshold) + (PRICE if start == "constant" else 0)
+            fitted.append((accepted, estimator, confidence, start))
     # The first of equal ones.
     _, estimator, confidence, start = max(fitted, key=lambda each: each[0])
     return estimator, confidence, start
@@ -175,7 +178,7 @@ def _outcomes(observed: Observed, confidence: np.ndarray) -> tuple[Outcomes, dic
 
 def _uncalibrated(observed: Observed, rows: np.ndarray | slice, start: Start, seed: int) -> tuple[Familiarity, Trees]:
     seen, correct, kind = observed.columns[rows], observed.correct[rows], observed.kind[rows]
-    familiarity = Familiarity.of(seen[kind == 0])
+    familiarity = Familiarity.of(seen[kind == 0], {RAW: RAW_DEVIATION})
     steps = keras.ops.convert_to_numpy(familiarity(seen))
     return familiarity, Trees.fit(steps, correct, start=start, own=RAW, seed=seed)
 

@@ -1,6 +1,5 @@
 """The estimator of a confidence: from the columns of a reading to the probability that it is correct."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from pipeline.core.files import read_arrays, write_arrays
 
 STEP = 1 / 8
 """Of the standard deviation of a column: trees compare steps, so that rounding rarely changes a comparison."""
-LEAST = 1e-3
-"""The least deviation of a column."""
 LARGEST = 30.0
 """Deviations beyond which columns do not differ."""
 
@@ -39,19 +36,13 @@ class Familiarity:
     whitening: np.ndarray
 
     @classmethod
-    def of(cls, rows: np.ndarray, least: Mapping[int, float]) -> "Familiarity":
-        """Fit the columns of familiar pictures.
-
-        Args:
-            rows: float32 (n, k).
-            least: by column, its least deviation where that is not `LEAST`: below it, values differ by rounding.
-        """
+    def of(cls, rows: np.ndarray) -> "Familiarity":
+        """Fit float32 (n, k), rows of familiar pictures."""
         rows = rows.astype(np.float64)
         centre = np.median(rows, axis=0)
         low, high = np.percentile(rows, [10, 90], axis=0)
-        floor = np.array([least.get(column, LEAST) for column in range(rows.shape[1])])
-        # A column may be constant but for few rows: the deviation is then that of all of them, or the least.
-        scale = np.maximum((high - low) / 2.56, np.maximum(rows.std(axis=0) / 3, floor))
+        # A column may be constant but for few rows: the deviation is then that of all of them, or a thousandth.
+        scale = np.maximum((high - low) / 2.56, np.maximum(rows.std(axis=0) / 3, 1e-3))
         scaled = np.clip((rows - centre) / scale, -LARGEST, LARGEST)
         precision = LedoitWolf(assume_centered=True).fit(scaled).precision_
         values, vectors = np.linalg.eigh(precision)

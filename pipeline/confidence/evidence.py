@@ -10,8 +10,8 @@ LEAST = 1e-7
 """What is added to a probability before its logarithm: below it float32 probabilities are rounding."""
 RAW = 0
 """The column of the log odds of the model's own confidence."""
-RAW_DEVIATION = 0.1
-"""The least deviation of that column, in log odds: one minus a confidence near one is rounding."""
+NEAR = 1e-6
+"""How far a confidence may be from the product of the slots, to be taken for it."""
 
 
 def reading_evidence(outputs: Mapping[str, keras.KerasTensor], blank: int | None) -> keras.KerasTensor:
@@ -31,12 +31,13 @@ def reading_evidence(outputs: Mapping[str, keras.KerasTensor], blank: int | None
     slots, size = probabilities.shape[1:]
     chosen = ops.one_hot(classes, size, dtype="float32")
     # The others are added up: one minus a probability near one is rounding.
-    odds = _log(ops.sum(probabilities * chosen, -1)) - _log(ops.sum(probabilities * (1 - chosen), -1))
+    others = ops.sum(probabilities * (1 - chosen), -1)
+    odds = _log(ops.sum(probabilities * chosen, -1)) - _log(others)
     best = ops.top_k(probabilities, 2)[0]
     margin = _log(best[..., 0]) - _log(best[..., 1])
     entropy = -ops.sum(probabilities * _log(probabilities), -1)
     columns = [
-        _log(confidence) - ops.log(1 - confidence + 1e-4),
+        _log(confidence) - ops.log(_wrong(confidence, others) + 1e-4),
         ops.min(odds, -1),
         ops.mean(odds, -1),
         ops.min(margin, -1),
@@ -49,6 +50,20 @@ def reading_evidence(outputs: Mapping[str, keras.KerasTensor], blank: int | None
     if "boxes" in outputs:
         found.append(_of_boxes(outputs["boxes"]))
     return ops.concatenate(found, -1)
+
+
+def _wrong(confidence: keras.KerasTensor, others: keras.KerasTensor) -> keras.KerasTensor:
+    """One minus the confidence, float32 (n,), without rounding where the confidence is the product of the slots.
+
+    Args:
+        confidence: float32 (n,).
+        others: float32 (n, slots), the probability of all classes that are not read.
+    """
+    wrong = others[:, 0]
+    for slot in range(1, others.shape[1]):
+        wrong = wrong + others[:, slot] - wrong * others[:, slot]
+    rounded = 1 - confidence
+    return ops.where(ops.abs(rounded - wrong) < NEAR, wrong, rounded)
 
 
 def _log(values: keras.KerasTensor) -> keras.KerasTensor:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.confidence.attached import COLUMNS, with_columns
 from pipeline.confidence.estimator import Estimator, Familiarity
-from pipeline.confidence.evidence import RAW, RAW_DEVIATION
+from pipeline.confidence.evidence import RAW
 from pipeline.confidence.shifts import KINDS, shifted
 from pipeline.confidence.thresholds import RISK, Outcomes, choose
 from pipeline.confidence.trees import STARTS, Diverged, Start, Trees
@@ -178,7 +178,7 @@ def _outcomes(observed: Observed, confidence: np.ndarray) -> tuple[Outcomes, dic
 
 def _uncalibrated(observed: Observed, rows: np.ndarray | slice, start: Start, seed: int) -> tuple[Familiarity, Trees]:
     seen, correct, kind = observed.columns[rows], observed.correct[rows], observed.kind[rows]
-    familiarity = Familiarity.of(seen[kind == 0], {RAW: RAW_DEVIATION})
+    familiarity = Familiarity.of(seen[kind == 0])
     steps = keras.ops.convert_to_numpy(familiarity(seen))
     return familiarity, Trees.fit(steps, correct, start=start, own=RAW, seed=seed)
 

@@ -71,3 +71,12 @@ def test_digits_and_blanks_are_apart_and_boxes_have_their_sides():
     assert (wide_varies, high_varies) == pytest.approx((3, 0), abs=2e-3)
     assert least_digit == pytest.approx(np.log(0.6 / 0.4), abs=1e-4)
     assert least_blank == pytest.approx(np.log(0.8 / 0.2), abs=1e-4)
+
+
+def test_the_own_log_odds_near_one_come_from_what_the_other_classes_have():
+    rows = np.array([[[1, 4e-6], [1, 3e-6]], [[1, 4e-6], [1, 3e-6]]], np.float32)
+    confidence = np.array([np.float32(1 - 7e-6) + np.float32(1.2e-7), 0.5], np.float32)
+    found = ops.convert_to_numpy(reading_evidence(outputs(rows, [[0, 0]] * 2, confidence), None))[:, RAW]
+    assert found[0] == pytest.approx(-np.log(7e-6 + 1e-4), abs=1e-5)
+    # A confidence that is not the product of the slots is taken as it is.
+    assert found[1] == pytest.approx(0, abs=1e-3)

@@ -7,8 +7,7 @@ from keras import layers, ops
 
 from pipeline.confidence import fitting, trees
 from pipeline.confidence.attached import with_confidence
-from pipeline.confidence.estimator import LEAST, Estimator, Familiarity
-from pipeline.confidence.evidence import RAW_DEVIATION
+from pipeline.confidence.estimator import Estimator
 from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
 from pipeline.core.readings import Readings
@@ -141,16 +140,3 @@ def test_the_start_at_a_constant_may_cost_so_much_coverage(reader, monkeypatch, 
     monkeypatch.setattr(fitting, "PRICE", price)
     _, record = fitting.calibrate(reader, {"bars": bars(1000, 9)}, pictures=1000, per_shift=99, seed=0)
     assert record.start == start
-
-
-def test_rounding_of_a_confidence_near_one_rarely_changes_a_step():
-    confidence = 1 - np.random.default_rng(0).integers(1, 60, 1000).astype(np.float32) * np.float32(2**-24)
-    rounded = np.nextafter(confidence, np.float32(0))
-    near, off = (np.log(each) - np.log(1 - each + 1e-4) for each in (confidence, rounded))
-    changed = {}
-    for least in (LEAST, RAW_DEVIATION):
-        familiarity = Familiarity.of(near[:, None], {0: least})
-        steps = [ops.convert_to_numpy(familiarity(each[:, None].astype(np.float32)))[:, 0] for each in (near, off)]
-        changed[least] = (steps[0] != steps[1]).mean()
-    assert changed[LEAST] > 0.3
-    assert changed[RAW_DEVIATION] < 0.06

@@ -91,10 +91,8 @@ def read_dataset(
     _expect_apart(images, out)
     setup = PackagedModels.of(artifacts, task).setup(invert=invert)
     dataset = Dataset(out)
-    if again:
-        dataset.clear()
     work = Work(artifacts=str(artifacts.resolve()), task=task, invert=invert, out=out)
-    with dataset.held(setup) as folder, Known.open(folder / INDEX) as known:
+    with dataset.held(setup, again=again) as folder, Known.open(folder / INDEX) as known:
         dataset.synchronize(known)
         started = time.monotonic()
         total, left, totals = 0, 0, Totals()

@@ -214,7 +214,7 @@ def run(study: Study, jobs: int = 0) -> None:
     Raises:
         Stopped: a run failed, or could not be queued.
     """
-    points, queued = list(study.points()), False
+    points, unstarted = list(study.points()), False
     waiting = set(runs.queued())
     for number, (_, each) in enumerate(points, 1):
         head = f"{number}/{len(points)} {each.name}"
@@ -223,11 +223,13 @@ def run(study: Study, jobs: int = 0) -> None:
             continue
         if each.name in waiting:
             print(f"{head}: in the queue already")
+            # An interrupted call may have queued it and started no workers; DVC starts none twice.
+            unstarted = jobs > 0
             continue
         print(head, flush=True)
         start(each, queue=jobs > 0)
-        queued = jobs > 0
-    if queued:
+        unstarted = jobs > 0
+    if unstarted:
         dvc.run("make study", "queue", "start", "--jobs", str(jobs))
 
 

@@ -32,6 +32,7 @@ LOGS = Path("reports/logs/cluster")
 SECRETS = (
     *("access_key_id", "secret_access_key", "session_token", "password", "passphrase", "account_key", "sas_token"),
     *("connection_string", "client_secret", "sse_customer_key", "oss_key_id", "oss_key_secret"),
+    *("token", "gdrive_client_secret"),
 )
 """Settings of a remote that are not sent over the network: a node has its own, as DVC and the libraries find them."""
 _MANY = 3

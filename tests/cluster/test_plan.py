@@ -86,15 +86,18 @@ def test_what_comes_from_outside_has_to_be_there(project):
         plan.expect_sources(planned(), [])
 
 
-def test_the_secrets_of_a_remote_stay_where_they_are(project, monkeypatch, capsys):
-    run(project, "dvc", "remote", "add", "-f", "-d", "store", "s3://bucket")
-    for key, value in (("region", "here"), ("secret_access_key", "hidden")):
-        run(project, "dvc", "remote", "modify", "--local", "store", key, value)
-    assert driver._remote()["settings"]["secret_access_key"] == "hidden"
+@pytest.mark.parametrize(
+    ("url", "secret"), [("s3://bucket", "secret_access_key"), ("webdavs://host/folder", "token")], ids=["s3", "webdav"]
+)
+def test_the_secrets_of_a_remote_stay_where_they_are(project, monkeypatch, capsys, url, secret):
+    (project / ".dvc/config.local").unlink(missing_ok=True)
+    run(project, "dvc", "remote", "add", "-f", "-d", "store", url)
+    run(project, "dvc", "remote", "modify", "--local", "store", secret, "hidden")
+    assert driver._remote()["settings"][secret] == "hidden"
     monkeypatch.setenv(session.ADDRESS_VARIABLE, "10.0.0.1:6379")
     sent = driver._remote()["settings"]
-    assert sent["region"] == "here"
-    assert "secret_access_key" not in sent
+    assert sent["url"] == url
+    assert secret not in sent
     assert "each node needs its own" in capsys.readouterr().err
 
 

@@ -24,6 +24,7 @@ from pipeline.experiments.lanes import Chain
 from pipeline.project import dvc, git
 from pipeline.project.dvc import Stopped
 from pipeline.project.progress import format_seconds
+from pipeline.project.ray_address import ADDRESS_VARIABLE
 from pipeline.project.remote import Remote, explained
 from pipeline.records.outcome import Outcome
 
@@ -242,7 +243,7 @@ def _remote() -> dict[str, Any]:
         url = remote["url"]
         if "://" not in url:
             remote["url"] = os.path.abspath(url)  # noqa: PTH100  # DVC's own, relative to nothing here.
-    local = not os.environ.get(session.ADDRESS_VARIABLE)
+    local = not os.environ.get(ADDRESS_VARIABLE)
     if not local and (held := sorted(set(remote) & set(SECRETS))):
         print(f"note     remote     {', '.join(held)} stay here; each node needs its own", file=sys.stderr)
     settings = {key: value for key, value in remote.items() if local or key not in SECRETS}

@@ -127,11 +127,11 @@ class Corrections:
         Raises:
             DataError, OSError: as `label`.
         """
-        listed = self.excluded_table(source)
-        before = listed.get((sha256,))
+        excluded = self.excluded_table(source)
+        before = excluded.get((sha256,))
         if before is not None:
             reason = f"{before['reason']}; {reason}"
-        return _put(listed, {"sha256": sha256, "label": published, "reason": reason})
+        return _put(excluded, {"sha256": sha256, "label": published, "reason": reason})
 
     def forget(self, digest: str) -> tuple[int, list[str]]:
         """Remove a picture's labels, verdicts and files; how many rows and files that were, and the tasks it was in.

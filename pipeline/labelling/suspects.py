@@ -45,7 +45,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Shown:
+class SuspectView:
     """The picture of a suspect: a PNG, its height and width, the box of the digit (pixels x0, y0, x1, y1), classes."""
 
     content: bytes
@@ -93,7 +93,7 @@ class Gallery:
         """Read nothing yet."""
         self._loaded: tuple[Path, ImageSet | PictureSet] | None = None
 
-    def show(self, suspect: Suspect) -> Shown:
+    def show(self, suspect: Suspect) -> SuspectView:
         """The picture of a suspect.
 
         Raises:
@@ -116,7 +116,7 @@ class Gallery:
                 raise DataError(f"{suspect.folder}: no digit {suspect.place} in picture {suspect.index}; {again}")
             x0, y0, x1, y1 = map(float, boxes[suspect.place - 1])
             box = x0, y0, x1, y1
-        return Shown(png_of(pixels), (pixels.shape[0], pixels.shape[1]), box, classes)
+        return SuspectView(png_of(pixels), (pixels.shape[0], pixels.shape[1]), box, classes)
 
     def _pictures(self, suspect: Suspect) -> ImageSet | PictureSet:
         """What `index` counts in: the file of a part, or all pictures of lines, whose parts are splits."""

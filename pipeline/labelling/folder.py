@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.config.sections import REVIEWS_FOLDER
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.files import replacing
 from pipeline.data import exclusions
 from pipeline.data.corrections import COLUMNS, FOLDER, LABELS
@@ -87,7 +87,7 @@ class Corrections:
 
         Raises:
             DataError: the table is damaged.
-            OSError: something cannot be written; the label is not kept then.
+            OSError: something cannot be written; neither picture nor label is kept then.
         """
         name = f"{PICTURES}/{digest}{path.suffix}"
         copy = self.folder / task / name
@@ -95,12 +95,20 @@ class Corrections:
             # First the picture: a row never names one that is not there.
             with replacing(copy) as temporary:
                 temporary.write_bytes(path.read_bytes())
-        back = _put(self.labels(task), {"file": name, **row})
+
+        def remove_copy() -> None:
+            if is_new:
+                copy.unlink(missing_ok=True)
+
+        try:
+            back = _put(self.labels(task), {"file": name, **row})
+        except (DataError, OSError):
+            remove_copy()
+            raise
 
         def undo() -> None:
             back()
-            if is_new:
-                copy.unlink(missing_ok=True)
+            remove_copy()
 
         return undo
 

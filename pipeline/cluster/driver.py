@@ -24,6 +24,7 @@ from pipeline.experiments.lanes import Chain
 from pipeline.project import dvc, git
 from pipeline.project.dvc import Stopped
 from pipeline.project.progress import format_seconds
+from pipeline.project.ray_address import ADDRESS_VARIABLE
 from pipeline.project.remote import Remote, explained
 from pipeline.records.outcome import Outcome
 
@@ -32,6 +33,7 @@ LOGS = Path("reports/logs/cluster")
 SECRETS = (
     *("access_key_id", "secret_access_key", "session_token", "password", "passphrase", "account_key", "sas_token"),
     *("connection_string", "client_secret", "sse_customer_key", "oss_key_id", "oss_key_secret"),
+    *("token", "gdrive_client_secret"),
 )
 """Settings of a remote that are not sent over the network: a node has its own, as DVC and the libraries find them."""
 _MANY = 3
@@ -241,7 +243,7 @@ def _remote() -> dict[str, Any]:
         url = remote["url"]
         if "://" not in url:
             remote["url"] = os.path.abspath(url)  # noqa: PTH100  # DVC's own, relative to nothing here.
-    local = not os.environ.get(session.ADDRESS_VARIABLE)
+    local = not os.environ.get(ADDRESS_VARIABLE)
     if not local and (held := sorted(set(remote) & set(SECRETS))):
         print(f"note     remote     {', '.join(held)} stay here; each node needs its own", file=sys.stderr)
     settings = {key: value for key, value in remote.items() if local or key not in SECRETS}

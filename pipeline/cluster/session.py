@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -11,21 +10,11 @@ from typing import Any
 from pipeline.config.names import shown
 from pipeline.config.sections import Resources
 from pipeline.core.errors import ConfigurationError, PipelineError
+from pipeline.project.ray_address import ADDRESS_VARIABLE, ClusterError, expect_answer
 
-ADDRESS_VARIABLE = "RAY_ADDRESS"
-"""Names the cluster, `HOST:PORT`; without it, one of this machine is started."""
 OBJECT_STORE = 200 << 20
 """Bytes of memory for the objects of a cluster of this machine: commits and outcomes, a few megabytes each."""
-PATIENCE = 10.0
-"""Seconds in which a cluster accepts a connection."""
 _GIB = 1 << 30
-
-
-class ClusterError(PipelineError):
-    """The cluster does not answer, or lost a task too often: the same command goes on where it stopped."""
-
-    exit_code = 4
-    kind = "cluster"
 
 
 def expect_place(on: str, *, alone: bool) -> None:
@@ -65,7 +54,7 @@ def connected(cores: int | None = None) -> Iterator[ModuleType]:
     address = os.environ.get(ADDRESS_VARIABLE, "")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address:
-        _expect_answer(address)
+        expect_answer(address)
         options |= {"address": address}
     else:
         options |= {"address": "local", "num_cpus": cores, "object_store_memory": OBJECT_STORE}
@@ -129,22 +118,6 @@ def options(wanted: Resources, name: str, retries: int) -> dict[str, Any]:
         "memory": wanted.memory * _GIB,
         "max_retries": retries,
     }
-
-
-def _expect_answer(address: str) -> None:
-    """Ray itself waits a minute for a cluster that is not there, and then may end the process."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if address == "auto" or "://" in address.removeprefix("ray://"):
-        return
-    if not colon or not port.isdigit():
-        raise ConfigurationError(f"{ADDRESS_VARIABLE}={address}: expected HOST:PORT, for instance 10.0.0.5:6379")
-    try:
-        socket.create_connection((host, int(port)), PATIENCE).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(
-            f"{ADDRESS_VARIABLE}={address}: no answer ({error}); `ray start --head` starts a cluster, and without "
-            f"{ADDRESS_VARIABLE} one of this machine is used"
-        ) from None
 
 
 def _explained(error: Exception, line: str) -> PipelineError:

@@ -39,7 +39,7 @@ def run(bundle: bytes, job: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RuntimeError: git failed, or the worker ended without a result.
     """
-    node = Path(os.environ.get(FOLDER_VARIABLE) or Path(tempfile.gettempdir()) / f"pipeline-{getpass.getuser()}")
+    node = _node_folder()
     for folder in (node / "tasks", node / "cache"):
         folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(node / "tasks")
@@ -58,6 +58,20 @@ def run(bundle: bytes, job: Mapping[str, Any]) -> dict[str, Any]:
         return {**json.loads(result.read_text(encoding="utf-8")), "log": log}
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _node_folder() -> Path:
+    """The folder of this node, which only its owner can enter.
+
+    Raises:
+        RuntimeError: it belongs to another user, who could put code there that this one runs.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    node = Path(named or Path(tempfile.gettempdir()) / f"pipeline-{getpass.getuser()}")
+    node.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not named and (node.is_symlink() or node.stat().st_uid != os.getuid()):
+        raise RuntimeError(f"{node} belongs to another user; {FOLDER_VARIABLE} names another folder")
+    return node
 
 
 def _machine() -> str:

@@ -1,6 +1,7 @@
 """`make forget`: remove every trace of one picture, from the log, whether the service runs or not, and from labels."""
 
 import os
+import sys
 from pathlib import Path
 
 from pipeline.core.errors import DataError
@@ -25,13 +26,17 @@ def main(digest: str, log: str = "") -> str:
 
     Raises:
         ConfigurationError: that is no digest, or `make label` is open.
-        DataError: there is no log.
+        DataError: there is no log, and it was named, or there are no labels either.
     """
     folder = Path(log or os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+    corrections = Corrections()
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder, expected a prediction log; {FOLDER_VARIABLE} names another one")
+        if log or os.environ.get(FOLDER_VARIABLE) or not corrections.folder.is_dir():
+            raise DataError(f"{folder}: no such folder, expected a prediction log; {FOLDER_VARIABLE} names another one")
+        # Labels come with the clone, the log does not.
+        print(f"forget: {folder}: no prediction log here, so only labels are searched", file=sys.stderr)
     found = forget(folder, digest)
-    labels, tasks = Corrections().forget(digest)
+    labels, tasks = corrections.forget(digest)
     removed = (
         f"removed {found.lines} lines, {found.pictures} pictures, {found.feedback} files of feedback, {found.reports} "
         f"reports and {labels} rows and files of corrections"

@@ -53,7 +53,7 @@ def main(
         on: `ray` reads on the Ray cluster at RAY_ADDRESS, or a local one; "" on this machine. For a dataset.
         workers: processes, or actors on Ray, each with a core; 0 for as many as this machine has cores. For a dataset.
     """
-    _expect_arguments(image, images, out, json, again)
+    _expect_arguments(image, images, out, json, again, on, workers)
     if images and _is_dataset(images, out, on, workers):
         _expect_for_dataset(images, out, on, workers, draw)
         run = _on_ray() if on else None
@@ -108,7 +108,7 @@ def _models(named: str) -> Path:
     return folder
 
 
-def _expect_arguments(image: str, images: str, out: str, json: bool, again: bool) -> None:
+def _expect_arguments(image: str, images: str, out: str, json: bool, again: bool, on: str, workers: int) -> None:
     if images and image:
         raise ConfigurationError("IMAGE and IMAGES found, expected one of them")
     if not images and not image:
@@ -122,6 +122,8 @@ def _expect_arguments(image: str, images: str, out: str, json: bool, again: bool
         )
     if not images and (out or again):
         raise ConfigurationError(f"{'OUT' if out else 'AGAIN'}: for a folder alone, expected IMAGES=folder with it")
+    if not images and (on or workers):
+        raise ConfigurationError(f"{'ON' if on else 'WORKERS'}: for a dataset alone, expected IMAGES=folder with it")
     if images and json:
         raise ConfigurationError("JSON: for one picture alone; the column `readings` of OUT has the lines as JSON")
 

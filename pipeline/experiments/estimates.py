@@ -69,7 +69,7 @@ def _mean_like(name: str, finished: Mapping[str, float]) -> float | None:
 def _committed(path: Path, share: float) -> dict[str, float]:
     """The committed seconds by stage: `train@S` and `evaluate@S` for every strategy S."""
     seconds = {}
-    with contextlib.suppress(OSError, KeyError, ValueError), path.open(newline="", encoding="utf-8") as file:
+    with contextlib.suppress(OSError, KeyError, ValueError, csv.Error), path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for stage, factor in (("train", share), ("evaluate", 1.0)):
                 if cell := row[f"{stage}_seconds"]:

@@ -26,6 +26,8 @@ LOCKS: dict[str, Verdict] = {"requirements/pipeline.lock": "problem", "requireme
 MEMORY = 3.0
 """GiB that a run should find free: a training takes up to 1.8."""
 GIB = 1 << 30
+_PATIENCE = 60
+"""Seconds in which NVIDIA's driver reports its cards."""
 
 
 def python() -> list[Check]:
@@ -70,9 +72,13 @@ def cards() -> list[Check]:
     if program is None:
         return [Check("cards", "ok", "none, or no driver of NVIDIA's: trainings run on the processor")]
     query = "--query-gpu=name,compute_cap,memory.total,driver_version"
-    done = subprocess.run(
-        [program, query, "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60
-    )
+    try:
+        done = subprocess.run(
+            [program, query, "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        message = f"nvidia-smi did not answer in {_PATIENCE} s, as with a card that hangs; trainings may hang, too"
+        return [Check("cards", "note", message)]
     if done.returncode:
         reason = " ".join((done.stdout or done.stderr).split())[:200]
         return [Check("cards", "note", f"nvidia-smi failed: {reason}; trainings run on the processor")]

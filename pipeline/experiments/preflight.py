@@ -230,26 +230,24 @@ def _workers() -> list[Check]:
     """Workers of the queue that run already: they give every run the environment that they were started with."""
     mine = workspace.mirror()
     found = []
-    for worker in _running_workers():
-        theirs = worker.environ().get(MIRROR_VARIABLE, "")
+    for pid, theirs in _running_workers():
         if theirs != mine:
             message = (
-                f"worker {worker.pid} was started with {MIRROR_VARIABLE}={theirs} and would run these with it: "
+                f"worker {pid} was started with {MIRROR_VARIABLE}={theirs} and would run these with it: "
                 "wait until it ends, or dvc queue stop"
             )
             found.append(Check("queue", "problem", message))
     return found or [Check("queue", "ok", "no worker with another environment is running")]
 
 
-def _running_workers() -> list[psutil.Process]:
-    """This user's queue workers of this project."""
+def _running_workers() -> list[tuple[int, str]]:
+    """This user's queue workers of this project: the id of each process, and its mirror, "" without one."""
     found = []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
             if "queue-worker" in words and Path(process.cwd()).resolve().is_relative_to(Path.cwd().resolve()):
-                process.environ()
-                found.append(process)
+                found.append((process.pid, process.environ().get(MIRROR_VARIABLE, "")))
         except psutil.Error:
             continue
     return found

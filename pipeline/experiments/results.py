@@ -96,11 +96,12 @@ class Score:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Which pictures of a suite one run read correctly: bool (n,)."""
+    """Which pictures of a suite one run read correctly: bool (n,); `pictures` is the digest of the suite."""
 
     strategy: str
     suite: str
     origin: str
+    pictures: str
     correct: np.ndarray
 
 
@@ -108,10 +109,12 @@ def collect(study: Study) -> Results:
     """Score the readings of the finished runs, from DVC's cache or remote.
 
     Raises:
-        DataError: readings or pictures are gone, or do not give the accuracy that the run itself recorded.
+        DataError: readings or pictures are gone, or do not give the accuracy that the run itself recorded; or the runs
+            of a study with a baseline have different pictures, on which there is no paired difference.
     """
     correct: dict[tuple[str, str], dict[tuple[str, ...], list[np.ndarray]]] = {}
     origins: dict[tuple[str, str], str] = {}
+    digests: dict[str, str] = {}
     missing = []
     pictures: dict[tuple[str, str], ImageSet] = {}
     for point, run in study.points():
@@ -121,6 +124,11 @@ def collect(study: Study) -> Results:
             continue
         levels = tuple(point[axis] for axis in study.axes)
         for outcome in _outcomes(commit, run.target.partition("@")[2], study.split, pictures):
+            if study.baseline and digests.setdefault(outcome.suite, outcome.pictures) != outcome.pictures:
+                raise DataError(
+                    f"{run.name}: other pictures of {outcome.suite} than the runs before it; differences from a "
+                    "baseline need the same ones: leave baseline out, or what changes the suite"
+                )
             key = (outcome.strategy, outcome.suite)
             correct.setdefault(key, {}).setdefault(levels, []).append(outcome.correct)
             origins[key] = outcome.origin
@@ -128,10 +136,12 @@ def collect(study: Study) -> Results:
     effects: list[Effect] = []
     baseline = tuple(study.baseline[axis] for axis in study.axes) if study.baseline else None
     for key, settings in correct.items():
+        if baseline is None:
+            rows += _rows(study, key, origins[key], settings, None)
+            continue
         means = {levels: np.mean(each, axis=0) for levels, each in settings.items()}
-        rows += _rows(study, key, origins[key], settings, means.get(baseline) if baseline else None)
-        if baseline is not None:
-            effects += _effects(study, key, means)
+        rows += _rows(study, key, origins[key], settings, means.get(baseline))
+        effects += _effects(study, key, means)
     return Results(tuple(rows), tuple(effects), tuple(missing))
 
 
@@ -228,7 +238,7 @@ def _outcomes(commit: str, strategy: str, split: str, pictures: dict[tuple[str, 
                     f"experiment {commit[:7]}: {stored} gives {correct.mean():.6f}, but its evaluation has "
                     f"{recorded:.6f}; expected the same"
                 )
-            yield _Outcome(strategy, suite, evaluation.origin, correct)
+            yield _Outcome(strategy, suite, evaluation.origin, key[0], correct)
 
 
 def _evaluation(commit: str, strategy: str, lock: Mapping[str, Mapping[str, list[Mapping[str, str]]]]) -> Evaluation:

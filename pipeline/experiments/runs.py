@@ -116,8 +116,8 @@ def finished(run: Run) -> str | None:
     Raises:
         ConfigurationError: the changes cannot be made to params.yaml.
     """
-    listed = git.output("for-each-ref", "--sort=-committerdate", "--format=%(objectname) %(refname)", "refs/exps")
-    for line in listed.splitlines():
+    refs = git.output("for-each-ref", "--sort=-committerdate", "--format=%(objectname) %(refname)", "refs/exps")
+    for line in refs.splitlines():
         commit, _, ref = line.partition(" ")
         parts = ref.split("/")
         if len(parts) == 5 and parts[-1] == run.name and _holds(commit, run):
@@ -167,8 +167,8 @@ def _holds(commit: str, run: Run) -> bool:
 
 def _committed() -> Mapping[str, Any]:
     """The stages of the last commit's dvc.lock, none where it has no such file."""
-    listed = git.output("ls-tree", "--name-only", "HEAD", "dvc.lock")
-    return document("HEAD", "dvc.lock").get("stages", {}) if listed else {}
+    committed = git.output("ls-tree", "--name-only", "HEAD", "dvc.lock")
+    return document("HEAD", "dvc.lock").get("stages", {}) if committed else {}
 
 
 def has_same_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

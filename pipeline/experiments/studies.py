@@ -182,20 +182,20 @@ def check_targets(path: Path, targets: Sequence[str]) -> None:
             )
 
 
-def named_levels(axis: str, listed: Sequence[Level] | Mapping[str, Changes], where: str) -> dict[str, Changes]:
+def named_levels(axis: str, given: Sequence[Level] | Mapping[str, Changes], where: str) -> dict[str, Changes]:
     """By the name of each level of an axis, what it changes.
 
     Args:
         axis: the key of params.yaml that plain values are for.
-        listed: the levels as the file has them.
+        given: the levels as the file has them.
         where: what messages call them.
 
     Raises:
         ConfigurationError: two levels have one name.
     """
-    pairs = listed.items() if isinstance(listed, Mapping) else [(level, {axis: level}) for level in listed]
+    pairs = given.items() if isinstance(given, Mapping) else [(level, {axis: level}) for level in given]
     found = {format_value(level): dict(changed) for level, changed in pairs}
-    if len(found) < len(listed):
+    if len(found) < len(given):
         raise ConfigurationError(f"{where}: two of its levels are written alike")
     return found
 
@@ -214,7 +214,7 @@ def run(study: Study, jobs: int = 0) -> None:
     Raises:
         Stopped: a run failed, or could not be queued.
     """
-    points, queued = list(study.points()), False
+    points, unstarted = list(study.points()), False
     waiting = set(runs.queued())
     for number, (_, each) in enumerate(points, 1):
         head = f"{number}/{len(points)} {each.name}"
@@ -223,11 +223,13 @@ def run(study: Study, jobs: int = 0) -> None:
             continue
         if each.name in waiting:
             print(f"{head}: in the queue already")
+            # An interrupted call may have queued it and started no workers; DVC starts none twice.
+            unstarted = jobs > 0
             continue
         print(head, flush=True)
         start(each, queue=jobs > 0)
-        queued = jobs > 0
-    if queued:
+        unstarted = jobs > 0
+    if unstarted:
         dvc.run("make study", "queue", "start", "--jobs", str(jobs))
 
 

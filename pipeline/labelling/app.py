@@ -128,7 +128,7 @@ class _Endpoints:
     async def answer(self, request: Request) -> Response:
         document = await _document(request)
         number, kind, label = document.get("number"), document.get("kind"), document.get("label", "")
-        if not isinstance(number, int) or kind not in KINDS or not isinstance(label, str):
+        if type(number) is not int or kind not in KINDS or not isinstance(label, str):
             raise HTTPException(400, f"expected number, kind ({', '.join(KINDS)}) and label")
         return _json(await run_in_threadpool(self.session.answer, number, kind, label))
 
@@ -152,7 +152,8 @@ class _TokenOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http":
-            first = scope["path"].split("/")[1]
+            # "*" is the path of OPTIONS for the whole server.
+            first = scope["path"].removeprefix("/").partition("/")[0]
             if first != "open" and not secrets.compare_digest(first.encode(), self._token):
                 app = _json({"error": "not found; open the address that `make label` printed"}, 404)
         await app(scope, receive, send)

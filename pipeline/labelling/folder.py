@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.config.sections import REVIEWS_FOLDER
-from pipeline.core.errors import ConfigurationError
+from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.files import replacing
 from pipeline.data import exclusions
 from pipeline.data.corrections import COLUMNS, FOLDER, LABELS
@@ -87,7 +87,7 @@ class Corrections:
 
         Raises:
             DataError: the table is damaged.
-            OSError: something cannot be written; the label is not kept then.
+            OSError: something cannot be written; neither picture nor label is kept then.
         """
         name = f"{PICTURES}/{digest}{path.suffix}"
         copy = self.folder / task / name
@@ -95,12 +95,20 @@ class Corrections:
             # First the picture: a row never names one that is not there.
             with replacing(copy) as temporary:
                 temporary.write_bytes(path.read_bytes())
-        back = _put(self.labels(task), {"file": name, **row})
+
+        def remove_copy() -> None:
+            if is_new:
+                copy.unlink(missing_ok=True)
+
+        try:
+            back = _put(self.labels(task), {"file": name, **row})
+        except (DataError, OSError):
+            remove_copy()
+            raise
 
         def undo() -> None:
             back()
-            if is_new:
-                copy.unlink(missing_ok=True)
+            remove_copy()
 
         return undo
 
@@ -127,11 +135,11 @@ class Corrections:
         Raises:
             DataError, OSError: as `label`.
         """
-        listed = self.excluded_table(source)
-        before = listed.get((sha256,))
+        excluded = self.excluded_table(source)
+        before = excluded.get((sha256,))
         if before is not None:
             reason = f"{before['reason']}; {reason}"
-        return _put(listed, {"sha256": sha256, "label": published, "reason": reason})
+        return _put(excluded, {"sha256": sha256, "label": published, "reason": reason})
 
     def forget(self, digest: str) -> tuple[int, list[str]]:
         """Remove a picture's labels, verdicts and files; how many rows and files that were, and the tasks it was in.

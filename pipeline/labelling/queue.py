@@ -82,8 +82,8 @@ def collect(log: Path, params: Params, known: Corrections, task: str = "") -> Qu
     wanted = [each for each in LABELLED if task in ("", each)]
     corrected, without = _corrected(log, wanted)
     declined, unknown = _declined(log, wanted)
-    said = {(item.task, item.digest) for item in corrected}
-    pictures = [*corrected, *(item for item in declined if (item.task, item.digest) not in said)]
+    of_corrections = {(item.task, item.digest) for item in corrected}
+    pictures = [*corrected, *(item for item in declined if (item.task, item.digest) not in of_corrections)]
     looked_at = known.pictures()
     suspected, left_out = _suspects(params, known, task)
     if without:

@@ -49,27 +49,27 @@ def record(log: Path, corrections: Corrections) -> list[str]:
         Stopped: DVC failed; labels are kept, and the next call goes on.
         ConfigurationError: a person has to edit params.yaml.
     """
-    said = []
+    sentences = []
     settings = params.load(PARAMS)
     for task in corrections.tasks():
         rows = corrections.labels(task).rows()
         if not rows and not _file(task).is_file():
             continue
         if _is_newer(FOLDER / task / LABELS, _file(task)):
-            dvc.run("label", "add", "--quiet", str(FOLDER / task))
+            dvc.run("make label", "add", "--quiet", str(FOLDER / task))
             # DVC leaves a file alone that says the same.
             _file(task).touch()
-            said.append(f"{_file(task)}: tracked, labels of {task}: {len(rows):,}")
+            sentences.append(f"{_file(task)}: tracked, labels of {task}: {len(rows):,}")
         if not rows:
             continue
         if keys := suites.lacking(settings, task):
             suites.add(PARAMS, keys)
             settings = params.load(PARAMS)
-            said.append(f"{PARAMS}: added {suites.format_keys(keys)}: from now on they take the labels in")
+            sentences.append(f"{PARAMS}: added {suites.format_keys(keys)}: from now on they take the labels in")
         if not any(getattr(settings.suites[name], suites.KEY) for name in suites.taking(settings, task)):
-            said.append(f"{PARAMS}: no suite takes in the labels of {task}, so nothing trains on them")
+            sentences.append(f"{PARAMS}: no suite takes in the labels of {task}, so nothing trains on them")
     _make_room(log, corrections)
-    return said
+    return sentences
 
 
 def unused_reviews(settings: Params, corrections: Corrections) -> list[str]:
@@ -88,10 +88,11 @@ def unused_reviews(settings: Params, corrections: Corrections) -> list[str]:
 
 
 def _make_room(log: Path, corrections: Corrections) -> None:
-    """Remove feedback on pictures that were looked at: the store is bounded."""
+    """Remove feedback on pictures that were looked at, and on answers that are right: the store is bounded."""
     looked_at = corrections.pictures()
     for each in feedback.corrections(log):
-        if (each.task, each.digest) in looked_at:
+        # The service counted a right answer when it arrived, and there is nothing to label in it.
+        if not each.wrong or (each.task, each.digest) in looked_at:
             feedback.remove(log, each.task, each.digest)
 
 

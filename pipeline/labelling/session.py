@@ -203,7 +203,7 @@ def _view(item: Item, gallery: Gallery) -> View:
     if item.suspect is not None:
         try:
             shown = gallery.show(item.suspect)
-        except DataError as error:
+        except (DataError, OSError) as error:
             return View(b"", TYPES[".png"], None, None, labels.of_task(item.task), str(error))
         return View(shown.content, TYPES[".png"], shown.size, shown.box, labels.of_classes(shown.classes))
     assert item.path is not None
@@ -213,6 +213,8 @@ def _view(item: Item, gallery: Gallery) -> View:
         height, width = decode_grey(content).pixels.shape
     except FileNotFoundError:
         return View(b"", kind, None, None, allowed, f"{item.path}: the picture was removed meanwhile")
+    except OSError as error:
+        return View(b"", kind, None, None, allowed, f"{item.path}: {error.strerror or error}")
     except (PictureError, DataError) as error:
         return View(b"", kind, None, None, allowed, f"{item.path}: {error}")
     return View(content, kind, (height, width), None, allowed)

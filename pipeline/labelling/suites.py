@@ -73,7 +73,7 @@ def format_keys(keys: Mapping[str, int | bool]) -> str:
 
 
 def _added(text: str, name: str, value: int | bool) -> str | None:
-    """The text with the key as the last of a suite's; None where there is no such mapping."""
+    """The text with the key added to a suite, the last one in braces, else the first; None where it has no keys."""
     suite = _value(_value(YAML().compose(text), "suites"), name)
     if not isinstance(suite, MappingNode) or not suite.value:
         return None

@@ -45,7 +45,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Shown:
+class SuspectView:
     """The picture of a suspect: a PNG, its height and width, the box of the digit (pixels x0, y0, x1, y1), classes."""
 
     content: bytes
@@ -93,7 +93,7 @@ class Gallery:
         """Read nothing yet."""
         self._loaded: tuple[Path, ImageSet | PictureSet] | None = None
 
-    def show(self, suspect: Suspect) -> Shown:
+    def show(self, suspect: Suspect) -> SuspectView:
         """The picture of a suspect.
 
         Raises:
@@ -101,7 +101,7 @@ class Gallery:
         """
         again = f"`dvc repro suspects@{suspect.source}` looks at the pictures that are there now"
         pictures = self._pictures(suspect)
-        if suspect.index >= len(pictures):
+        if not 0 <= suspect.index < len(pictures):
             raise DataError(f"{suspect.folder}: no picture {suspect.index} in {suspect.part}; {again}")
         box = None
         if isinstance(pictures, ImageSet):
@@ -112,9 +112,11 @@ class Gallery:
         if pixel_digest(pixels) != suspect.sha256:
             raise DataError(f"{suspect.folder}: picture {suspect.index} of {suspect.part} is another one now; {again}")
         if boxes is not None:
+            if not 1 <= suspect.place <= len(boxes):
+                raise DataError(f"{suspect.folder}: no digit {suspect.place} in picture {suspect.index}; {again}")
             x0, y0, x1, y1 = map(float, boxes[suspect.place - 1])
             box = x0, y0, x1, y1
-        return Shown(png_of(pixels), (pixels.shape[0], pixels.shape[1]), box, classes)
+        return SuspectView(png_of(pixels), (pixels.shape[0], pixels.shape[1]), box, classes)
 
     def _pictures(self, suspect: Suspect) -> ImageSet | PictureSet:
         """What `index` counts in: the file of a part, or all pictures of lines, whose parts are splits."""

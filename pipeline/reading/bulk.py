@@ -45,11 +45,13 @@ class Totals:
     """What a run has made so far.
 
     Attributes:
+        total: pictures of the source.
         read, reused: rows of this run, and those among them that are copies of readings of the same bytes.
         kept: rows of parts that were there.
         processor: seconds of processor time of the workers, without their start.
     """
 
+    total: int
     read: int = 0
     reused: int = 0
     kept: int = 0
@@ -91,46 +93,53 @@ def read_dataset(
     _expect_apart(images, out)
     setup = PackagedModels.of(artifacts, task).setup(invert=invert)
     dataset = Dataset(out)
-    if again:
-        dataset.clear()
     work = Work(artifacts=str(artifacts.resolve()), task=task, invert=invert, out=out)
-    with dataset.held(setup) as folder, Known.open(folder / INDEX) as known:
+    with dataset.held(setup, again=again) as folder, Known.open(folder / INDEX) as known:
         dataset.synchronize(known)
         started = time.monotonic()
-        total, left, totals = 0, 0, Totals()
-        done = {key: part for key, part in known.parts().items() if not part.again}
-        wanted: dict[str, None] = {}
-        for shard in sources.shards_of(images):
-            total += shard.pictures
-            if shard.key in wanted:
-                raise DataError(f"{printable(images)}: two files of one name, size and time found; rename one")
-            wanted[shard.key] = None
-            if shard.key in done:
-                totals.kept += shard.pictures
-            else:
-                left += 1
+        done = {key for key, part in known.parts().items() if not part.again}
+        wanted = _keys(images)
+        totals = Totals(total=sum(wanted.values()), kept=sum(wanted[key] for key in wanted if key in done))
         if totals.kept:
-            print(f"{printable(out)}: {totals.kept:,} of {total:,} pictures were read before", file=sys.stderr)
+            print(f"{printable(out)}: {totals.kept:,} of {totals.total:,} pictures were read before", file=sys.stderr)
+        left = wanted.keys() - done
         if left or known.parts().keys() - wanted.keys():
             dataset.unfinish()
         try:
             if left:
-                todo = (shard for shard in sources.shards_of(images) if shard.key in wanted and shard.key not in done)
-                count = max(1, min(workers or _cores(), left))
-                _read_all(todo, work, folder / INDEX, known, totals, count, run or on_this_machine, total)
+                todo = (shard for shard in sources.shards_of(images) if shard.key in left)
+                count = max(1, min(workers or _cores(), len(left)))
+                _read_all(todo, work, folder / INDEX, known, totals, count, run or on_this_machine)
         except BaseException:
             kept = totals.kept + totals.read
-            print(f"{printable(out)}: {kept:,} of {total:,} pictures kept for the next run", file=sys.stderr)
+            print(f"{printable(out)}: {kept:,} of {totals.total:,} pictures kept for the next run", file=sys.stderr)
             raise
-        parts = known.parts()
-        if missing := wanted.keys() - parts.keys():
-            raise DataError(f"{printable(images)}: changed while it was read, {len(missing)} parts missing; run again")
-        for key in parts.keys() - wanted.keys():
-            # Pictures that are gone or have changed: what is the same in them was used again before.
-            dataset.remove(key)
-            known.remove(key)
-        dataset.finish([parts[key] for key in wanted])
-        return _summary(out, [parts[key] for key in wanted], totals, time.monotonic() - started)
+        parts = _finish(dataset, known, list(wanted), images)
+        return _summary(out, parts, totals, time.monotonic() - started)
+
+
+def _keys(images: str) -> dict[str, int]:
+    """By the key of each shard of a source, how many pictures it has."""
+    found: dict[str, int] = {}
+    for shard in sources.shards_of(images):
+        if shard.key in found:
+            raise DataError(f"{printable(images)}: two files of one name, size and time found; rename one")
+        found[shard.key] = shard.pictures
+    return found
+
+
+def _finish(dataset: Dataset, known: Known, wanted: Sequence[str], images: str) -> list[Part]:
+    """Leave the parts with these keys, no others, and say that all pictures have a row."""
+    parts = known.parts()
+    if missing := set(wanted) - parts.keys():
+        raise DataError(f"{printable(images)}: changed while it was read, {len(missing)} parts missing; run again")
+    for key in parts.keys() - set(wanted):
+        # Pictures that are gone or have changed: what is the same in them was used again before.
+        dataset.remove(key)
+        known.remove(key)
+    left = [parts[key] for key in wanted]
+    dataset.finish(left)
+    return left
 
 
 def on_this_machine(todo: Iterator[Shard], work: Work, index: Path, workers: int) -> Iterator[Done]:
@@ -185,9 +194,9 @@ def _read(shard: Shard) -> Done:
 
 
 def _read_all(
-    todo: Iterator[Shard], work: Work, index: Path, known: Known, totals: Totals, workers: int, run: Run, total: int
+    todo: Iterator[Shard], work: Work, index: Path, known: Known, totals: Totals, workers: int, run: Run
 ) -> None:
-    with _Progress(printable(work.out), total, totals.kept) as progress:
+    with _Progress(printable(work.out), totals.total, totals.kept) as progress:
         for done in run(todo, work, index, workers):
             known.add(done.part, done.hashes)
             totals.read += done.part.pictures

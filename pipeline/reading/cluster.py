@@ -14,13 +14,12 @@ from typing import Any
 
 import pipeline
 from pipeline.core.errors import ConfigurationError, DataError, PipelineError
+from pipeline.project.ray_address import ADDRESS_VARIABLE, expect_answer
 from pipeline.reading.known import Known
 from pipeline.reading.sources import Shard
 from pipeline.reading.worker import Done, Work, Worker
 from pipeline.records.manifest import MANIFEST, Manifest
 
-ADDRESS = "RAY_ADDRESS"
-"""Ray's own variable with the address of a cluster."""
 TOGETHER = 1000
 """Shards of one execution: each is a block that Ray keeps track of."""
 
@@ -33,11 +32,14 @@ def on_ray(todo: Iterator[Shard], work: Work, index: Path, workers: int) -> Iter
     dies is started again, and so is what it was reading.
 
     Raises:
-        ConfigurationError: Ray is not installed, or the cluster cannot be reached.
+        ConfigurationError: Ray is not installed, or the cluster does not take this connection.
+        ClusterError: the cluster does not answer.
         DataError: as `Worker.read`.
     """
     ray = _ray()
-    address = os.environ.get(ADDRESS)
+    address = os.environ.get(ADDRESS_VARIABLE)
+    if address:
+        expect_answer(address)
     try:
         ray.init(
             address=address or "local",
@@ -52,7 +54,7 @@ def on_ray(todo: Iterator[Shard], work: Work, index: Path, workers: int) -> Iter
     except Exception as error:  # Ray raises this class itself where a node does not start in time.
         reason = " ".join(str(error).split())[:200]
         if address:
-            raise ConfigurationError(f"{ADDRESS}: {address}: {reason}; expected a running cluster") from None
+            raise ConfigurationError(f"{ADDRESS_VARIABLE}: {address}: {reason}; expected a running cluster") from None
         raise DataError(f"ON: a local Ray cluster did not start ({reason}); run again, or leave ON out") from None
     try:
         yield from _read(ray, todo, work, index, workers)

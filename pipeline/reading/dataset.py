@@ -46,8 +46,12 @@ class Dataset:
         self._local = storage.is_local(self._fs)
 
     @contextmanager
-    def held(self, setup: str) -> Iterator[Path]:
+    def held(self, setup: str, *, again: bool = False) -> Iterator[Path]:
         """Make the folder, hold it against other runs, and say in it which models and settings its rows are of.
+
+        Args:
+            setup: the models and settings, as `PackagedModels.setup` has them.
+            again: remove what an earlier run has read, once no other run can hold the folder.
 
         Yields:
             A folder of this machine for the index.
@@ -60,7 +64,7 @@ class Dataset:
             self._expect_ours()
         if not self._local:
             with tempfile.TemporaryDirectory(prefix="readings-") as temporary:
-                self._expect_setup(setup)
+                self._begin(setup, again=again)
                 yield Path(temporary)
             return
         folder = Path(self._root)
@@ -68,14 +72,14 @@ class Dataset:
         with (folder / LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise ConfigurationError(
                     f"{printable(self.place)}: in use by another `make read`; wait for its end, or name another OUT"
                 ) from None
             for left in folder.glob(f".{_PREFIX}*"):
                 # A killed run's.
                 left.unlink()
-            self._expect_setup(setup)
+            self._begin(setup, again=again)
             yield folder
 
     def parts(self) -> set[str]:
@@ -124,7 +128,11 @@ class Dataset:
         """Rows of a part by their number, as `Row.parse` takes them."""
         arrow = pyarrow()
         found: dict[int, dict[str, Any]] = {}
-        with self._fs.open(self._path(key), "rb") as file, arrow.parquet.ParquetFile(file) as part:
+        with (
+            storage.answering("OUT", self.place),
+            self._fs.open(self._path(key), "rb") as file,
+            arrow.parquet.ParquetFile(file) as part,
+        ):
             for group in sorted({number // GROUP for number in wanted}):
                 table = part.read_row_group(group, columns=list(COLUMNS), use_threads=False)
                 inside = [number for number in wanted if number // GROUP == group]
@@ -164,15 +172,18 @@ class Dataset:
         for key in indexed.keys() - there:
             known.remove(key)
         for key in sorted(there - indexed.keys()):
-            known.add(*self.examine(key))
+            with storage.answering("OUT", self.place):
+                examined = self.examine(key)
+            known.add(*examined)
 
     def remove(self, key: str) -> None:
         """Remove a part."""
-        self._fs.rm_file(self._path(key))
+        with storage.answering("OUT", self.place):
+            self._fs.rm_file(self._path(key))
 
     def unfinish(self) -> None:
         """Say that pictures are missing."""
-        with suppress(FileNotFoundError):
+        with storage.answering("OUT", self.place), suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{MANIFEST}")
 
     def clear(self) -> None:
@@ -229,13 +240,17 @@ class Dataset:
                 "name another OUT, or remove it"
             )
 
-    def _expect_setup(self, setup: str) -> None:
+    def _begin(self, setup: str, *, again: bool) -> None:
+        if again:
+            self.clear()
         path = f"{self._root}/{SETUP}"
-        if not self._fs.exists(path):
+        with storage.answering("OUT", self.place):
+            written = self._fs.cat_file(path) if self._fs.exists(path) else None
+        if written is None:
             self._put(SETUP, {"format": _FORMAT, "setup": setup})
             return
         try:
-            found = json.loads(self._fs.cat_file(path))
+            found = json.loads(written)
         except ValueError:
             found = None
         if found != {"format": _FORMAT, "setup": setup}:

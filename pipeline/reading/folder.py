@@ -123,8 +123,8 @@ def find(folder: Path) -> dict[str, str]:
     if not found:
         raise DataError(f"{printable(folder)}: no pictures found, expected files that end in {expected}")
     if left := +others:
-        listed = ", ".join(f"{count:,} {kind}" for kind, count in left.most_common(5))
-        print(f"{printable(folder)}: {left.total():,} left out, expected {expected}: {listed}", file=sys.stderr)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in left.most_common(5))
+        print(f"{printable(folder)}: {left.total():,} left out, expected {expected}: {kinds}", file=sys.stderr)
     names: dict[str, str] = {}
     for name in sorted(found, key=os.fsencode):
         key = name if name.isprintable() else printable(name)

@@ -117,15 +117,22 @@ def shards_of(place: str) -> Iterator[Shard]:
 
 
 def _parquet_below(fs: Any, root: str, place: str) -> dict[str, dict[str, Any]]:
-    """The Parquet files below a folder, by path, in order, with what the file system says of each."""
+    """The Parquet files below a folder, by path, in order, with what the file system says of each.
+
+    Raises:
+        ConfigurationError: there are pictures beside them.
+    """
     found: dict[str, dict[str, Any]] = {}
+    pictures = False
     for path, info in sorted(fs.find(root, detail=True).items()):
         below = PurePosixPath(path).relative_to(PurePosixPath(root))
         # Spark, Arrow and this command keep files of their own under such names.
         if below.suffix == PARQUET and not any(part.startswith((".", "_")) for part in below.parts):
             found[str(below)] = info
-        elif found and below.suffix.lower() in SUFFIXES:
-            raise ConfigurationError(f"IMAGES: {printable(place)}: pictures and Parquet files found, expected either")
+        elif below.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below.parts):
+            pictures = True
+    if found and pictures:
+        raise ConfigurationError(f"IMAGES: {printable(place)}: pictures and Parquet files found, expected either")
     return found
 
 
@@ -246,7 +253,7 @@ def _blocks_of_objects(shard: Shard, fs: Any, root: str) -> Iterator[list[Item]]
                 reason = f"{type(data).__name__}: {data}"[:200]
                 items.append(Item(printable(name), b"", (0, None), (UNREADABLE, reason)))
             else:
-                items.append(Item(printable(name), data, (len(data), None)))
+                items.append(_item_of_bytes(printable(name), data))
         yield items
 
 
@@ -279,10 +286,14 @@ def _item_of_row(name: str, content: bytes | None) -> Item:
     key = name if name.isprintable() else printable(name)
     if content is None:
         return Item(key, b"", (0, None), (MISSING, "no bytes in this row"))
+    return _item_of_bytes(key, content)
+
+
+def _item_of_bytes(name: str, content: bytes) -> Item:
     if len(content) > MAX_BYTES:
         message = f"{len(content):,} bytes found, expected at most {MAX_BYTES:,}"
-        return Item(key, b"", (len(content), None), (NOT_A_FILE, message))
-    return Item(key, content, (len(content), None))
+        return Item(name, b"", (len(content), None), (NOT_A_FILE, message))
+    return Item(name, content, (len(content), None))
 
 
 def _columns(schema: Any, file: str) -> tuple[str, str]:

@@ -122,6 +122,8 @@ class Row:
         Raises:
             ValueError: a key is missing, unknown or of another type.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{type(values).__name__} found, expected an object")
         if values.keys() != {field.name for field in fields(cls)}:
             raise ValueError(f"keys {', '.join(values)} found, expected {', '.join(COLUMNS)}")
         for name, kinds in _TYPES.items():
@@ -168,7 +170,7 @@ class Journal:
         self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._file.close()
             raise ConfigurationError(
                 f"{printable(self.path)}: in use by another `make read`; wait for its end, or name another OUT"
@@ -373,9 +375,13 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     arrow = pyarrow()
     # ArrowInvalid, of a file that is not Parquet, is a ValueError.
     with arrow.parquet.ParquetFile(path) as file:
+        found = file.schema_arrow
+        if not found.equals(schema_of(arrow)):
+            columns = ", ".join(f"{field.name} ({field.type})" for field in found)
+            raise ValueError(f"columns {columns or 'none'} found, expected {', '.join(COLUMNS)}")
         for batch in file.iter_batches(_GROUP):
             for values in batch.to_pylist():
-                yield Row.parse({**values, "readings": json.loads(values.get("readings") or "")})
+                yield Row.parse({**values, "readings": json.loads(values["readings"] or "")})
 
 
 def pyarrow(option: str = "OUT") -> ModuleType:
@@ -391,8 +397,9 @@ def pyarrow(option: str = "OUT") -> ModuleType:
         arrow = import_module("pyarrow")
         import_module("pyarrow.parquet")
     except ImportError:
+        instead = ", or name a .csv file" if option == "OUT" else ""
         raise ConfigurationError(
-            "OUT: a Parquet file needs the package pyarrow, which is not installed; "
-            "`.venv/bin/uv pip install pyarrow`, or name a .csv file"
+            f"{option}: a Parquet file needs the package pyarrow, which is not installed; "
+            f"`.venv/bin/uv pip install pyarrow`{instead}"
         ) from None
     return arrow

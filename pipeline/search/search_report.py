@@ -9,13 +9,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
-from pipeline.experiments.studies import format_value as as_written
+from pipeline.experiments.studies import format_value
 from pipeline.plots.style import BLUE, GRID, MUTED, STYLE, VERMILLION
 from pipeline.reports.formats import csv_text
 from pipeline.reports.markdown import table
 from pipeline.search.searches import Search
 from pipeline.search.space import Range
-from pipeline.search.trials import FEWEST, History, Trial, format_value
+from pipeline.search.trials import FEWEST, History, Trial, format_rounded
 
 _SHADES = LinearSegmentedColormap.from_list("rungs", [MUTED, BLUE])
 _SAMPLERS = {"tpe": "the tree-structured Parzen estimator", "random": "random draws"}
@@ -28,9 +28,9 @@ def render_csv(search: Search, history: History) -> str:
     header = ["trial", "strategy", "split", "origin", *search.titles.values(), *_budgets(search), "state", "best"]
     lines = [
         [
-            str(trial.number), search.strategy, "valid", _origin(history), *map(as_written, trial.values.values()),
+            str(trial.number), search.strategy, "valid", _origin(history), *map(format_value, trial.values.values()),
             *_padded(search, [f"{score.accuracy:.4f}" for score in trial.scores]),
-            trial.state, as_written(trial.number == history.best),
+            trial.state, format_value(trial.number == history.best),
         ]
         for trial in history.trials
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def render_markdown(search: Search, history: History) -> str:
 
 
 def _cells(search: Search, history: History, trial: Trial) -> list[str]:
-    cells = [str(trial.number), *map(format_value, trial.values.values())]
+    cells = [str(trial.number), *map(format_rounded, trial.values.values())]
     cells += _padded(search, [f"{100 * score.accuracy:.2f}" for score in trial.scores])
     cells.append(trial.state)
     return [f"**{cell}**" for cell in cells] if trial.number == history.best else cells
@@ -78,7 +78,7 @@ def _introduction(search: Search, history: History) -> str:
             "those that have reached its budget by then."
         )
     if search.fixed:
-        fixed = ", ".join(f"`{key}={as_written(value)}`" for key, value in search.fixed.items())
+        fixed = ", ".join(f"`{key}={format_value(value)}`" for key, value in search.fixed.items())
         lines.append(f"All runs have {fixed}.")
     if history.missing:
         lines.append(f"Not finished: it goes on when there is {', '.join(history.missing)}.")

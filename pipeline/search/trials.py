@@ -180,13 +180,13 @@ def _climb(
 
 def _print(search: Search, trial: Trial, budget: float | None) -> None:
     at = "" if budget is None else f" at budget {budget:g}"
-    values = ", ".join(f"{search.titles[axis]} {format_value(value)}" for axis, value in trial.values.items())
+    values = ", ".join(f"{search.titles[axis]} {format_rounded(value)}" for axis, value in trial.values.items())
     state = "goes on" if trial.state == "unfinished" else trial.state
     print(f"trial {trial.number} ({values}): {100 * trial.scores[-1].accuracy:.2f}{at}, {state}", flush=True)
 
 
-def format_value(value: Value) -> str:
-    """A value for a person: a real number with four digits."""
+def format_rounded(value: Value) -> str:
+    """Format a value for a person: a real number with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

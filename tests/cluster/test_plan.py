@@ -12,6 +12,7 @@ from pipeline.cluster.plan import Plan
 from pipeline.config.sections import Cluster, Resources
 from pipeline.core.errors import ConfigurationError
 from pipeline.project import dvc
+from pipeline.project.ray_address import ADDRESS_VARIABLE
 
 TARGETS = ("textbook", "lenet5")
 
@@ -37,7 +38,7 @@ def committed(tmp_path_factory):
 @pytest.fixture
 def project(committed, monkeypatch):
     monkeypatch.chdir(committed)
-    monkeypatch.delenv(session.ADDRESS_VARIABLE, raising=False)
+    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
     plan.forget()
     yield committed
     plan.forget()
@@ -86,15 +87,18 @@ def test_what_comes_from_outside_has_to_be_there(project):
         plan.expect_sources(planned(), [])
 
 
-def test_the_secrets_of_a_remote_stay_where_they_are(project, monkeypatch, capsys):
-    run(project, "dvc", "remote", "add", "-f", "-d", "store", "s3://bucket")
-    for key, value in (("region", "here"), ("secret_access_key", "hidden")):
-        run(project, "dvc", "remote", "modify", "--local", "store", key, value)
-    assert driver._remote()["settings"]["secret_access_key"] == "hidden"
-    monkeypatch.setenv(session.ADDRESS_VARIABLE, "10.0.0.1:6379")
+@pytest.mark.parametrize(
+    ("url", "secret"), [("s3://bucket", "secret_access_key"), ("webdavs://host/folder", "token")], ids=["s3", "webdav"]
+)
+def test_the_secrets_of_a_remote_stay_where_they_are(project, monkeypatch, capsys, url, secret):
+    (project / ".dvc/config.local").unlink(missing_ok=True)
+    run(project, "dvc", "remote", "add", "-f", "-d", "store", url)
+    run(project, "dvc", "remote", "modify", "--local", "store", secret, "hidden")
+    assert driver._remote()["settings"][secret] == "hidden"
+    monkeypatch.setenv(ADDRESS_VARIABLE, "10.0.0.1:6379")
     sent = driver._remote()["settings"]
-    assert sent["region"] == "here"
-    assert "secret_access_key" not in sent
+    assert sent["url"] == url
+    assert secret not in sent
     assert "each node needs its own" in capsys.readouterr().err
 
 
@@ -125,13 +129,3 @@ def test_without_ray_the_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigurationError, match="ray: not installed; make setup"), session.connected():
         pass
-
-
-@pytest.mark.parametrize(
-    ("address", "error", "code"), [("127.0.0.1:9", session.ClusterError, 4), ("somewhere", ConfigurationError, 2)]
-)
-def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch, address, error, code):
-    monkeypatch.setenv(session.ADDRESS_VARIABLE, address)
-    with pytest.raises(error, match=address) as raised:
-        session._expect_answer(address)
-    assert raised.value.exit_code == code

@@ -188,6 +188,8 @@ def test_other_models_or_settings_are_refused_until_all_is_read_again(pictures, 
         ({"images": "nowhere"}, "IMAGES: nowhere: no such folder"),
         ({"draw": "{pictures}/drawn"}, "DRAW: {pictures}/drawn is in {pictures}"),
         ({"images": "", "image": "a.png"}, "OUT: for a folder alone"),
+        ({"images": "", "out": "", "image": "a.png", "on": "ray"}, "ON: for a dataset alone"),
+        ({"images": "", "out": "", "image": "a.png", "workers": 2}, "WORKERS: for a dataset alone"),
     ],
 )
 def test_arguments_that_mean_nothing_are_one_line(pictures, artifacts, tmp_path, options, line):
@@ -211,6 +213,18 @@ def test_a_file_that_is_no_table_is_not_replaced(pictures, artifacts, tmp_path):
         run(pictures, artifacts, out)
 
 
+def test_another_parquet_file_is_not_replaced(pictures, artifacts, tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="an optional package")
+    out = tmp_path / "readings.parquet"
+    # Of a sensor: a column of the same name, with numbers.
+    readings.pyarrow().parquet.write_table(arrow.table({"time": [1], "readings": [20]}), out)
+    before = out.read_bytes()
+    for again in (False, True):
+        with refuses(DataError, f"{out}: not a table of `make read` (columns time (int64), readings (int64) found"):
+            run(pictures, artifacts, out, again=again)
+    assert out.read_bytes() == before
+
+
 def test_a_folder_without_pictures_is_one_line(artifacts):
     with refuses(DataError, f"{artifacts}: no pictures found, expected files that end in .png"):
         folder.find(artifacts)
@@ -218,8 +232,10 @@ def test_a_folder_without_pictures_is_one_line(artifacts):
 
 def test_parquet_needs_a_package_and_says_so(pictures, artifacts, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with refuses(ConfigurationError, "pyarrow, which is not installed", "pip install pyarrow"):
+    with refuses(ConfigurationError, "OUT: a Parquet file needs", "which is not installed", "pip install pyarrow"):
         run(pictures, artifacts, tmp_path / "readings.parquet")
+    with refuses(ConfigurationError, "IMAGES: a Parquet file needs the package pyarrow"):
+        readings.pyarrow("IMAGES")
 
 
 def test_parquet_has_the_rows_of_csv(pictures, artifacts, tmp_path):
@@ -261,6 +277,10 @@ def test_a_journal_drops_a_row_that_is_not_whole(tmp_path):
             cut.append([row("new.png")])
         with Journal(out) as cut:
             assert (len(cut), cut["new.png"], cut.dropped) == (kept + 1, row("new.png"), 0)
+    # JSON, and no row.
+    journal.path.write_bytes(whole + b"20\n")
+    with Journal(out) as cut:
+        assert (len(cut), cut.dropped) == (3, 3)
 
 
 def test_two_runs_do_not_write_one_table(pictures, artifacts, tmp_path):

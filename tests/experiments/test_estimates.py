@@ -44,7 +44,13 @@ def test_nothing_known_is_none():
 
 
 @pytest.mark.parametrize(
-    "content", ["", "strategy\nslice\n", "strategy,train_seconds,evaluate_seconds\nslice,fast,1\n"]
+    "content",
+    [
+        "",
+        "strategy\nslice\n",
+        "strategy,train_seconds,evaluate_seconds\nslice,fast,1\n",
+        pytest.param(f"strategy,train_seconds,evaluate_seconds\n{'x' * 200_000}\n", id="a cell without an end"),
+    ],
 )
 def test_damaged_files_are_left_out(tmp_path, content):
     (tmp_path / "timings.csv").write_text(content)

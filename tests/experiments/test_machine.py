@@ -1,5 +1,6 @@
 """Checks of the machine."""
 
+import subprocess
 from types import SimpleNamespace
 
 import psutil
@@ -39,6 +40,16 @@ def test_a_processor_without_bfloat16_is_noted(monkeypatch):
     (check,) = machine.processor()
     assert check.verdict == "note"
     assert "float32" in check.message
+
+
+def test_a_card_that_hangs_is_noted(monkeypatch):
+    def hang(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(machine.shutil, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(machine.subprocess, "run", hang)
+    (check,) = machine.cards()
+    assert (check.verdict, "did not answer in 60 s" in check.message) == ("note", True)
 
 
 def test_the_limit_of_a_control_group_counts_as_memory(monkeypatch):

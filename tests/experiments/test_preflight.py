@@ -2,6 +2,7 @@
 
 import subprocess
 
+import psutil
 import pytest
 
 from pipeline.commands import experiment
@@ -101,3 +102,30 @@ def test_a_study_is_of_a_commit(clone):
     (clone / "stages/__init__.py").write_text("# changed\n")
     with pytest.raises(ConfigurationError, match=r"^commit: stages/__init__\.py is changed"):
         preflight.expect_study(study)
+
+
+def test_a_worker_that_ends_while_it_is_looked_at_is_none(tmp_path, monkeypatch):
+    class Ending:
+        """Gone after its environment was read once."""
+
+        pid = 7
+
+        def __init__(self):
+            self.alive = True
+
+        def cmdline(self):
+            return ["dvc", "exp", "queue-worker", "dvc-exp-1"]
+
+        def cwd(self):
+            return str(tmp_path)
+
+        def environ(self):
+            if not self.alive:
+                raise psutil.NoSuchProcess(self.pid)
+            self.alive = False
+            return {}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATASETS_MIRROR", raising=False)
+    monkeypatch.setattr(psutil, "process_iter", lambda: [Ending()])
+    assert [check.verdict for check in preflight._workers()] == ["ok"]

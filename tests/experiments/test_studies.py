@@ -1,6 +1,7 @@
 """A study on a pipeline of two quick stages: run once, resumed, and tabulated from what its experiments left."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,16 @@ def test_a_report_alone_runs_nothing_and_names_what_is_missing(project, rewrite,
     assert len(rows(project)) == 2
 
 
+def test_runs_that_wait_in_the_queue_get_workers(monkeypatch):
+    study = studies.Study("waiting", ("evaluate@textbook",), {}, {"batch": {"4": {}, "16": {}}}, {}, None, "valid")
+    calls = []
+    monkeypatch.setattr(runs, "finished", lambda run: None)
+    monkeypatch.setattr(runs, "queued", lambda: [run.name for _, run in study.points()])
+    monkeypatch.setattr(studies.dvc, "run", lambda *arguments: calls.append(arguments))
+    studies.run(study, jobs=2)
+    assert calls == [("make study", "queue", "start", "--jobs", "2")]
+
+
 def test_without_a_finished_run_there_is_no_report(project, rewrite):
     rewrite(("[4, 16]", "[32]"), ("batch: 4}", "batch: 32}"))
     with pytest.raises(DataError, match="none of its 2 runs"):
@@ -185,6 +196,22 @@ def test_the_committed_studies_load(monkeypatch, path):
         assert list(searches.Search.load(path).extremes())
     else:
         assert list(studies.Study.load(path).points())
+
+
+def test_a_difference_from_a_baseline_needs_the_same_pictures(monkeypatch):
+    grid = {"batch": {"4": {}, "16": {}}}
+    study = studies.Study("pictures", ("evaluate@textbook",), {}, grid, {}, None, "valid")
+    sizes = {"4": 3, "16": 5}
+    monkeypatch.setattr(runs, "finished", lambda run: run.name.rpartition("_")[2])
+    monkeypatch.setattr(
+        results,
+        "_outcomes",
+        lambda commit, *_: [results._Outcome("textbook", "mnist", "mnist", commit, np.ones(sizes[commit], bool))],
+    )
+    assert [row.accuracies for row in results.collect(study).rows] == [(1.0,), (1.0,)]
+    compared = dataclasses.replace(study, baseline={"batch": "4"})
+    with pytest.raises(DataError, match="pictures-textbook-batch_16: other pictures of mnist"):
+        results.collect(compared)
 
 
 def test_a_page_without_repeats_and_baseline_has_fewer_columns(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """The page's requests, in process: what they answer, and whose requests are refused."""
 
+import asyncio
+
 import label_project
 import numpy as np
 import pytest
@@ -64,6 +66,7 @@ def test_pictures_are_answered_one_after_the_other(client, clone, finished):
     [
         {},
         {"number": "0", "kind": "skip"},
+        {"number": False, "kind": "skip"},
         {"number": 0, "kind": "drop"},
         {"number": 0, "kind": "label", "label": 7},
         [],
@@ -117,6 +120,18 @@ def test_another_page_of_the_browser_cannot_answer(client, headers, status):
         content = b'{"number": 0, "kind": "skip"}'
         assert client.post(path, content=content, headers=sent).status_code == status
     assert client.get("state").json()["left"] == 3
+
+
+def test_a_request_for_the_whole_server_is_not_found(clone, entrance):
+    made = app.make(Session([], Corrections(), "grace"), entrance, lambda: None)
+    scope = {"type": "http", "method": "OPTIONS", "path": "*", "headers": [(b"host", b"127.0.0.1:3100")]}
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(made(scope, None, send))
+    assert sent[0]["status"] == 404
 
 
 def test_the_page_itself_can(client):

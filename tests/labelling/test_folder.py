@@ -38,6 +38,15 @@ def test_compose_reads_what_was_labelled(folder, pictures):
     assert folder.pictures() == {("mnist", digest) for digest in pictures}
 
 
+def test_a_label_that_cannot_be_written_leaves_no_picture(folder, pictures):
+    digest, path = next(iter(pictures.items()))
+    # A folder cannot be replaced by a file: so it is for root, too.
+    (folder.folder / "mnist/labels.csv").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"labels\.csv"):
+        folder.label("mnist", digest, path, ROW)
+    assert not list(folder.folder.rglob("*.png"))
+
+
 def test_two_wrong_digits_of_one_picture_are_one_review(folder):
     undo = [folder.exclude("cheques", "ab" * 32, "12", f"digit {place} labelled 9 by hand") for place in (1, 2)]
     row = folder.excluded_table("cheques").get(("ab" * 32,))

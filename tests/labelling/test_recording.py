@@ -65,6 +65,16 @@ def test_labels_are_tracked_and_taken_in_and_a_clean_folder_is_left_alone(clone)
         recording.expect_checked_out(LABELLED)
 
 
+def test_answers_that_are_right_make_room(tmp_path, monkeypatch):
+    monkeypatch.chdir(label_project.make(tmp_path / "clone"))
+    wrong = label_project.correct(tmp_path / "log", b"a", "7", reading="1")
+    label_project.correct(tmp_path / "log", b"b", "7", reading="7")
+    # Nobody can label pictures of scenes here, but they can be called right.
+    label_project.correct(tmp_path / "log", b"c", "12", reading="12", task="scenes")
+    assert recording.record(tmp_path / "log", Corrections()) == []
+    assert [each.digest for each in feedback.corrections(tmp_path / "log")] == [wrong]
+
+
 @pytest.mark.slow
 def test_labels_of_a_killed_process_are_tracked_by_the_next(clone):
     label(clone, 1)

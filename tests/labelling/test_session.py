@@ -1,12 +1,14 @@
 """Answers are written at once, can be taken back, and nothing is kept of one that is not possible."""
 
 import csv
+import errno
 
 import label_project
 import numpy as np
 import pytest
 from label_project import png
 
+from pipeline.core import decoding
 from pipeline.labelling import queue
 from pipeline.labelling.folder import Corrections
 from pipeline.labelling.session import AnswerError, Session
@@ -135,6 +137,19 @@ def test_a_damaged_picture_can_be_left_out_and_not_labelled(clone):
         one.answer(0, "label", "1")
     one.answer(0, "unusable")
     assert session(clone).state()["item"] is None
+
+
+def test_a_picture_that_cannot_be_opened_is_shown_as_one(clone, monkeypatch):
+    digest = label_project.decline(clone / "log", png(label_project.digits().images[0]), "1")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(decoding, "read_file", refuse)
+    one = session(clone)
+    assert one.state()["item"]["problem"].endswith(f"{digest}.png: Permission denied")
+    one.answer(0, "skip")
+    assert one.state()["item"] is None
 
 
 def test_a_suspect_whose_picture_is_another_one_now_says_what_to_do(clone):

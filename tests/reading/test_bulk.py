@@ -1,5 +1,7 @@
 """`make read` into a dataset: a row for every picture, once, whatever ends the run, and no picture is read twice."""
 
+import errno
+import fcntl
 import io
 import json
 import os
@@ -22,6 +24,7 @@ from refusals import refuses
 from pipeline.commands import read
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.reading import sources, table
+from pipeline.reading.dataset import Dataset
 from pipeline.reading.packaged import PackagedModels
 from pipeline.reading.table import COLUMNS
 
@@ -186,6 +189,31 @@ def test_other_models_are_refused_until_again(pictures, artifacts, tmp_path):
         run(pictures, artifacts, tmp_path / "out", invert=True)
     run(pictures, artifacts, tmp_path / "out", invert=True, again=True)
     assert rows(tmp_path / "out")["12.png"]["text"] != "0012"
+
+
+def test_again_removes_nothing_that_another_run_holds(pictures, artifacts, tmp_path):
+    run(pictures, artifacts, tmp_path / "out")
+    there = sorted(path.name for path in (tmp_path / "out").iterdir())
+    with (tmp_path / "out/_lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with refuses(ConfigurationError, "in use by another `make read`"):
+            run(pictures, artifacts, tmp_path / "out", again=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == there
+
+
+def test_a_store_that_fails_is_named_by_the_option_it_was_given_with(monkeypatch):
+    dataset = Dataset("memory://bucket/readings")
+
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "gone")
+
+    for name in ("open", "rm_file", "exists"):
+        monkeypatch.setattr(dataset._fs, name, fail)
+    for call in (lambda: dataset.rows("key", [0]), lambda: dataset.remove("key"), dataset.unfinish):
+        with refuses(DataError, "OUT: memory://bucket/readings: "):
+            call()
+    with refuses(DataError, "OUT: memory://bucket/readings: "), dataset.held("setup"):
+        pass
 
 
 def test_a_folder_of_something_else_is_not_touched(pictures, artifacts, tmp_path):

@@ -44,7 +44,7 @@ def test_blocks_are_bounded_in_bytes(folder, monkeypatch):
     assert max(sum(len(item.data) for item in block) for block in blocks) <= 10 + 3
 
 
-def test_an_address_is_listed_and_read_as_a_folder_is(folder):
+def test_an_address_is_listed_and_read_as_a_folder_is(folder, monkeypatch):
     fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     memory.put(str(folder), "/bucket/pictures", recursive=True)
@@ -57,6 +57,10 @@ def test_an_address_is_listed_and_read_as_a_folder_is(folder):
         memory.rm("/bucket/pictures/0/003.png")
         lost = [item for shard in found for block in shard.blocks() for item in block if item.error[0]]
         assert [(item.name, item.error[0]) for item in lost] == [("0/003.png", "missing")]
+        monkeypatch.setattr(sources, "MAX_BYTES", 2)
+        large = [item for shard in found for block in shard.blocks() for item in block if item.error[0] == "not_a_file"]
+        assert len(large) == 200
+        assert not any(item.data for item in large)
     finally:
         memory.rm("/bucket", recursive=True)
 
@@ -93,8 +97,11 @@ def test_other_columns_and_mixed_folders_are_one_line(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "b.png")
     with refuses(ConfigurationError, "pictures and Parquet files found"):
         list(shards_of(str(tmp_path)))
-    with refuses(ConfigurationError, "b.png is a file, expected a folder"):
-        list(shards_of(str(tmp_path / "b.png")))
+    (tmp_path / "b.png").rename(tmp_path / "0.png")
+    with refuses(ConfigurationError, "pictures and Parquet files found"):
+        list(shards_of(str(tmp_path)))
+    with refuses(ConfigurationError, "0.png is a file, expected a folder"):
+        list(shards_of(str(tmp_path / "0.png")))
     (tmp_path / "empty").mkdir()
     with refuses(DataError, "no pictures found"):
         list(shards_of(str(tmp_path / "empty")))

@@ -3,7 +3,7 @@
 Classes, probabilities and confidences must agree within `TOLERANCE`, boxes within `BOX_TOLERANCE`, but where rounding
 alone decides. There are two cases, and in both Keras itself has to give the other reading:
 
-- A picture is unsteady: with one pixel one grey level off, Keras reads it so. Few pictures may be.
+- A picture is unsteady: with one pixel one grey level off, Keras reads it so. One in fifty may be.
 - A detector has a tie: several boxes are equally probable, as on an empty ground, where the crops of all regions are
   equal, and no pixel tells them apart. An untrained detector reads such boxes. Each runtime puts them into an order of
   its own, suppression keeps the first, and so the boxes are elsewhere while all probabilities are equal. There Keras
@@ -173,7 +173,7 @@ def _two_digits(value: float) -> float:
 
 
 def _most_unsteady(pictures: int) -> int:
-    return max(1, pictures // 200)
+    return max(1, pictures // 50)
 
 
 def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

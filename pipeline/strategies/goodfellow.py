@@ -81,7 +81,10 @@ def train(
     )
     images = keras.Input(STRIP_SHAPE, dtype="uint8", name="images")
     logits = network(images)
-    return sequence_reader(images, LengthAndDigits(name="reading")(logits["length"], logits["digits"]))
+    reading = LengthAndDigits(name="reading")(logits["length"], logits["digits"])
+    # A difference of two sums of probabilities may be below zero by rounding.
+    reading["probabilities"] = ops.relu(reading["probabilities"])
+    return sequence_reader(images, reading)
 
 
 class _LengthAndDigits:

@@ -131,6 +131,7 @@ def test_the_outputs_are_those_of_the_contract(trained):
     assert set(outputs) - {"boxes"} == {"probabilities", "classes", "confidence"}
     assert outputs["probabilities"].shape[:2] == (n, slots)
     assert outputs["probabilities"].dtype == np.float32
+    assert outputs["probabilities"].min() >= 0
     np.testing.assert_allclose(outputs["probabilities"].sum(axis=-1), 1, atol=1e-5)
     assert outputs["classes"].shape == (n, slots)
     assert outputs["confidence"].shape == (n,)

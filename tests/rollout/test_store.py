@@ -9,6 +9,7 @@ import rollouts
 
 from pipeline.core.errors import DataError
 from pipeline.records.rollout import Bounds, Observation, RolloutState, WorkerState
+from pipeline.rollout.follower import conclude
 from pipeline.rollout.store import Store
 from pipeline.rollout.trial import Trial
 
@@ -113,3 +114,22 @@ def test_what_is_damaged_is_named(store, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="expected a folder that the service can write"):
         Store(tmp_path / "file").make()
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b'{"result": "ended"}'])
+def test_a_damaged_outcome_is_set_aside_and_blocks_no_rollback(store, tmp_path, caplog, content):
+    (store.folder / f"outcomes/{'ab' * 8}.json").write_bytes(content)
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"), "canary")
+    assert conclude(store, rollout, "rolled_back", "it is wrong")
+    assert store.read().rollout is None
+    assert [outcome.result for outcome in store.report().outcomes] == ["rolled_back"]
+    assert (store.folder / f"outcomes/{'ab' * 8}.json.damaged").read_bytes() == content
+    assert f"{'ab' * 8}.json" in caplog.text
+
+
+def test_an_outcome_that_cannot_be_moved_is_left_out(store, tmp_path):
+    (store.folder / f"outcomes/{'ab' * 8}.json").mkdir()
+    (store.folder / f"outcomes/{'ab' * 8}.json.damaged").write_text("")
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"), "canary")
+    assert conclude(store, rollout, "rolled_back", "it is wrong")
+    assert len(store.outcomes()) == 1

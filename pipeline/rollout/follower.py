@@ -192,16 +192,22 @@ class Follower:
         self._comparator.stop()
         self._worker.leave()
 
-    def feedback(self, sha256: str, *, wrong: bool) -> None:
+    def feedback(self, sha256: str, *, picture: str, wrong: bool, given: Callable[[float], bool]) -> None:
         """Take what a person says of an answer, if the candidate of a canary gave it; others are not counted here.
 
         Args:
             sha256: of the model that answered.
+            picture: the digest of the picture's file, which counts once in a trial.
             wrong: whether the answer was wrong.
+            given: whether the service gave this answer since a time, in seconds since 1970.
         """
         rollout = self._state.rollout
-        if rollout is not None and rollout.running and rollout.candidate.sha256 == sha256:
-            self._store.observe(rollout.id, Observation(wrong=wrong))
+        if rollout is None or not rollout.running or rollout.candidate.sha256 != sha256:
+            return
+        if given(rollout.began):
+            # `make forget` removes every digest of a file; this one is of the trial alone.
+            key = hashlib.sha256(f"{rollout.id} {picture}".encode()).hexdigest()
+            self._store.observe(rollout.id, Observation(picture=key, wrong=wrong))
 
     def _follow(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):

@@ -235,8 +235,13 @@ def test_feedback_on_answers_of_the_candidate_counts(client, store, folder, tmp_
     rollout = rollouts.begin(store, new, "canary")
     wait_for(lambda: rollouts.in_effect(store), "it did not begin")
     follower = client.app.state.follower
-    follower.feedback(sha256(folder / "strips"), wrong=True)
+    said = {"wrong": True, "given": lambda since: since == rollout.began}
+    follower.feedback(sha256(folder / "strips"), picture="0", **said)
     for _ in range(10):
-        follower.feedback(sha256(new), wrong=True)
+        follower.feedback(sha256(new), picture="0", **said)
+    wait_for(lambda: store.report().tallies, "it is not counted")
+    assert store.report().tallies[0].n == 1, "a picture counts once"
+    for number in range(10):
+        follower.feedback(sha256(new), picture=str(number), **said)
     wait_for(lambda: rollouts.ended(store, rollout) == "rolled_back", "nobody listens")
     assert store.outcomes()[0].reason.startswith("wrong 1.0000 of ")

@@ -37,6 +37,24 @@ def test_a_file_has_hashes_and_no_secret(file):
         tokens.revoke(file, "ci")
 
 
+def grant_and_revoke(file, number):
+    for _ in range(15):
+        tokens.create(file, f"token-{number}", ["read"], 60, None)
+        tokens.revoke(file, f"token-{number}")
+
+
+def test_a_grant_brings_no_token_back_that_is_revoked_meanwhile(file):
+    context = multiprocessing.get_context("spawn")
+    people = [context.Process(target=grant_and_revoke, args=(file, number)) for number in range(3)]
+    for each in people:
+        each.start()
+    for each in people:
+        each.join()
+    # Each finds its own token once it is there, and never after it was revoked.
+    assert [each.exitcode for each in people] == [0, 0, 0]
+    assert tokens.read_tokens(file).tokens == ()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

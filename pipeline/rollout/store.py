@@ -21,6 +21,7 @@ import logging
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -277,13 +278,15 @@ class Worker:
         self._path = store.folder / "workers" / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         self._lock = self._enter()
         self._said = ""
+        self._changing = threading.Lock()
 
     def say(self, state: WorkerState) -> None:
         """Let the others know what this worker serves."""
         text = state.model_dump_json()
-        if text != self._said and not self._lock.closed:
-            write_text(self._path, text)
-            self._said = text
+        with self._changing:
+            if text != self._said and not self._lock.closed:
+                write_text(self._path, text)
+                self._said = text
 
     def _enter(self) -> IO[bytes]:
         while True:
@@ -297,6 +300,8 @@ class Worker:
 
     def leave(self) -> None:
         """Be none of them any more."""
-        self._lock.close()
-        self._path.unlink(missing_ok=True)
-        self._path.with_suffix(".lock").unlink(missing_ok=True)
+        with self._changing:
+            # The lock goes last: another process that finds it free takes what this one said for that of a killed one.
+            self._path.unlink(missing_ok=True)
+            self._path.with_suffix(".lock").unlink(missing_ok=True)
+            self._lock.close()

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 import rollouts
@@ -98,6 +99,27 @@ def test_a_worker_that_ends_with_a_candidate_is_counted_and_one_that_stops_is_no
     stopped.leave()
     assert store.workers() == ()
     assert (store.deaths("ab" * 8), store.deaths("cd" * 8)) == (3, 0)
+
+
+def test_a_worker_that_stops_is_never_taken_for_one_that_was_killed(store, monkeypatch):
+    """Another process looks between any two of the files that it removes."""
+    worker = store.enter()
+    worker.say(worker_state(loading="ab" * 8))
+    unlink = Path.unlink
+
+    def look_and_unlink(path, missing_ok=False):
+        monkeypatch.undo()
+        assert len(store.workers()) <= 1
+        monkeypatch.setattr(Path, "unlink", look_and_unlink)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", look_and_unlink)
+    worker.leave()
+    monkeypatch.undo()
+    assert store.workers() == ()
+    assert store.deaths("ab" * 8) == 0
+    worker.say(worker_state(revision=1))
+    assert list((store.folder / "workers").iterdir()) == []
 
 
 def test_models_of_which_the_state_says_nothing_any_more_are_removed(store, tmp_path):

@@ -105,6 +105,10 @@ class _Candidate:
     reader: Reader
 
 
+class _BusyLoopError(DataError):
+    """The event loop had no time for a change; nothing was changed."""
+
+
 class Follower:
     """Keeps the models of this process what the rollout folder says."""
 
@@ -264,12 +268,16 @@ class Follower:
             elif self._candidate is not None and self._candidate.placed == wanted.model:
                 reader, on_trial = self._candidate.reader, self._candidate.version
                 version = self._versions.prepare(task, self._watch(reader))
-                self._candidate = None
             else:
                 like = self._versions.served(task).manifest
                 reader = load_placed(self._store, wanted.model, like, self._most_bytes)
                 version = self._versions.prepare(task, self._watch(reader))
-            self._call(self._change_over, version, on_trial, reader, None if wanted is None else wanted.model)
+            try:
+                self._call(self._change_over, version, on_trial, reader, None if wanted is None else wanted.model)
+            except _BusyLoopError:
+                # It is prepared anew when the change is tried again.
+                self._versions.discard(version)
+                raise
             self._in_effect[task] = folder
 
     def _change_over(self, version: Version, on_trial: Version | None, reader: Reader, placed: Placed | None) -> None:
@@ -277,15 +285,14 @@ class Follower:
         self._on_trial = None
         self._versions.replace(version)
         if on_trial is not None:
+            self._candidate = None
             self._versions.retire(on_trial)
         self._changed(reader, None if placed is None else self._store.model_folder(placed))
 
     def _prepare(self, rollout: Rollout | None) -> None:
         """Have the candidate loaded that the state names, and no other; let it answer once all workers have it."""
         if self._candidate is not None and (rollout is None or self._candidate.rollout != rollout.id):
-            version = self._candidate.version
-            self._candidate = None
-            self._call(self._withdraw, version)
+            self._call(self._withdraw, self._candidate.version)
         if rollout is None or rollout.candidate.task not in self._base:
             return
         if self._candidate is None and (self._problem is None or self._problem[0] != rollout.id):
@@ -307,6 +314,7 @@ class Follower:
     def _withdraw(self, version: Version) -> None:
         self._versions.end_trial()
         self._on_trial = None
+        self._candidate = None
         self._versions.retire(version)
 
     def _say(self, loading: str | None = None) -> None:
@@ -374,13 +382,19 @@ class Follower:
         )
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call a function on the event loop, which alone changes what answers; before it runs, at once."""
+        """Call a function on the event loop, which alone changes what answers; before it runs, at once.
+
+        Raises:
+            _BusyLoopError: the event loop is busy; then the function is not called later either.
+        """
         if self._loop is None:
             function(*arguments)
             return
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
         def call() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 function(*arguments)
                 done.set_result(None)
@@ -388,7 +402,13 @@ class Follower:
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(call)
-        done.result(_CALL_SECONDS)
+        concurrent.futures.wait([done], _CALL_SECONDS)
+        if done.cancel():
+            raise _BusyLoopError(
+                f"the event loop did not change over within {_CALL_SECONDS:g} seconds; it is tried again"
+            )
+        # Whatever has begun ends soon: none of these functions waits.
+        done.result()
 
 
 def conclude(

@@ -165,6 +165,10 @@ class Versions:
         self._batcher.add(version.name, reader)
         return version
 
+    def discard(self, version: Version) -> None:
+        """Forget a model that was prepared and never answered. Any thread may call this."""
+        self._batcher.drop(version.name)
+
     def replace(self, version: Version) -> None:
         """Have a model answer every request of its task from now on. The event loop calls this."""
         before = self._served[version.manifest.task]

@@ -1,6 +1,8 @@
 """API tokens: a file of hashes, how one is made, and whose a secret is."""
 
+import contextlib
 import datetime
+import fcntl
 import hashlib
 import hmac
 import logging
@@ -8,7 +10,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, DataError
@@ -87,16 +89,18 @@ def create(path: Path, name: str, scopes: Sequence[Scope], per_minute: int, days
     Raises:
         ConfigurationError: the file is damaged, or a token has this name.
     """
-    tokens = read_tokens(path).tokens if path.exists() else ()
-    if any(token.name == name for token in tokens):
-        raise ConfigurationError(f"{path}: a token {name!r} is there; revoke it first, or choose another name")
     secret = new_secret()
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     expires = None if days is None else now + datetime.timedelta(days=days)
     token = Token(
         name=name, scopes=tuple(scopes), sha256=digest(secret), per_minute=per_minute, created=now, expires=expires
     )
-    write_tokens(path, [*tokens, token])
+    # Read and written under one lock: what another command revokes meanwhile must not come back.
+    with _locked(path):
+        tokens = read_tokens(path).tokens if path.exists() else ()
+        if any(each.name == name for each in tokens):
+            raise ConfigurationError(f"{path}: a token {name!r} is there; revoke it first, or choose another name")
+        write_tokens(path, [*tokens, token])
     return secret
 
 
@@ -106,12 +110,35 @@ def revoke(path: Path, name: str) -> None:
     Raises:
         ConfigurationError: the file is damaged, or there is no such token.
     """
-    tokens = read_tokens(path).tokens
-    left = [token for token in tokens if token.name != name]
-    if len(left) == len(tokens):
-        there = ", ".join(token.name for token in tokens) or "none"
-        raise ConfigurationError(f"{path}: no token {name!r}; there are: {there}")
-    write_tokens(path, left)
+    if not path.exists():
+        read_tokens(path)  # Says so, and leaves no lock behind.
+    with _locked(path):
+        tokens = read_tokens(path).tokens
+        left = [token for token in tokens if token.name != name]
+        if len(left) == len(tokens):
+            there = ", ".join(token.name for token in tokens) or "none"
+            raise ConfigurationError(f"{path}: no token {name!r}; there are: {there}")
+        write_tokens(path, left)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file of tokens, `NAME.lock` beside it: the file itself is replaced, and its lock with it.
+
+    Raises:
+        ConfigurationError: the folder cannot be made or written.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{lock}: {error.strerror}, expected a folder to write") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class Tokens:

@@ -35,8 +35,8 @@ def main(
 
     Raises:
         ConfigurationError: the arguments contradict each other, or there is no such suite.
-        DataError: there is no log, or no task can be watched.
-        DriftError: an alarm was raised, now or before, since the reference was set.
+        DataError: there is no log, what was logged or found of a task is damaged, or no task can be watched.
+        DriftError: an alarm was raised, now or before, since the reference was set; damage is named with it.
     """
     if (accept or reset or suite) and not task:
         raise ConfigurationError("ACCEPT, RESET and SUITE are for one task, expected TASK with them, as in TASK=strips")
@@ -50,27 +50,46 @@ def main(
         raise ConfigurationError(f"TASK: {task[:40]!r} found, expected one of {', '.join(manifests)}")
     states: list[DriftState] = []
     notes: list[str] = []
+    damaged: list[str] = []
     for manifest in manifests.values():
         if task in ("", manifest.task):
             try:
                 states += _watch(manifest, folder, suite, accept=accept, reset=reset)
-            except DataError as error:
+            except watching.NoReferenceError as error:
                 notes.append(f"{manifest.task}: not watched: {error}")
-    if not states:
+            except DataError as error:
+                damaged.append(f"{manifest.task}: not watched: {error}")
+    if not states and not damaged:
         raise DataError("; ".join(notes) or f"{folder}: nothing of the packaged models is in the log")
     lines = [*map(_line, states), *notes]
-    if alarms := [state for state in states if state.alarms]:
-        print("\n".join(lines))
-        pages = ", ".join(str(_page(folder, state.task)) for state in alarms)
-        raise DriftError(f"{', '.join(state.task for state in alarms)}: see {pages}")
+    try:
+        _expect_sound(states, damaged, folder)
+    except (DriftError, DataError):
+        # What is fine is said all the same.
+        print(*lines, sep="\n", end="\n" if lines else "")
+        raise
     return "\n".join(lines)
+
+
+def _expect_sound(states: list[DriftState], damaged: list[str], folder: Path) -> None:
+    """Check that there is neither an alarm nor damage; an alarm comes first, for its exit code says more.
+
+    Raises:
+        DriftError, DataError: as `main` does.
+    """
+    if alarms := [state for state in states if state.alarms]:
+        pages = ", ".join(str(_page(folder, state.task)) for state in alarms)
+        raise DriftError("; ".join([f"{', '.join(state.task for state in alarms)}: see {pages}", *damaged]))
+    if damaged:
+        raise DataError("; ".join(damaged))
 
 
 def _watch(manifest: Manifest, folder: Path, suite: str, *, accept: bool, reset: bool) -> list[DriftState]:
     """The state of a model's test after what is new in the log, if it has traffic.
 
     Raises:
-        DataError: it has no reference.
+        NoReferenceError: it has no reference.
+        DataError: its state or the log is damaged, or there is too little traffic to be accepted.
     """
     path = folder / watching.FOLDER / f"{manifest.task}.json"
     path.parent.mkdir(exist_ok=True)
@@ -79,9 +98,10 @@ def _watch(manifest: Manifest, folder: Path, suite: str, *, accept: bool, reset:
         latest = reading.latest(folder / PREDICTIONS, manifest.task, model, drift.LATEST)
         if not latest:
             return []
-        state = DriftState.read(path) if path.is_file() else None
+        # What was seen before is not needed to begin anew: a damaged state does not come in the way.
+        state = None if accept or reset or suite else _former(path, manifest.task)
         # Another model, or bins of another version: what was seen before says nothing about it.
-        if state is None or (state.model, state.scheme) != (model, SCHEME) or accept or reset or suite:
+        if state is None or (state.model, state.scheme) != (model, SCHEME):
             state = watching.accept(manifest, folder) if accept else watching.begin(manifest, suite or ALL_SUITES)
             if reset or suite:
                 state = watching.skip(state, folder)
@@ -89,6 +109,21 @@ def _watch(manifest: Manifest, folder: Path, suite: str, *, accept: bool, reset:
         state.write(path)
         write_text(_page(folder, manifest.task), drift.render(state, latest, folder / QUARANTINE))
     return [state]
+
+
+def _former(path: Path, task: str) -> DriftState | None:
+    """How far the test of a task has come; None where nothing was tested.
+
+    Raises:
+        DataError: the state is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return DriftState.read(path)
+    except DataError as error:
+        reason = str(error).partition("; r")[0]
+        raise DataError(f"{reason}; `make drift TASK={task} RESET=1` begins anew, without what it had found") from None
 
 
 def _page(folder: Path, task: str) -> Path:

@@ -1,5 +1,6 @@
 """`make forget`: remove every trace of one picture, from the log, whether the service runs or not, and from labels."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.data.corrections import FOLDER
 from pipeline.labelling.folder import Corrections
-from pipeline.monitoring.forgetting import forget
+from pipeline.monitoring.forgetting import expect_digest, forget
 from pipeline.monitoring.settings import DEFAULT_FOLDER, FOLDER_VARIABLE
 from pipeline.project import command
 
@@ -35,8 +36,15 @@ def main(digest: str, log: str = "") -> str:
             raise DataError(f"{folder}: no such folder, expected a prediction log; {FOLDER_VARIABLE} names another one")
         # Labels come with the clone, the log does not.
         print(f"forget: {folder}: no prediction log here, so only labels are searched", file=sys.stderr)
-    found = forget(folder, digest)
-    labels, tasks = corrections.forget(digest)
+    # Whether `make label` is open, and what is damaged, is known before anything is removed and counted.
+    with corrections.locked() if corrections.folder.is_dir() else contextlib.nullcontext():
+        expect_digest(digest)
+        labels, tasks = corrections.forget(digest)
+        try:
+            found = forget(folder, digest)
+        except OSError:
+            print(f"forget: removed {labels} rows and files of corrections so far", file=sys.stderr)
+            raise
     removed = (
         f"removed {found.lines} lines, {found.pictures} pictures, {found.feedback} files of feedback, {found.reports} "
         f"reports and {labels} rows and files of corrections"

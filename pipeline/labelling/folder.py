@@ -144,28 +144,29 @@ class Corrections:
     def forget(self, digest: str) -> tuple[int, list[str]]:
         """Remove a picture's labels, verdicts and files; how many rows and files that were, and the tasks it was in.
 
+        Called under `locked`. Every table is read before anything is removed.
+
         Raises:
-            ConfigurationError: `make label` is open.
             DataError, OSError: as `label`.
         """
         if not self.folder.is_dir():
             return 0, []
-        with self.locked():
-            removed, tasks = 0, []
-            for task in sorted(path.name for path in self.folder.iterdir() if path.is_dir()):
-                labels = self.labels(task)
-                rows = [key for key in labels.rows() if Path(key[0]).stem == digest]
-                files = list((self.folder / task / PICTURES).glob(f"*{digest}*"))
-                # First the row: it never names a picture that is not there.
-                for key in rows:
-                    labels.remove(key)
-                for path in files:
-                    path.unlink()
-                removed += len(rows) + len(files)
-                tasks += [task] if rows or files else []
-            for key in [key for key in self.reviewed().rows() if key[0] == "picture" and key[2] == digest]:
-                removed += self.reviewed().remove(key)
-            return removed, tasks
+        names = sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+        keys = {task: [key for key in self.labels(task).rows() if Path(key[0]).stem == digest] for task in names}
+        verdicts = [key for key in self.reviewed().rows() if key[0] == "picture" and key[2] == digest]
+        removed, tasks = 0, []
+        for task, rows in keys.items():
+            files = list((self.folder / task / PICTURES).glob(f"*{digest}*"))
+            # First the row: it never names a picture that is not there.
+            for key in rows:
+                self.labels(task).remove(key)
+            for path in files:
+                path.unlink()
+            removed += len(rows) + len(files)
+            tasks += [task] if rows or files else []
+        for key in verdicts:
+            removed += self.reviewed().remove(key)
+        return removed, tasks
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

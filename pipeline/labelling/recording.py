@@ -93,7 +93,7 @@ def _make_room(log: Path, corrections: Corrections) -> None:
     for each in feedback.corrections(log):
         # The service counted a right answer when it arrived, and there is nothing to label in it.
         if not each.wrong or (each.task, each.digest) in looked_at:
-            feedback.remove(log, each.task, each.digest)
+            feedback.remove(log, each)
 
 
 def _file(task: str) -> Path:

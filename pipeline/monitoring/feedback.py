@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from pipeline.records.monitoring import Correction
 FEEDBACK = "feedback"
 """The folder below that of the log; in it one for each task."""
 _RECORD = ".json"
+_TOTAL = ".bytes"
+"""The file with the bytes of all others, so that nobody counts them for each answer. Without it they are counted."""
+_RECOUNT_SECONDS = 10.0
+"""Between two counts of a full folder, from which a person may have removed something by hand."""
 
 
 class FeedbackStore:
@@ -27,6 +32,7 @@ class FeedbackStore:
         """
         self._log = log
         self._most = most_bytes
+        self._counted = 0.0
 
     def keep(self, correction: Correction, picture: tuple[str, bytes] | None) -> Correction | None:
         """Keep what a person says of an answer; it replaces what was said of the same picture before.
@@ -54,12 +60,33 @@ class FeedbackStore:
                 suffix, content = picture
                 name = f"{correction.digest}{suffix}"
             document = correction.model_copy(update={"picture": name}).model_dump_json(indent=2).encode() + b"\n"
-            if sum(_sizes(root)) + len(content) + len(document) > self._most:
-                raise OSError(errno.EDQUOT, f"the bound of {self._most:,} bytes is reached", str(root))
+            more = len(content) + len(document) - (path.stat().st_size if former is not None else 0)
+            total = self._total_with(root, more)
+            # Not there while it may be wrong: a process that is killed leaves no wrong number.
+            (root / _TOTAL).unlink(missing_ok=True)
             if content and name is not None:
                 write_private(folder / name, content)
             write_private(path, document)
+            with contextlib.suppress(OSError):
+                (root / _TOTAL).write_text(str(total), encoding="ascii")
         return former
+
+    def _total_with(self, root: Path, more: int) -> int:
+        """Bytes of all files with so many more; under the lock.
+
+        Raises:
+            OSError: that is beyond the bound (`errno.EDQUOT`).
+        """
+        try:
+            total = int((root / _TOTAL).read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            total = sum(_sizes(root))
+        if total + more > self._most and time.monotonic() - self._counted > _RECOUNT_SECONDS:
+            self._counted = time.monotonic()
+            total = sum(_sizes(root))
+        if total + more > self._most:
+            raise OSError(errno.EDQUOT, f"the bound of {self._most:,} bytes is reached", str(root))
+        return total + more
 
 
 def corrections(log: Path, task: str | None = None) -> list[Correction]:
@@ -91,26 +118,50 @@ def picture_of(log: Path, correction: Correction) -> Path | None:
     return path
 
 
-def remove(log: Path, task: str, digest: str) -> int:
-    """Remove what was said of a picture, and the picture; how many files that were.
+def remove(log: Path, correction: Correction) -> int:
+    """Remove what was said of a picture, and the picture, unless something else was said of it since.
+
+    Args:
+        log: the folder of the log.
+        correction: as it was read.
+
+    Returns:
+        How many files that were.
+
+    Raises:
+        DataError: what is said of the picture now is damaged.
+        OSError: the folder cannot be written.
+    """
+    root = log / FEEDBACK
+    path = root / correction.task / f"{correction.digest}{_RECORD}"
+    if not path.exists():
+        return 0
+    with locked(root):
+        if not path.exists() or Correction.read(path) != correction:
+            return 0
+        return _remove(root, correction.task, correction.digest)
+
+
+def forget(log: Path, digest: str) -> int:
+    """Remove whatever was said of a picture, in every task, and the picture; how many files that were.
 
     Raises:
         OSError: the folder cannot be written.
     """
     root = log / FEEDBACK
-    if not (root / task).is_dir():
+    if not root.is_dir():
         return 0
     with locked(root):
-        found = [path for path in (root / task).iterdir() if path.name.lstrip(".").startswith(digest)]
-        for path in found:
-            path.unlink()
+        return sum(_remove(root, folder.name, digest) for folder in sorted(root.iterdir()) if folder.is_dir())
+
+
+def _remove(root: Path, task: str, digest: str) -> int:
+    found = [path for path in (root / task).iterdir() if path.name.lstrip(".").startswith(digest)]
+    if found:
+        (root / _TOTAL).unlink(missing_ok=True)
+    for path in found:
+        path.unlink()
     return len(found)
-
-
-def forget(log: Path, digest: str) -> int:
-    """The same for every task."""
-    root = log / FEEDBACK
-    return sum(remove(log, folder.name, digest) for folder in sorted(root.iterdir())) if root.is_dir() else 0
 
 
 def _sizes(root: Path) -> Iterator[int]:

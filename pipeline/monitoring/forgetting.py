@@ -49,11 +49,7 @@ def forget(folder: Path, digest: str) -> Forgotten:
         ConfigurationError: that is no digest.
         OSError: a file cannot be read or written; the search can be repeated.
     """
-    if not _DIGEST.fullmatch(digest):
-        raise ConfigurationError(
-            f"DIGEST: {digest[:80]!r} found, expected the SHA-256 of the picture, 64 digits of 0-9 and a-f, as "
-            "`sha256sum` prints it"
-        )
+    expect_digest(digest)
     log = folder / PREDICTIONS
     running = any(_is_open(path) for path in segments(log))
     found = _pass(log, folder / QUARANTINE, digest)
@@ -64,6 +60,19 @@ def forget(folder: Path, digest: str) -> Forgotten:
         found = replace_fields(found, lines=found.lines + again.lines, pictures=found.pictures + again.pictures)
     reports = _forget_reports(folder / watching.FOLDER, digest)
     return replace_fields(found, reports=reports, feedback=feedback.forget(folder, digest))
+
+
+def expect_digest(digest: str) -> None:
+    """Check that it is one.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise ConfigurationError(
+            f"DIGEST: {digest[:80]!r} found, expected the SHA-256 of the picture, 64 digits of 0-9 and a-f, as "
+            "`sha256sum` prints it"
+        )
 
 
 def _pass(log: Path, pictures: Path, digest: str) -> Forgotten:

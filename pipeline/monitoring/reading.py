@@ -1,5 +1,7 @@
 """Reads the prediction log: what a test has not seen yet, and the latest lines."""
 
+import contextlib
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +97,38 @@ def of_pictures(log: Path, digests: Collection[str]) -> dict[tuple[str, str], di
             if key[0] in digests and (key not in found or line["time"] >= found[key]["time"]):
                 found[key] = line
     return found
+
+
+def has_answer(log: Path, digest: str, task: str, model: str, reading: str, since: float) -> bool:
+    """Whether the log has an answer: this model read this in this picture.
+
+    Segments that end before are not opened, and lines that are damaged are none.
+
+    Args:
+        log: the folder of the segments.
+        digest: of the picture.
+        task: of the model.
+        model: the SHA-256 of its file.
+        reading: what it answered.
+        since: the earliest time of the answer, in seconds since 1970.
+    """
+    mark = digest.encode()
+    for path in reversed(segments(log)):
+        # One that is compressed meanwhile is removed under this name; `content` finds the other.
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < since:
+                continue
+        data = b""
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            data = content(path)
+        for line in data.split(b"\n") if mark in data else ():
+            if mark in line:
+                with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError):
+                    found = orjson.loads(line)
+                    answer = tuple(found[key] for key in ("digest", "task", "model", "reading"))
+                    if answer == (digest, task, model, reading) and found["time"] >= since:
+                        return True
+    return False
 
 
 def _predictions(path: Path) -> Iterator[tuple[dict[str, Any], int, int]]:

@@ -25,20 +25,28 @@ ENOUGH = 500
 MOST_ACCEPTED = 2000
 
 
+class NoReferenceError(DataError):
+    """A model has no reference with which its traffic can be compared: it was packaged before there was one."""
+
+
 def begin(manifest: Manifest, suite: str = ALL_SUITES, rate: float = RATE) -> DriftState:
     """A test that has seen nothing, with the reference of the model's manifest.
 
     Raises:
         ConfigurationError: there is no such suite.
-        DataError: the manifest has no reference, or one of other bins.
+        NoReferenceError: the manifest has no reference, or one of other bins.
     """
     source = f"the manifest of {manifest.task}"
     if manifest.reference is None:
-        raise DataError(
+        raise NoReferenceError(
             f"{source} has no reference statistics: it was packaged before there were any; package the model again, or "
             "take the logged traffic as the reference with ACCEPT=1"
         )
-    return _begun(manifest, suite, rate, counts_of(manifest.reference, suite, source))
+    try:
+        counts = counts_of(manifest.reference, suite, source)
+    except DataError as error:
+        raise NoReferenceError(str(error)) from None
+    return _begun(manifest, suite, rate, counts)
 
 
 def accept(manifest: Manifest, folder: Path, rate: float = RATE) -> DriftState:

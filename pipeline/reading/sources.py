@@ -31,6 +31,11 @@ ROWS = 8192
 NAMES, BYTES, IMAGE = ("name", "path", "picture"), "bytes", "image"
 """Columns of a Parquet file: a picture's name and its file; or a column with both, as Hugging Face's datasets have."""
 PARQUET = ".parquet"
+_OBJECTS = BLOCK // 8
+"""Objects of a store that are fetched side by side, fewer of large ones."""
+
+_Known = tuple[str, str, int | None]
+"""Of a file below a folder its name, what changes with its content, and the bytes of an object of a store."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Shard:
         pictures: how many.
         place: the folder or file they are in, a path or an address.
         names: of files below the folder; empty for a Parquet file.
+        sizes: of these in bytes, where they are objects of a store; -1 for one whose size it does not say.
         groups: the first row group and the one behind the last; (0, 0) for a folder.
         first: the number of the first row in the Parquet file.
     """
@@ -67,6 +73,7 @@ class Shard:
     pictures: int
     place: str
     names: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
     groups: tuple[int, int] = (0, 0)
     first: int = 0
 
@@ -157,32 +164,35 @@ def _shards_of_rows(file: str, below: str, info: dict[str, Any]) -> Iterator[Sha
 def _shards_of_files(fs: Any, root: str, place: str) -> Iterator[Shard]:
     if storage.is_local(fs):
         names = find(Path(place)).values()
-        known: Iterable[tuple[str, str]] = ((name, _local_identity(Path(place, name))) for name in names)
+        known: Iterable[_Known] = ((name, _local_identity(Path(place, name)), None) for name in names)
     else:
         known = _remote_files(fs, root, place)
     mean, most = FILES
-    gathered: list[tuple[str, str]] = []
-    for name, identity in known:
-        gathered.append((name, identity))
+    gathered: list[_Known] = []
+    for file in known:
+        gathered.append(file)
         # A boundary depends on a name alone, so that a new file changes one shard and not all that follow.
-        if len(gathered) == most or zlib.crc32(name.encode("utf-8", "surrogateescape")) % mean == 0:
+        if len(gathered) == most or zlib.crc32(file[0].encode("utf-8", "surrogateescape")) % mean == 0:
             yield _shard_of_files(place, gathered)
             gathered.clear()
     if gathered:
         yield _shard_of_files(place, gathered)
 
 
-def _shard_of_files(place: str, files: Sequence[tuple[str, str]]) -> Shard:
-    return Shard(_key(list(files)), len(files), place, tuple(name for name, _ in files))
+def _shard_of_files(place: str, files: Sequence[_Known]) -> Shard:
+    key = _key([(name, identity) for name, identity, _ in files])
+    sizes = tuple(size for _, _, size in files if size is not None)
+    return Shard(key, len(files), place, tuple(name for name, _, _ in files), sizes)
 
 
-def _remote_files(fs: Any, root: str, place: str) -> Iterator[tuple[str, str]]:
+def _remote_files(fs: Any, root: str, place: str) -> Iterator[_Known]:
     found = False
     for path, info in sorted(fs.find(root, detail=True).items()):
         below = PurePosixPath(path).relative_to(PurePosixPath(root))
         if below.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in below.parts):
             found = True
-            yield str(below), _identity(info)
+            size = info.get("size")
+            yield str(below), _identity(info), size if isinstance(size, int) else -1
     if not found:
         raise DataError(f"{printable(place)}: no pictures found, expected files that end in {', '.join(SUFFIXES)}")
 
@@ -239,22 +249,42 @@ def _item_of_file(folder: Path, name: str) -> Item:
 
 
 def _blocks_of_objects(shard: Shard, fs: Any, root: str) -> Iterator[list[Item]]:
-    """Objects of a store are fetched side by side: one after the other, each would wait for the network."""
-    many = BLOCK // 8
-    for start in range(0, len(shard.names), many):
-        names = shard.names[start : start + many]
-        found = fs.cat([f"{root}/{name}" for name in names], on_error="return")
-        items = []
-        for name in names:
-            data = found.get(f"{root}/{name}", FileNotFoundError())
-            if isinstance(data, FileNotFoundError):
-                items.append(Item(printable(name), b"", (0, None), (MISSING, "no such object")))
-            elif isinstance(data, Exception):
-                reason = f"{type(data).__name__}: {data}"[:200]
-                items.append(Item(printable(name), b"", (0, None), (UNREADABLE, reason)))
-            else:
-                items.append(_item_of_bytes(printable(name), data))
-        yield items
+    """Objects of a store are fetched side by side: one after the other, each would wait for the network.
+
+    What is too large by the store's own list is not fetched, and of what has grown since only as much as shows it.
+    """
+    names: list[str] = []
+    items: dict[str, Item] = {}
+    size = 0
+    for name, bytes_ in zip(shard.names, shard.sizes, strict=True):
+        names.append(name)
+        if bytes_ > MAX_BYTES:
+            items[name] = _too_large(printable(name), bytes_)
+        elif bytes_ == 0:
+            # Nothing to fetch, and a range of no bytes is an error of the store.
+            items[name] = _item_of_bytes(printable(name), b"")
+        else:
+            size += max(bytes_, 0)
+        if len(names) == _OBJECTS or size >= BLOCK_BYTES:
+            yield _block_of_objects(fs, root, names, items)
+            names, items, size = [], {}, 0
+    if names:
+        yield _block_of_objects(fs, root, names, items)
+
+
+def _block_of_objects(fs: Any, root: str, names: Sequence[str], items: dict[str, Item]) -> list[Item]:
+    """The items of some objects; those that are known are not fetched."""
+    wanted = [name for name in names if name not in items]
+    found = fs.cat_ranges([f"{root}/{name}" for name in wanted], 0, MAX_BYTES + 1, on_error="return") if wanted else []
+    for name, data in zip(wanted, found, strict=True):
+        if isinstance(data, FileNotFoundError):
+            items[name] = Item(printable(name), b"", (0, None), (MISSING, "no such object"))
+        elif isinstance(data, Exception):
+            reason = f"{type(data).__name__}: {data}"[:200]
+            items[name] = Item(printable(name), b"", (0, None), (UNREADABLE, reason))
+        else:
+            items[name] = _item_of_bytes(printable(name), data)
+    return [items[name] for name in names]
 
 
 def _blocks_of_rows(shard: Shard) -> Iterator[list[Item]]:
@@ -291,9 +321,13 @@ def _item_of_row(name: str, content: bytes | None) -> Item:
 
 def _item_of_bytes(name: str, content: bytes) -> Item:
     if len(content) > MAX_BYTES:
-        message = f"{len(content):,} bytes found, expected at most {MAX_BYTES:,}"
-        return Item(name, b"", (len(content), None), (NOT_A_FILE, message))
+        return _too_large(name, len(content))
     return Item(name, content, (len(content), None))
+
+
+def _too_large(name: str, size: int) -> Item:
+    message = f"{size:,} bytes found, expected at most {MAX_BYTES:,}"
+    return Item(name, b"", (size, None), (NOT_A_FILE, message))
 
 
 def _columns(schema: Any, file: str) -> tuple[str, str]:

@@ -105,6 +105,10 @@ class _Candidate:
     reader: Reader
 
 
+class _BusyLoopError(DataError):
+    """The event loop had no time for a change; nothing was changed."""
+
+
 class Follower:
     """Keeps the models of this process what the rollout folder says."""
 
@@ -192,16 +196,22 @@ class Follower:
         self._comparator.stop()
         self._worker.leave()
 
-    def feedback(self, sha256: str, *, wrong: bool) -> None:
+    def feedback(self, sha256: str, *, picture: str, wrong: bool, given: Callable[[float], bool]) -> None:
         """Take what a person says of an answer, if the candidate of a canary gave it; others are not counted here.
 
         Args:
             sha256: of the model that answered.
+            picture: the digest of the picture's file, which counts once in a trial.
             wrong: whether the answer was wrong.
+            given: whether the service gave this answer since a time, in seconds since 1970.
         """
         rollout = self._state.rollout
-        if rollout is not None and rollout.running and rollout.candidate.sha256 == sha256:
-            self._store.observe(rollout.id, Observation(wrong=wrong))
+        if rollout is None or not rollout.running or rollout.candidate.sha256 != sha256:
+            return
+        if given(rollout.began):
+            # `make forget` removes every digest of a file; this one is of the trial alone.
+            key = hashlib.sha256(f"{rollout.id} {picture}".encode()).hexdigest()
+            self._store.observe(rollout.id, Observation(picture=key, wrong=wrong))
 
     def _follow(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
@@ -258,12 +268,16 @@ class Follower:
             elif self._candidate is not None and self._candidate.placed == wanted.model:
                 reader, on_trial = self._candidate.reader, self._candidate.version
                 version = self._versions.prepare(task, self._watch(reader))
-                self._candidate = None
             else:
                 like = self._versions.served(task).manifest
                 reader = load_placed(self._store, wanted.model, like, self._most_bytes)
                 version = self._versions.prepare(task, self._watch(reader))
-            self._call(self._change_over, version, on_trial, reader, None if wanted is None else wanted.model)
+            try:
+                self._call(self._change_over, version, on_trial, reader, None if wanted is None else wanted.model)
+            except _BusyLoopError:
+                # It is prepared anew when the change is tried again.
+                self._versions.discard(version)
+                raise
             self._in_effect[task] = folder
 
     def _change_over(self, version: Version, on_trial: Version | None, reader: Reader, placed: Placed | None) -> None:
@@ -271,15 +285,14 @@ class Follower:
         self._on_trial = None
         self._versions.replace(version)
         if on_trial is not None:
+            self._candidate = None
             self._versions.retire(on_trial)
         self._changed(reader, None if placed is None else self._store.model_folder(placed))
 
     def _prepare(self, rollout: Rollout | None) -> None:
         """Have the candidate loaded that the state names, and no other; let it answer once all workers have it."""
         if self._candidate is not None and (rollout is None or self._candidate.rollout != rollout.id):
-            version = self._candidate.version
-            self._candidate = None
-            self._call(self._withdraw, version)
+            self._call(self._withdraw, self._candidate.version)
         if rollout is None or rollout.candidate.task not in self._base:
             return
         if self._candidate is None and (self._problem is None or self._problem[0] != rollout.id):
@@ -301,6 +314,7 @@ class Follower:
     def _withdraw(self, version: Version) -> None:
         self._versions.end_trial()
         self._on_trial = None
+        self._candidate = None
         self._versions.retire(version)
 
     def _say(self, loading: str | None = None) -> None:
@@ -368,13 +382,19 @@ class Follower:
         )
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call a function on the event loop, which alone changes what answers; before it runs, at once."""
+        """Call a function on the event loop, which alone changes what answers; before it runs, at once.
+
+        Raises:
+            _BusyLoopError: the event loop is busy; then the function is not called later either.
+        """
         if self._loop is None:
             function(*arguments)
             return
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
         def call() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 function(*arguments)
                 done.set_result(None)
@@ -382,7 +402,13 @@ class Follower:
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(call)
-        done.result(_CALL_SECONDS)
+        concurrent.futures.wait([done], _CALL_SECONDS)
+        if done.cancel():
+            raise _BusyLoopError(
+                f"the event loop did not change over within {_CALL_SECONDS:g} seconds; it is tried again"
+            )
+        # Whatever has begun ends soon: none of these functions waits.
+        done.result()
 
 
 def conclude(

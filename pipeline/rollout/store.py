@@ -6,7 +6,7 @@ models/SHA256/            models, each in a folder named by the SHA-256 of its m
 workers/ID.json           what each worker serves; ID.lock is locked while it lives
 trials/ID.jsonl           what was compared in a rollout, a line for each picture
 trials/ID.deaths          a line for each worker that ended by itself, or was killed, while it had the candidate
-outcomes/ID.json          how each rollout ended
+outcomes/ID.json          how each rollout ended; a damaged one is set aside as ID.json.damaged
 ```
 
 `state.json` is replaced as a whole, under the lock of the folder, so that a process that is killed leaves the
@@ -17,9 +17,11 @@ whatever ends it. The folder is one machine's: locks of network file systems are
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -36,6 +38,8 @@ STATE = "state.json"
 _FOLDERS = ("models", "workers", "trials", "outcomes")
 _KEPT, _SHOWN = 100, 10
 """Outcomes that are kept, and that a report has."""
+_DAMAGED = ".damaged"
+_log = logging.getLogger("bentoml.reader")
 
 
 class Store:
@@ -179,21 +183,37 @@ class Store:
         return offset + (len(complete) + 1 if complete else 0)
 
     def record(self, outcome: Outcome) -> None:
-        """Keep how a rollout ended; of many, the latest."""
-        outcome.write(self.folder / "outcomes" / f"{outcome.rollout.id}.json")
-        for former in self.outcomes()[_KEPT:]:
-            rollout = former.rollout.id
-            for path in (self.folder / "outcomes" / f"{rollout}.json", self._trial(rollout), self._deaths(rollout)):
-                path.unlink(missing_ok=True)
-
-    def outcomes(self) -> list[Outcome]:
-        """How rollouts ended, the latest first.
+        """Keep how a rollout ended; of many, the latest. What is wrong with former ones does not keep this one out.
 
         Raises:
-            DataError: one of the files is damaged.
+            OSError: it cannot be written.
         """
-        found = [Outcome.read(path) for path in (self.folder / "outcomes").glob("[0-9a-f]*.json")]
-        return sorted(found, key=lambda outcome: outcome.ended, reverse=True)
+        outcome.write(self.folder / "outcomes" / f"{outcome.rollout.id}.json")
+        try:
+            for former in self.outcomes()[_KEPT:]:
+                rollout = former.rollout.id
+                for path in (self.folder / "outcomes" / f"{rollout}.json", self._trial(rollout), self._deaths(rollout)):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("rollout: %s: %s; former outcomes stay", error.filename, error.strerror)
+
+    def outcomes(self) -> list[Outcome]:
+        """How rollouts ended, the latest first. A damaged file is set aside, and the log names it."""
+        found = [self._outcome(path) for path in (self.folder / "outcomes").glob("[0-9a-f]*.json")]
+        return sorted((each for each in found if each is not None), key=lambda each: each.ended, reverse=True)
+
+    def _outcome(self, path: Path) -> Outcome | None:
+        try:
+            return Outcome.read(path)
+        except (DataError, OSError) as error:
+            # Another process may have removed it, or set it aside, since it was listed.
+            if path.exists():
+                aside = path.with_name(f"{path.name}{_DAMAGED}")
+                with contextlib.suppress(OSError):
+                    path.replace(aside)
+                reason = str(error).partition("; run ")[0]
+                _log.error("rollout: %s; it is left out, and set aside as %s", reason, aside.name)
+        return None
 
     def report(self) -> RolloutReport:
         """All of it, for operators.
@@ -258,13 +278,15 @@ class Worker:
         self._path = store.folder / "workers" / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         self._lock = self._enter()
         self._said = ""
+        self._changing = threading.Lock()
 
     def say(self, state: WorkerState) -> None:
         """Let the others know what this worker serves."""
         text = state.model_dump_json()
-        if text != self._said and not self._lock.closed:
-            write_text(self._path, text)
-            self._said = text
+        with self._changing:
+            if text != self._said and not self._lock.closed:
+                write_text(self._path, text)
+                self._said = text
 
     def _enter(self) -> IO[bytes]:
         while True:
@@ -278,6 +300,8 @@ class Worker:
 
     def leave(self) -> None:
         """Be none of them any more."""
-        self._lock.close()
-        self._path.unlink(missing_ok=True)
-        self._path.with_suffix(".lock").unlink(missing_ok=True)
+        with self._changing:
+            # The lock goes last: another process that finds it free takes what this one said for that of a killed one.
+            self._path.unlink(missing_ok=True)
+            self._path.with_suffix(".lock").unlink(missing_ok=True)
+            self._lock.close()

@@ -14,6 +14,7 @@ class Trial:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._pictures: set[str] = set()
+        self._judged: set[str] = set()
         self._tests = {
             DISAGREEMENT: TwoSided(bounds.disagreement),
             ACCEPTED_LOSS: TwoSided(bounds.accepted_loss, -1.0, 1.0),
@@ -30,6 +31,10 @@ class Trial:
         A picture counts once: a client that sends one again and again does not decide for everybody.
         """
         if seen.wrong is not None:
+            # Lines of earlier versions do not say which picture it was.
+            if seen.picture and seen.picture in self._judged:
+                return
+            self._judged.add(seen.picture)
             self._tests[WRONG].observe(float(seen.wrong))
             return
         # Where the model that is served failed there is nothing to compare with.

@@ -4,9 +4,10 @@ A request is read by one model from beginning to end, and its answer names that 
 for the requests that it has begun, and is forgotten after the last of them.
 """
 
+import contextlib
 import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +40,7 @@ class Version:
         manifest: of the model.
         reader: what reads, watched.
         identity: in every answer, a `ModelIdentity` as JSON.
-        requests: that it reads now; the event loop counts.
+        requests: that it reads now, or that fall back on it; the event loop counts.
         retired: whether no request begins with it any more.
     """
 
@@ -141,13 +142,15 @@ class Versions:
         rollout, candidate = trial
         chosen = candidate if rollout.mode == "canary" else served
         failed = False
-        try:
-            readings = await self._read(chosen, images, many or slices)
-        except ApiError as error:
-            if chosen is served or error.code not in ("internal", "timed_out"):
-                raise
-            chosen, failed = served, True
-            readings = await self._read(served, images, many or slices)
+        # A swap meanwhile must not drop the model that reads where the candidate fails.
+        with self._held(served):
+            try:
+                readings = await self._read(chosen, images, many or slices)
+            except ApiError as error:
+                if chosen is served or error.code not in ("internal", "timed_out"):
+                    raise
+                chosen, failed = served, True
+                readings = await self._read(served, images, many or slices)
         self._answered(chosen.manifest)
         pixels = images if isinstance(images, np.ndarray) else images()
         if many:
@@ -161,6 +164,10 @@ class Versions:
         version = Version(f"{task}{_MARK}{next(self._numbers)}", reader.manifest, reader)
         self._batcher.add(version.name, reader)
         return version
+
+    def discard(self, version: Version) -> None:
+        """Forget a model that was prepared and never answered. Any thread may call this."""
+        self._batcher.drop(version.name)
 
     def replace(self, version: Version) -> None:
         """Have a model answer every request of its task from now on. The event loop calls this."""
@@ -183,9 +190,15 @@ class Versions:
         self._forget(version)
 
     async def _read(self, version: Version, images: Images, many: bool) -> Readings:
+        with self._held(version):
+            return await self._batcher.read(version.name, images, many=many)
+
+    @contextlib.contextmanager
+    def _held(self, version: Version) -> Iterator[None]:
+        """Keep a model known to the batcher while a request may still be read by it."""
         version.requests += 1
         try:
-            return await self._batcher.read(version.name, images, many=many)
+            yield
         finally:
             version.requests -= 1
             self._forget(version)

@@ -94,9 +94,11 @@ def create_app(
     if log_settings is not None:
         log = PredictionLog(log_settings, count=metrics.count_log, begin=give_way)
 
+    audit = None if access is None else access.audit
+
     def end(code: int) -> None:
-        if log is not None:
-            log.close()
+        for part in _present(audit, log):
+            part.close()
         with contextlib.suppress(OSError):
             metrics.close()
         leave(code)

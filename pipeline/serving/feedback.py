@@ -3,6 +3,7 @@
 import base64
 import binascii
 import errno
+import functools
 import hashlib
 import re
 import time
@@ -17,8 +18,10 @@ from pipeline.access.middleware import NAME_KEY
 from pipeline.core.decoding import decode_grey
 from pipeline.core.lines import LINE_SLOTS
 from pipeline.monitoring.feedback import FeedbackStore
-from pipeline.monitoring.log import QUARANTINE
+from pipeline.monitoring.log import POLL_SECONDS, QUARANTINE
+from pipeline.monitoring.monitor import PREDICTIONS
 from pipeline.monitoring.quarantine import pictures_of, suffix_of
+from pipeline.monitoring.reading import has_answer
 from pipeline.monitoring.settings import LogSettings
 from pipeline.records.answer import Feedback, FeedbackRequest
 from pipeline.records.manifest import Manifest
@@ -35,6 +38,8 @@ from pipeline.serving.uploads import JSON, Buffer
 _REST = 16_384
 """Bytes of a body beside its picture."""
 _WAITING = 16
+_LOOKS = 3
+"""For an answer in the log, `POLL_SECONDS` apart: that of another worker may still be in its queue."""
 
 
 class FeedbackEndpoints:
@@ -56,10 +61,12 @@ class FeedbackEndpoints:
             limits: of this process.
             settings: of the log, below which feedback is kept.
             count: called with the task and `right` or `wrong` for every answer that someone judged.
-            observe: called with the SHA-256 of the model, and with `wrong`, whether its answer was; once a picture.
+            observe: called once a picture with the SHA-256 of the model, and with `picture`, its digest; `wrong`,
+                whether the answer was; and `given`, which says whether the log has the answer since a time.
         """
         self._versions = versions
         self._limits = limits
+        self._log = settings.folder / PREDICTIONS
         self._quarantine = settings.folder / QUARANTINE
         self._store = FeedbackStore(settings.folder, most_bytes=settings.feedback_bytes)
         self._count = count
@@ -114,9 +121,19 @@ class FeedbackEndpoints:
         # Said twice is said once: nobody ends a rollout by repeating it.
         if former is None or former.model != correction.model:
             self._count(given.task, "wrong" if correction.wrong else "right")
-            self._observe(given.model, wrong=correction.wrong)
+            said = functools.partial(self._was_given, correction)
+            self._observe(given.model, picture=digest, wrong=correction.wrong, given=said)
         kept = picture is not None or (former is not None and former.picture is not None)
         return Feedback(digest=digest, wrong=correction.wrong, kept=kept)
+
+    def _was_given(self, correction: Correction, since: float) -> bool:
+        """Whether a worker gave this answer since a time; anybody can make up a digest, a picture or a reading."""
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(POLL_SECONDS)
+            if has_answer(self._log, correction.digest, correction.task, correction.model, correction.reading, since):
+                return True
+        return False
 
     def _picture(self, given: FeedbackRequest) -> tuple[str, tuple[str, bytes] | None]:
         """The digest, and suffix and content of the file, which came along or is in quarantine."""

@@ -1,8 +1,12 @@
 """Files of tokens, rates that workers share, and the audit log."""
 
+import fcntl
 import json
 import multiprocessing
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -35,6 +39,24 @@ def test_a_file_has_hashes_and_no_secret(file):
     tokens.revoke(file, "ci")
     with pytest.raises(ConfigurationError, match="no token 'ci'; there are: ops"):
         tokens.revoke(file, "ci")
+
+
+def grant_and_revoke(file, number):
+    for _ in range(15):
+        tokens.create(file, f"token-{number}", ["read"], 60, None)
+        tokens.revoke(file, f"token-{number}")
+
+
+def test_a_grant_brings_no_token_back_that_is_revoked_meanwhile(file):
+    context = multiprocessing.get_context("spawn")
+    people = [context.Process(target=grant_and_revoke, args=(file, number)) for number in range(3)]
+    for each in people:
+        each.start()
+    for each in people:
+        each.join()
+    # Each finds its own token once it is there, and never after it was revoked.
+    assert [each.exitcode for each in people] == [0, 0, 0]
+    assert tokens.read_tokens(file).tokens == ()
 
 
 @pytest.mark.parametrize(
@@ -110,14 +132,51 @@ def test_the_log_is_bounded_whole_and_follows_a_rotation(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
+    for log in logs:
+        log.close()
     files = [path, path.with_name("audit.jsonl.1")]
     assert all(each.stat().st_size <= 20_500 for each in files)
     assert all(json.loads(line)["token"] == "ci" for each in files for line in each.read_text().splitlines())
+    log = Audit(path, 20_000)
     path.rename(tmp_path / "moved")
-    logs[0].note("late", "GET", "/info", 200, "127.0.0.1")
+    log.note("late", "GET", "/info", 200, "127.0.0.1")
+    log.close()
     assert json.loads(path.read_text())["token"] == "late"
-    for log in logs:
-        log.close()
+
+
+def test_a_line_that_is_written_in_part_is_completed_or_taken_back(tmp_path):
+    """The system writes less than was asked for where a disk is nearly full, and then fails."""
+    code = (
+        "import json, resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pipeline.access.audit import Audit\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "path = Path(sys.argv[1])\n"
+        "for limit in (150, 10_000):\n"
+        "    log = Audit(path, 2**20)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))\n"
+        "    for name in ('first', 'second'):\n"
+        "        log.note(name, 'POST', '/read', 200, '127.0.0.1')\n"
+        "    log.close()\n"
+    )
+    path = tmp_path / "audit.jsonl"
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["token"] for line in path.read_text().splitlines()] == ["first", "first", "second"]
+    assert "requests are not in the audit log" in done.stderr
+
+
+def test_a_request_does_not_wait_for_the_log(tmp_path):
+    log = Audit(tmp_path / "audit.jsonl", 2**20)
+    with (tmp_path / "audit.jsonl").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        started = time.monotonic()
+        for _ in range(10):
+            log.note("ci", "POST", "/read", 200, "127.0.0.1")
+        assert time.monotonic() - started < 5
+        assert (tmp_path / "audit.jsonl").read_bytes() == b""
+    log.close()
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 10
 
 
 def test_guesses_do_not_fill_the_log(tmp_path):

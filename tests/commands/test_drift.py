@@ -45,6 +45,26 @@ def test_a_change_is_reported_with_pictures_and_exit_code_5_and_can_be_accepted(
     assert "no drift" in run(folder, task="strips", accept=True)
 
 
+def test_a_damaged_state_is_an_error_whatever_the_other_tasks_are(place):
+    """A model without a reference is a note: nothing is wrong with it."""
+    folder, model = place
+    onnx_models.package(folder / "artifacts", "mnist")
+    other = Manifest.read(folder / "artifacts/mnist/manifest.json").model.sha256
+    predictions.write(folder / "log", predictions.traffic(600, 3, first=9000, task="mnist", model=other, reading="1"))
+    run(folder, task="strips", accept=True)
+    assert "mnist: not watched: " in run(folder)
+    run(folder, task="mnist", accept=True)
+    state = folder / "log/drift/mnist.json"
+    state.write_text(state.read_text()[:-20])
+    with pytest.raises(DataError, match=r"mnist: not watched: .*mnist\.json.*TASK=mnist RESET=1"):
+        run(folder)
+    changed = predictions.traffic(600, 2, first=600, start=1.001e9, model=model, brightness=80.0, accepted=False)
+    predictions.write(folder / "log", changed)
+    with pytest.raises(DriftError, match=r"strips: see .*mnist\.json"):
+        run(folder)
+    assert "no drift" in run(folder, task="mnist", accept=True)
+
+
 def test_a_forgotten_picture_is_in_no_report_either(place):
     folder, model = place
     lines = predictions.traffic(600, 1, first=5000, model=model, accepted=False)

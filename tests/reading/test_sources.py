@@ -65,6 +65,36 @@ def test_an_address_is_listed_and_read_as_a_folder_is(folder, monkeypatch):
         memory.rm("/bucket", recursive=True)
 
 
+def test_large_objects_are_not_fetched_and_blocks_are_bounded_in_bytes(monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    contents = {"a": 5, "b[1]": 30, "c": 6, "d": 0, "e": 7, "f": 1, "g": 9}
+    for name, size in contents.items():
+        memory.pipe(f"/large/{name}.png", bytes(size))
+    fetched = []
+    cat = type(memory).cat_file
+
+    def cat_file(fs, path, start=None, end=None, **options):
+        fetched.append(cat(fs, path, start, end, **options))
+        return fetched[-1]
+
+    monkeypatch.setattr(type(memory), "cat_file", cat_file)
+    monkeypatch.setattr(sources, "MAX_BYTES", 10)
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 10)
+    try:
+        (shard,) = shards_of("memory://large")
+        memory.pipe("/large/g.png", bytes(1000))
+        blocks = list(shard.blocks())
+    finally:
+        memory.rm("/large", recursive=True)
+    items = {item.name: item for block in blocks for item in block}
+    assert list(items) == [f"{name}.png" for name in contents]
+    assert [item.name for item in items.values() if item.error[0] == "not_a_file"] == ["b[1].png", "g.png"]
+    assert [len(data) for data in fetched] == [5, 6, 7, 1, 11], "of one that has grown, a byte more than may be"
+    assert [len(block) for block in blocks] == [3, 4]
+    assert items["b[1].png"].status[0] == 30
+
+
 def test_row_groups_are_joined_up_to_a_size_and_never_divided(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "ROWS", 25)
     path = tmp_path / "a.parquet"

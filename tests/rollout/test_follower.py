@@ -14,6 +14,7 @@ from servers import encoded, wait_for
 
 from pipeline.core.errors import DataError
 from pipeline.records.rollout import RolloutState, WorkerState
+from pipeline.rollout import follower
 from pipeline.rollout.store import Store
 from pipeline.runtime.reader import load_readers
 from pipeline.scheduling.limits import Limits
@@ -234,9 +235,43 @@ def test_feedback_on_answers_of_the_candidate_counts(client, store, folder, tmp_
     new = rollouts.package(tmp_path / "new")
     rollout = rollouts.begin(store, new, "canary")
     wait_for(lambda: rollouts.in_effect(store), "it did not begin")
-    follower = client.app.state.follower
-    follower.feedback(sha256(folder / "strips"), wrong=True)
+    following = client.app.state.follower
+    said = {"wrong": True, "given": lambda since: since == rollout.began}
+    following.feedback(sha256(folder / "strips"), picture="0", **said)
     for _ in range(10):
-        follower.feedback(sha256(new), wrong=True)
+        following.feedback(sha256(new), picture="0", **said)
+    wait_for(lambda: store.report().tallies, "it is not counted")
+    assert store.report().tallies[0].n == 1, "a picture counts once"
+    for number in range(10):
+        following.feedback(sha256(new), picture=str(number), **said)
     wait_for(lambda: rollouts.ended(store, rollout) == "rolled_back", "nobody listens")
     assert store.outcomes()[0].reason.startswith("wrong 1.0000 of ")
+
+
+def test_a_change_that_the_event_loop_was_too_busy_for_is_made_once_and_late_by_nobody(
+    client, store, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(follower, "_CALL_SECONDS", 0.2)
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold():
+        held.set()
+        go_on.wait(30)
+
+    loop = client.app.state.follower._loop
+    versions = client.app.state.follower._versions
+    loop.call_soon_threadsafe(hold)
+    assert held.wait(30)
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"))
+    wait_for(lambda: rollouts.ended(store, rollout) == "swapped", "nothing was swapped")
+    wait_for(lambda: client.app.state.follower._said.startswith("the event loop"), "it does not say so")
+    changes = []
+    replace = versions.replace
+    monkeypatch.setattr(versions, "replace", lambda version: (changes.append(version), replace(version)))
+    # Taken back before the loop goes on: what was tried meanwhile must not happen now.
+    store.change(lambda state: RolloutState())
+    wait_for(lambda: client.app.state.follower._state == store.read(), "it does not look")
+    go_on.set()
+    assert answer(client, "12345")["model"]["sha256"] == sha256(folder / "strips")
+    assert changes == []
+    assert list(versions._batcher._readers) == ["strips"]

@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 import rollouts
 
 from pipeline.core.errors import DataError
 from pipeline.records.rollout import Bounds, Observation, RolloutState, WorkerState
+from pipeline.rollout.follower import conclude
 from pipeline.rollout.store import Store
 from pipeline.rollout.trial import Trial
 
@@ -99,6 +101,27 @@ def test_a_worker_that_ends_with_a_candidate_is_counted_and_one_that_stops_is_no
     assert (store.deaths("ab" * 8), store.deaths("cd" * 8)) == (3, 0)
 
 
+def test_a_worker_that_stops_is_never_taken_for_one_that_was_killed(store, monkeypatch):
+    """Another process looks between any two of the files that it removes."""
+    worker = store.enter()
+    worker.say(worker_state(loading="ab" * 8))
+    unlink = Path.unlink
+
+    def look_and_unlink(path, missing_ok=False):
+        monkeypatch.undo()
+        assert len(store.workers()) <= 1
+        monkeypatch.setattr(Path, "unlink", look_and_unlink)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", look_and_unlink)
+    worker.leave()
+    monkeypatch.undo()
+    assert store.workers() == ()
+    assert store.deaths("ab" * 8) == 0
+    worker.say(worker_state(revision=1))
+    assert list((store.folder / "workers").iterdir()) == []
+
+
 def test_models_of_which_the_state_says_nothing_any_more_are_removed(store, tmp_path):
     rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"))
     assert store.model_folder(rollout.candidate).is_dir()
@@ -113,3 +136,22 @@ def test_what_is_damaged_is_named(store, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="expected a folder that the service can write"):
         Store(tmp_path / "file").make()
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b'{"result": "ended"}'])
+def test_a_damaged_outcome_is_set_aside_and_blocks_no_rollback(store, tmp_path, caplog, content):
+    (store.folder / f"outcomes/{'ab' * 8}.json").write_bytes(content)
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"), "canary")
+    assert conclude(store, rollout, "rolled_back", "it is wrong")
+    assert store.read().rollout is None
+    assert [outcome.result for outcome in store.report().outcomes] == ["rolled_back"]
+    assert (store.folder / f"outcomes/{'ab' * 8}.json.damaged").read_bytes() == content
+    assert f"{'ab' * 8}.json" in caplog.text
+
+
+def test_an_outcome_that_cannot_be_moved_is_left_out(store, tmp_path):
+    (store.folder / f"outcomes/{'ab' * 8}.json").mkdir()
+    (store.folder / f"outcomes/{'ab' * 8}.json.damaged").write_text("")
+    rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"), "canary")
+    assert conclude(store, rollout, "rolled_back", "it is wrong")
+    assert len(store.outcomes()) == 1

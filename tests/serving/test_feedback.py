@@ -5,8 +5,9 @@ import hashlib
 
 import onnx_models
 import pytest
+import rollouts
 from apps import TestClient
-from servers import CLASSES, encoded
+from servers import CLASSES, encoded, wait_for
 
 from pipeline.access import tokens
 from pipeline.access.rates import Rates
@@ -15,6 +16,7 @@ from pipeline.access.tokens import Tokens
 from pipeline.monitoring.feedback import corrections, picture_of
 from pipeline.monitoring.forgetting import forget
 from pipeline.monitoring.settings import LogSettings
+from pipeline.rollout.store import Store
 from pipeline.runtime.reader import load_readers
 from pipeline.scheduling.limits import Limits
 from pipeline.serving.app import create_app
@@ -132,6 +134,8 @@ def test_feedback_that_does_not_fit_is_refused_and_nothing_is_lost(clients, answ
     client = clients("feedback")
     assert client.post("/feedback", json=said(answer)).status_code == 200
     (log / "feedback/strips" / f"{'1' * 64}.png").write_bytes(bytes(2**20))
+    # As `make label` and `make forget` leave it: the bytes are counted anew.
+    (log / "feedback/.bytes").unlink()
     response = client.post("/feedback", json=said(answer, picture=None, digest="2" * 64))
     assert (response.status_code, response.json()["error"]["code"]) == (507, "feedback_full")
     assert len(corrections(log)) == 1
@@ -144,3 +148,37 @@ def test_only_a_token_for_it_may_say_what_is_right(clients, answer, artifacts, l
         assert nobody.post("/feedback", json=said(answer)).status_code == 404
         assert nobody.get("/info").json()["feedback"] is False
         assert "/feedback" not in nobody.get("/openapi.json").json()["paths"]
+
+
+def test_a_canary_counts_only_answers_that_the_service_gave(artifacts, log, tmp_path):
+    """Made-up digests, pictures and readings end no canary, and the same answer counts once."""
+    store = Store(tmp_path / "rollout")
+    store.make()
+    secret = tokens.create(tmp_path / "tokens.json", "all", ["read", "feedback"], 1000, None)
+    access = AccessSettings(Tokens(tmp_path / "tokens.json"), Rates(None), None)
+    app = create_app(
+        load_readers(artifacts), Limits(), log_settings=LogSettings(log), access=access, rollout=store.folder
+    )
+    with TestClient(app) as client:
+        _with_token(client, secret)
+        rollout = rollouts.begin(store, rollouts.package(tmp_path / "new"), "canary")
+        wait_for(lambda: rollouts.in_effect(store), "it did not begin")
+        answer = client.post("/read", content=PNG).json()
+        assert answer["model"]["sha256"] == rollout.candidate.sha256
+        made_up = [
+            {"picture": None, "digest": "0" * 64},
+            {"picture": base64.b64encode(encoded(onnx_models.draw([9, 9, 9, 9, 9]))).decode()},
+            {"reading": "99999"},
+        ]
+        for changed in made_up:
+            assert client.post("/feedback", json=said(answer, **changed)).json()["wrong"]
+        forget(log, DIGEST)
+        client.post("/read", content=PNG)
+        trial = store.folder / "trials" / f"{rollout.id}.jsonl"
+        assert b"wrong" not in (trial.read_bytes() if trial.exists() else b"")
+        for model in (answer["model"]["sha256"], "1" * 64) * 3:
+            client.post("/feedback", json=said(answer, model=model))
+        # Twice in the file, for the other model's answer came between; it counts once.
+        (tally,) = [each for each in store.report().tallies if each.name == "wrong"]
+        assert (tally.n, tally.mean) == (1, 1)
+        assert DIGEST.encode() not in trial.read_bytes()

@@ -1,7 +1,8 @@
 """The proof that a model reads the same elsewhere: Keras against ONNX Runtime, or against a service.
 
-Classes, probabilities and confidences must agree within `TOLERANCE`, boxes within `BOX_TOLERANCE`, but where rounding
-alone decides. There are two cases, and in both Keras itself has to give the other reading:
+Classes must be equal, probabilities agree within `TOLERANCE`, confidences within `CONFIDENCE_TOLERANCE`, and boxes
+within `BOX_TOLERANCE`, but where rounding alone decides. There are two cases, and in both Keras itself has to give the
+other reading:
 
 - A picture is unsteady: with one pixel one grey level off, Keras reads it so. One in fifty may be.
 - A detector has a tie: several boxes are equally probable, as on an empty ground, where the crops of all regions are
@@ -30,7 +31,9 @@ from pipeline.runtime.model import OnnxModel
 from pipeline.training import models
 
 TOLERANCE = 1e-4
-"""The largest difference of a probability or a confidence that still counts as the same."""
+"""The largest difference of a probability that still counts as the same."""
+CONFIDENCE_TOLERANCE = 1e-3
+"""The same for a confidence. Its trees compare steps, and rounding puts some pictures on the other side of one."""
 BOX_TOLERANCE = 0.05
 """The same for a side of a box, in pixels."""
 _BATCH = 250
@@ -100,16 +103,16 @@ def _compare(
         read_variants: reads the picture of an index with Keras in `_NUDGES` slightly different forms.
         read_ties: reads the pictures at some indices with Keras, its ties decided as in `theirs`; None without ties.
     """
-    equal, probabilities, boxes = differences = _differences(ours, theirs)
+    equal, probabilities, confidences, boxes = differences = _differences(ours, theirs)
     distance = _distance(*differences)
     unsteady = _unsteady(distance, theirs, read_variants)
     unexplained = np.flatnonzero((distance > 1) & ~unsteady)
     if read_ties is not None and boxes is not None and len(unexplained):
         tied = _differences(read_ties(unexplained), theirs.take(unexplained))
         won = _distance(*tied) <= 1
-        assert tied[2] is not None, "both have boxes"
-        boxes[unexplained[won]] = tied[2][won]
-        distance = _distance(equal, probabilities, boxes)
+        assert tied[3] is not None, "both have boxes"
+        boxes[unexplained[won]] = tied[3][won]
+        distance = _distance(equal, probabilities, confidences, boxes)
         unsteady = _unsteady(distance, theirs, read_variants)
     differing, steady = int((distance > 1).sum()), ~unsteady
     return Parity(
@@ -117,7 +120,7 @@ def _compare(
         same_readings=int(equal.sum()),
         differing=differing,
         unsteady=int(unsteady.sum()),
-        largest_difference=_two_digits(probabilities[steady].max(initial=0.0)),
+        largest_difference=_two_digits(np.maximum(probabilities, confidences)[steady].max(initial=0.0)),
         largest_box_difference=None if boxes is None else _two_digits(boxes[steady].max(initial=0.0)),
         holds=differing == int(unsteady.sum()) <= _most_unsteady(len(ours)),
     )
@@ -176,24 +179,26 @@ def _most_unsteady(pictures: int) -> int:
     return max(1, pictures // 50)
 
 
-def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Bool (n,): whether all classes are equal; float (n,): the largest differences of a probability and of a side.
+def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Bool (n,): whether all classes are equal; float (n,): the largest differences of probability, confidence, side.
 
-    The confidence is one of the probabilities. A detector sorts its digits by probability, and rounding decides between
-    two that are equally probable: the digits are compared from left to right.
+    A detector sorts its digits by probability, and rounding decides between two that are equally probable: the digits
+    are compared from left to right.
     """
     ours, theirs = left_to_right(ours, BLANK), left_to_right(theirs, BLANK)
     equal = (ours.classes == theirs.classes).all(axis=1)
     probabilities = np.abs(ours.probabilities - theirs.probabilities).max(axis=(1, 2))
-    probabilities = np.maximum(probabilities, np.abs(ours.confidence - theirs.confidence))
+    confidences = np.abs(ours.confidence - theirs.confidence)
     if ours.boxes is None or theirs.boxes is None:
-        return equal, probabilities, None
-    return equal, probabilities, np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
+        return equal, probabilities, confidences, None
+    return equal, probabilities, confidences, np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
 
 
-def _distance(equal: np.ndarray, probabilities: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
+def _distance(
+    equal: np.ndarray, probabilities: np.ndarray, confidences: np.ndarray, boxes: np.ndarray | None
+) -> np.ndarray:
     """Float (n,): of `_differences` the largest, in tolerances; infinite where a class differs, or a number is none."""
-    distance = probabilities / TOLERANCE
+    distance = np.maximum(probabilities / TOLERANCE, confidences / CONFIDENCE_TOLERANCE)
     if boxes is not None:
         distance = np.maximum(distance, boxes / BOX_TOLERANCE)
     return np.where(equal & np.isfinite(distance), distance, np.inf)

@@ -16,6 +16,7 @@ from pipeline.confidence.thresholds import RISK, Outcomes, choose
 from pipeline.confidence.trees import STARTS, Diverged, Start, Trees
 from pipeline.core.errors import DataError
 from pipeline.core.images import ImageSet
+from pipeline.core.readings import Readings, left_to_right
 from pipeline.evaluation.accuracy import blank_of, rounded, sequence_correct
 from pipeline.evaluation.calibration import LEVEL, TARGET, TARGETS, coverage, coverage_threshold, ece
 from pipeline.preprocessing import proposals
@@ -83,7 +84,8 @@ def observe(model: keras.Model, valid: Mapping[str, ImageSet], *, pictures: int,
         seen = images[index] if not kind else shifted(kind, images[index], seed)
         regions = proposals.propose(seen, int(model.inputs[1].shape[1])) if takes_regions else None
         outputs = _outputs(graph, seen, regions)
-        classes = outputs["classes"].astype(np.uint8)
+        # A detector lists its digits by how probable they are.
+        classes = left_to_right(Readings.of(outputs), blank).classes.astype(np.uint8)
         # Of pictures with two lists of labels, such as published and reviewed ones, both have to say so.
         correct = np.all([sequence_correct(classes, each[index], blank) for each in labels], axis=0)
         parts.append((outputs[COLUMNS], outputs["confidence"], correct, index % FOLDS, np.full(len(index), number)))

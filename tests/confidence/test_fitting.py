@@ -102,6 +102,22 @@ def test_a_detector_is_exported_whole(monkeypatch, tmp_path):
     assert parity.of_export(model, tmp_path / "model.onnx", targets).holds
 
 
+def test_the_digits_of_a_detector_are_compared_from_left_to_right():
+    """Class 1 on the right is listed first, class 0 on the left second."""
+    given = keras.Input((12, 12, 1), dtype="uint8", name="images")
+    empty = ops.cast(ops.mean(given, axis=(1, 2, 3)), "float32")[:, None, None] * 0
+    rows = empty + np.array([[[0, 0.9, 0.1], [0.8, 0.1, 0.1]]], np.float32)
+    reading = {
+        "probabilities": rows,
+        "classes": MostProbable(name="best")(rows),
+        "confidence": Confidence(name="joint")(rows),
+        "boxes": empty + np.array([[[8, 0, 12, 12], [0, 0, 4, 12]]], np.float32),
+    }
+    targets = ImageSet(bars(40, 9).images, np.tile(np.uint8([0, 1]), (40, 1)), ("0", "1", "blank"), "mnist")
+    seen = fitting.observe(sequence_reader(given, reading), {"bars": targets}, pictures=40, per_shift=9, seed=0)
+    assert seen.correct.all()
+
+
 def test_a_damaged_estimator_is_named(fitted, tmp_path):
     np.savez(tmp_path / "estimator.npz", curve=np.zeros(2))
     with pytest.raises(DataError, match=r"estimator\.npz: centre missing"):

@@ -495,14 +495,14 @@ def test_an_annotation_that_is_not_a_setting_type_is_an_error(annotation, tmp_pa
     ("old", "new", "expected"),
     [
         ("shift_loss: 0.03", "shift_loss: 1.0", "gates.prod.shift_loss: expected less than 1"),
-        ("accepted_wrong: 0.05", "accepted_wrong: 1.5", "accepted_wrong: expected less than or equal to 1"),
+        ("accepted_wrong: 0.03", "accepted_wrong: 1.5", "accepted_wrong: expected less than or equal to 1"),
         ("  pictures: 300 ", "  pictures: 0 ", "robustness.pictures: expected greater than or equal to 1"),
         ("  pictures: 300 ", "  picture: 300 ", "robustness.picture: unknown key"),
         ("prod: {allowed_loss: 0.01", "prod: {allowed_los: 0.01", "gates.prod.allowed_los: unknown key"),
         ("prod: {allowed_loss: 0.01", "prod: {allowed_loss: 1.5", "gates.prod.allowed_loss: expected less than 1"),
         ("mnist: {floor: 0.98", "mnist: {flor: 0.98", "gates.tasks.mnist.flor: unknown key (did you mean 'floor'?)"),
         (
-            "    scenes: {floor: 0.65, ece: 0.12, accepted_wrong: 0.05, milliseconds: 250.0, megabytes: 40.0}\n",
+            "    scenes: {floor: 0.80, ece: 0.05, accepted_wrong: 0.03, milliseconds: 250.0, megabytes: 40.0}\n",
             "",
             "gates.tasks.scenes: missing",
         ),

@@ -502,7 +502,7 @@ def test_an_annotation_that_is_not_a_setting_type_is_an_error(annotation, tmp_pa
         ("prod: {allowed_loss: 0.01", "prod: {allowed_loss: 1.5", "gates.prod.allowed_loss: expected less than 1"),
         ("mnist: {floor: 0.98", "mnist: {flor: 0.98", "gates.tasks.mnist.flor: unknown key (did you mean 'floor'?)"),
         (
-            "    scenes: {floor: 0.80, ece: 0.05, accepted_wrong: 0.03, milliseconds: 250.0, megabytes: 40.0}\n",
+            "    scenes: {floor: 0.80, ece: 0.10, accepted_wrong: 0.03, milliseconds: 250.0, megabytes: 40.0}\n",
             "",
             "gates.tasks.scenes: missing",
         ),

@@ -56,7 +56,7 @@ def opened(browser, root, scheme="light"):
 def seen(page, reason, proposal):
     expect(page.locator("#reason")).to_have_text(reason)
     expect(page.locator("#proposal")).to_have_text(proposal)
-    page.wait_for_function("document.getElementById('picture').complete")
+    expect(page.locator("#picture")).to_have_js_property("complete", True)
 
 
 def rows(path):

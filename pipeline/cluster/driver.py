@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.cluster import outcomes, plan, session, shipping
 from pipeline.cluster.plan import Plan, Task
@@ -243,8 +244,22 @@ def _remote() -> dict[str, Any]:
         url = remote["url"]
         if "://" not in url:
             remote["url"] = os.path.abspath(url)  # noqa: PTH100  # DVC's own, relative to nothing here.
-    local = not os.environ.get(ADDRESS_VARIABLE)
-    if not local and (held := sorted(set(remote) & set(SECRETS))):
+    settings, held = (remote, []) if not os.environ.get(ADDRESS_VARIABLE) else without_secrets(remote)
+    if held:
         print(f"note     remote     {', '.join(held)} stay here; each node needs its own", file=sys.stderr)
-    settings = {key: value for key, value in remote.items() if local or key not in SECRETS}
     return {"name": name, "settings": settings}
+
+
+def without_secrets(remote: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What of a remote's settings may travel over the network, and the names of what may not.
+
+    A password may also be part of the address, as in `ssh://ada:secret@host/folder`.
+    """
+    settings = {key: value for key, value in remote.items() if key not in SECRETS}
+    held = sorted(set(remote) - set(settings))
+    address = urlsplit(remote["url"])
+    if address.password is not None:
+        name, _, host = address.netloc.rpartition("@")
+        settings["url"] = address._replace(netloc=f"{name.partition(':')[0]}@{host}").geturl()
+        held.append("the password in url")
+    return settings, held

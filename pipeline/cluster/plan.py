@@ -111,7 +111,7 @@ def sources() -> list[str]:
     return [name for name, stage in _definitions(()).items() if not stage.upstream]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=32)  # Some MB each, and a study has as many as it has sets of params.
 def _definitions(changed: tuple[str, ...]) -> dict[str, Definition]:
     document = params.read(Path(changes.PARAMS))
     return dvc.definitions(changes.apply(document, changed) if changed else document)

@@ -136,7 +136,7 @@ class Observation(Record):
         served, candidate: what each reads, lines joined by a newline; None where the model failed.
         accepted: whether each reading is accepted.
         milliseconds: that each model took, alone and in one thread.
-        wrong: whether a person judged an answer of the candidate as wrong; such a line has nothing else.
+        wrong: whether a person judged an answer of the candidate as wrong; such a line names only the picture besides.
     """
 
     picture: str = ""

@@ -102,6 +102,23 @@ def test_the_secrets_of_a_remote_stay_where_they_are(project, monkeypatch, capsy
     assert "each node needs its own" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("ssh://ada:s3cr%40t@host:2222/folder", "ssh://ada@host:2222/folder"),
+        ("webdavs://ada:@host/folder", "webdavs://ada@host/folder"),
+        ("ssh://ada@host/folder", "ssh://ada@host/folder"),
+    ],
+)
+def test_a_password_in_the_address_of_a_remote_stays_where_it_is(project, monkeypatch, capsys, url, sent):
+    (project / ".dvc/config.local").unlink(missing_ok=True)
+    run(project, "dvc", "remote", "add", "-f", "-d", "store", url)
+    assert driver._remote()["settings"]["url"] == url
+    monkeypatch.setenv(ADDRESS_VARIABLE, "10.0.0.1:6379")
+    assert driver._remote()["settings"]["url"] == sent
+    assert ("the password in url" in capsys.readouterr().err) == (url != sent)
+
+
 def test_a_stage_that_does_not_exist_is_named():
     resources = {"default": Resources(), "train": Resources(cores=2), "train@slice": Resources(gpus=1)}
     cluster = Cluster(resources=resources)

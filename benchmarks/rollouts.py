@@ -156,7 +156,8 @@ def load(port: int, bodies: list[bytes], expected: dict[str, list[str]], callers
                 response = connection.getresponse()
                 content = response.read()
             except (OSError, http.client.HTTPException) as error:
-                traffic.lost.append((phase, type(error).__name__))
+                # In the phase in which it was lost: a worker that is killed holds requests of the phase before.
+                traffic.lost.append((traffic.phase, type(error).__name__))
                 connection.close()
                 stop.wait(0.02)
                 continue

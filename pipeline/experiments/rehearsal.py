@@ -11,7 +11,6 @@ from pipeline.core.files import replacing, write_text
 from pipeline.experiments import changes, preflight, runs
 from pipeline.experiments.estimates import Estimates
 from pipeline.experiments.reproduction import results
-from pipeline.experiments.staleness import upstream
 from pipeline.project import dvc, workspace
 from pipeline.project.progress import Progress
 from pipeline.registry.storage import Storage
@@ -34,14 +33,14 @@ def rehearse(settings: params.Params) -> None:
         DataError: the result was not kept.
         Stopped: a stage or DVC failed.
     """
-    fewer = reduced(settings)
+    document, fewer = reduced(settings)
     preflight.expect_rehearsal()
     if runs.revision(EXPERIMENT):
         dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
     folder = Path(EXPERIMENT)
     estimates = Estimates.load(folder / "logs", share=fewer.budget / settings.budget)
     progress = Progress(folder / "logs", sys.stdout, estimates.left)
-    expected = {stage for stage in upstream("") if not _left_out(stage, fewer)}
+    expected = set(dvc.definitions(document))
     progress.expect(expected)
     # The folder of an experiment gets what git knows, changes included, but no file that was not added.
     options = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]
@@ -56,13 +55,13 @@ def rehearse(settings: params.Params) -> None:
     print(f"Into the workspace: make exp APPLY={EXPERIMENT}")
 
 
-def reduced(settings: params.Params) -> params.Params:
-    """The settings of the experiment.
+def reduced(settings: params.Params) -> tuple[dict[str, Any], params.Params]:
+    """The settings of the experiment, as they are written and as they are read.
 
     Raises:
         ConfigurationError: what is left is not a valid params.yaml.
     """
-    return changes.applied(params.read(Path(changes.PARAMS)), overrides(settings))[1]
+    return changes.applied(params.read(Path(changes.PARAMS)), overrides(settings))
 
 
 def overrides(settings: params.Params) -> list[str]:
@@ -86,14 +85,6 @@ def overrides(settings: params.Params) -> list[str]:
 
 def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _left_out(stage: str, settings: params.Params) -> bool:
-    """Whether a stage of dvc.yaml is of a strategy that is left out, or has nothing to work on."""
-    kind, _, name = stage.partition("@")
-    entries = {"features": settings.features, "propose": settings.proposals}
-    entries |= dict.fromkeys(("train", "export", "evaluate"), settings.strategies)
-    return kind in entries and name not in entries[kind]
 
 
 def _place(revision: str, settings: params.Params, folder: Path) -> None:

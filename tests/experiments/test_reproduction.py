@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,13 +240,24 @@ def test_quick_stops_with_the_line_and_the_code_of_the_stage(quick, capfd):
     assert held(quick) == before
 
 
-def test_quick_leaves_out_every_stage_of_the_other_strategies(clone):
+def test_quick_expects_the_stages_of_what_is_left_and_no_other(clone, monkeypatch):
+    shutil.copy(Path(rehearsal.__file__).parents[2] / "dvc.yaml", clone)
     settings = params.load(Path("params.yaml"))
-    reduced = rehearsal.reduced(settings)
     left = set(settings.quick.strategies)
-    assert set(reduced.strategies) == left < set(settings.strategies)
     assert {settings.strategies[name].task for name in left} == set(settings.package)
-    assert reduced.budget < settings.budget
+    expected: set[str] = set()
+
+    def expect(self, stages):
+        expected.update(stages)
+        raise Stopped("make quick", 1, "the test has what it wants")
+
+    monkeypatch.setattr(rehearsal.Progress, "expect", expect)
+    with pytest.raises(Stopped):
+        rehearsal.rehearse(settings)
+    of_strategies = {stage for stage in expected if stage.partition("@")[2] in settings.strategies}
+    kinds = ("train", "calibrate", "export", "evaluate", "robustness")
+    assert of_strategies == {f"{kind}@{name}" for kind in kinds for name in left}
+    assert {"report", "bento", "package@lines", "fetch@mnist"} <= expected
 
 
 @pytest.mark.parametrize(

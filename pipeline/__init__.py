@@ -1,4 +1,4 @@
-"""A reproducible pipeline that reads strips of handwritten digits and classifies CIFAR-10 pictures."""
+"""A reproducible pipeline that reads handwritten digits, in strips, scenes and lines, and classifies CIFAR-10."""
 
 import os
 

@@ -202,7 +202,7 @@ def _chunks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
 
 
 def _command(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "dvc", *arguments]
+    return [sys.executable, "-m", "pipeline.project.faster_dvc", *arguments]
 
 
 def _environment(files: Mapping[str, str]) -> dict[str, str]:

@@ -158,8 +158,8 @@ demo: released $(if $(filter $(SERVING),$(DEMO)),$(SERVING)/.ready)  ## serve th
 packaged:
 	@ls artifacts/*/model.onnx > /dev/null 2>&1 || { echo "serve: artifacts: no packaged model; 'make demo' serves the released ones, and 'make repro' trains and packages your own" >&2; exit 2; }
 
-serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000; QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
-	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE" READER_ROLLOUT="$$PWD/deploy/$$STAGE.rollout",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve
+serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000 (PORT=3001); QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
+	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE" READER_ROLLOUT="$$PWD/deploy/$$STAGE.rollout",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve$(if $(PORT), --port="$$PORT")
 
 token: setup  ## API tokens of the service: make token GRANT=ci SCOPES=read,feedback,admin RATE=600 DAYS=90 (REVOKE=ci; TOKENS=tokens.json; neither: list)
 	@python -m pipeline.commands.token --file="$${TOKENS:-tokens.json}" --grant="$$GRANT" --revoke="$$REVOKE" --scopes="$${SCOPES:-read}" --per-minute="$${RATE:-600}" --days="$${DAYS:-0}"

@@ -11,6 +11,8 @@ from pipeline.core.errors import ConfigurationError
 from pipeline.project import command
 from pipeline.records.token import SCOPES, Scope
 
+MOST_DAYS = 36_500
+"""Until a token expires: a hundred years. Python's dates end in the year 9999."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 
 
@@ -53,8 +55,10 @@ def main(
         raise ConfigurationError(f"SCOPES: {unknown[0]!r} found, expected some of {', '.join(SCOPES)}")
     if not 1 <= per_minute <= 1_000_000:
         raise ConfigurationError(f"RATE: {per_minute} found, expected requests in a minute, from 1 to 1,000,000")
-    if days < 0:
-        raise ConfigurationError(f"DAYS: {days} found, expected days until the token expires, or 0 for never")
+    if not 0 <= days <= MOST_DAYS:
+        raise ConfigurationError(
+            f"DAYS: {days} found, expected days until the token expires, at most {MOST_DAYS:,}, or 0 for never"
+        )
     secret = tokens.create(file, grant, cast("list[Scope]", list(dict.fromkeys(chosen))), per_minute, days or None)
     print(f"{file} has the hash of {grant}; this is its secret, which is shown once and kept nowhere:", file=sys.stderr)
     print(secret)

@@ -76,8 +76,15 @@ class Repository:
         return repository
 
     def revision(self, name: str = "HEAD") -> str:
-        """The commit that a name stands for."""
-        return self._output("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        """The commit that a name stands for.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        result = self._run("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        if result.code:
+            raise RegistryError(f"{name}: no commit of this name here; `git commit` makes the first one")
+        return result.output.strip()
 
     def text(self, revision: str, path: str) -> str:
         """A file at a revision.
@@ -122,9 +129,9 @@ class Repository:
         return name
 
     def remote_address(self) -> str:
-        """The address of that remote repository, as git's configuration has it; empty where there is none."""
+        """The address of that remote repository, without a password that is in it; empty where there is none."""
         name = self.remote()
-        return (self.setting(f"remote.{name}.url") or "") if name else ""
+        return git.without_password(self.setting(f"remote.{name}.url") or "") if name else ""
 
     def git_folder(self) -> Path:
         """The folder of git's own files, which all work trees of the clone share."""

@@ -1,7 +1,9 @@
 """What a clone has seen of the shared repository's registry: what vanishes or moves there later is noticed here."""
 
+import contextlib
+import fcntl
 import fnmatch
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, DataError, RegistryError
@@ -79,13 +81,14 @@ def compare(repository: Repository, shared: Mapping[str, str], patterns: Collect
 
 def remember(repository: Repository, refs: Mapping[str, str]) -> None:
     """Add tags and heads, by whole name, to what this clone has seen in the shared repository."""
-    state = load(repository)
     address = repository.remote_address()
-    known = state.remotes.get(address, {})
+    known = load(repository).remotes.get(address, {})
     if all(known.get(ref) == tag_id for ref, tag_id in refs.items()):
         return
-    remotes = {**state.remotes, address: {**known, **refs}}
-    state.model_copy(update={"remotes": remotes}).write(_path(repository))
+    with _locked(repository):
+        state = load(repository)
+        remotes = {**state.remotes, address: {**state.remotes.get(address, {}), **refs}}
+        state.model_copy(update={"remotes": remotes}).write(_path(repository))
 
 
 def accept(repository: Repository, ids: Iterable[str], refs: Mapping[str, str | None]) -> None:
@@ -96,14 +99,24 @@ def accept(repository: Repository, ids: Iterable[str], refs: Mapping[str, str | 
         ids: of the objects that may be absent from now on.
         refs: by whole name, the id of a ref in the shared repository; None where it is not there any more.
     """
-    state = load(repository)
-    remotes = dict(state.remotes)
-    if refs:
-        address = repository.remote_address()
-        merged = {**remotes.get(address, {}), **refs}
-        remotes[address] = {ref: tag_id for ref, tag_id in merged.items() if tag_id is not None}
-    accepted = tuple(sorted({*state.accepted, *ids}))
-    state.model_copy(update={"remotes": remotes, "accepted": accepted}).write(_path(repository))
+    address = repository.remote_address()
+    with _locked(repository):
+        state = load(repository)
+        remotes = dict(state.remotes)
+        if refs:
+            merged = {**remotes.get(address, {}), **refs}
+            remotes[address] = {ref: tag_id for ref, tag_id in merged.items() if tag_id is not None}
+        accepted = tuple(sorted({*state.accepted, *ids}))
+        state.model_copy(update={"remotes": remotes, "accepted": accepted}).write(_path(repository))
+
+
+@contextlib.contextmanager
+def _locked(repository: Repository) -> Iterator[None]:
+    """Hold the lock of the file, of its name and `.lock`: no process of the clone loses what another one adds."""
+    path = _path(repository)
+    with path.with_name(f"{path.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _path(repository: Repository) -> Path:

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pipeline.config import params
 from pipeline.config.sections import PUBLIC, PUBLIC_SIZES, PUBLIC_SOURCES
@@ -46,7 +46,8 @@ def mirror() -> list[Check]:
         return [_without_mirror(public)]
     if "://" in value:
         # The address may contain a password.
-        return [Check("mirror", "ok", f"{urlsplit(value).hostname or 'an address'}, not asked")]
+        host = _split(value, workspace.MIRROR_VARIABLE).hostname
+        return [Check("mirror", "ok", f"{host or 'an address'}, not asked")]
     folder = _expanded(value)
     if not folder.is_dir():
         return [Check("mirror", "problem", f"{workspace.MIRROR_VARIABLE}={value}: no such folder")]
@@ -60,8 +61,12 @@ def mirror() -> list[Check]:
 
 
 def answers(host: str, timeout: float = TIMEOUT) -> bool:
-    """Whether a host accepts connections within `timeout` seconds; behind a proxy, whether the proxy does."""
-    proxy = urlsplit(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or "")
+    """Whether a host accepts connections within `timeout` seconds; behind a proxy, whether the proxy does.
+
+    Raises:
+        ConfigurationError: the address of the proxy is none.
+    """
+    proxy = _split(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or "", "HTTPS_PROXY")
     address = (proxy.hostname, proxy.port or 80) if proxy.hostname else (host, 443)
     answered = threading.Event()
 
@@ -77,6 +82,20 @@ def answers(host: str, timeout: float = TIMEOUT) -> bool:
     thread.start()
     thread.join(timeout)
     return answered.is_set()
+
+
+def _split(address: str, variable: str) -> SplitResult:
+    """The parts of an address, with a port that is a number.
+
+    Raises:
+        ConfigurationError: it has none. The address may contain a password, so the message has the variable alone.
+    """
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        raise ConfigurationError(f"{variable}: not an address; expected one such as http://HOST:PORT") from None
+    return parts
 
 
 def _origins() -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from pipeline.config import params
 from pipeline.core.errors import DataError
@@ -126,8 +127,18 @@ def finished(run: Run) -> str | None:
 
 
 def document(commit: str, path: str) -> dict[str, Any]:
-    """The content of a YAML file at a commit."""
-    return _document(git.output("rev-parse", f"{commit}:./{path}"))
+    """The content of a YAML file at a commit.
+
+    Raises:
+        DataError: it is damaged, as one is that was committed with the markers of a merge conflict.
+    """
+    try:
+        return _document(git.output("rev-parse", f"{commit}:./{path}"))
+    except (YAMLError, ValueError) as error:
+        raise DataError(
+            f"{path} at {commit[:7]}: not a YAML file with a mapping ({next(iter(str(error).splitlines()), '')}); "
+            "commit a sound one, or remove the experiment: `dvc exp remove`"
+        ) from None
 
 
 def text(commit: str, path: str) -> str:
@@ -137,7 +148,10 @@ def text(commit: str, path: str) -> str:
 
 @functools.cache
 def _document(blob: str) -> dict[str, Any]:
-    return YAML(typ="safe").load(git.output("cat-file", "blob", blob)) or {}
+    content = YAML(typ="safe").load(git.output("cat-file", "blob", blob)) or {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{type(content).__name__} found")
+    return content
 
 
 def _here() -> str:

@@ -60,14 +60,18 @@ class Definition:
 
 
 def definitions(document: Mapping[str, Any]) -> dict[str, Definition]:
-    """The stages of dvc.yaml if params.yaml had this content; in an order in which they can run."""
+    """The stages of dvc.yaml if params.yaml had this content; in an order in which they can run.
+
+    Raises:
+        ConfigurationError: dvc.yaml is not valid, or not with this content; DVC's message is passed on.
+    """
     with tempfile.TemporaryDirectory() as folder:
         with (Path(folder) / "params.yaml").open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(dict(document), file)
         shutil.copy("dvc.yaml", folder)
         (Path(folder) / ".dvc").mkdir()
         (Path(folder) / ".dvc/config").write_text("[core]\n    no_scm = true\n")
-        with Repo(folder) as repo:
+        with _explained(folder), Repo(folder) as repo:
             graph = repo.index.graph
             order = nx.lexicographical_topological_sort(graph.reverse(), key=lambda stage: stage.name)
             return {stage.name: _definition(stage, graph, document) for stage in order}
@@ -101,11 +105,22 @@ def opened() -> Iterator[Repo]:
     Raises:
         ConfigurationError: this is no DVC project, or dvc.yaml or dvc.lock is not valid; DVC's message is passed on.
     """
+    with _explained(), Repo() as repo:
+        yield repo
+
+
+@contextlib.contextmanager
+def _explained(copied: str | None = None) -> Iterator[None]:
+    """Pass on DVC's errors as one line.
+
+    Args:
+        copied: a folder with copies of the project's files, whose name in the errors is left out.
+    """
     try:
-        with Repo() as repo:
-            yield repo
+        yield
     except DvcException as error:
-        raise ConfigurationError(" ".join(str(error).split())) from None
+        text = " ".join(str(error).split())
+        raise ConfigurationError(text.replace(f"{os.path.relpath(copied)}/", "") if copied else text) from None
 
 
 def is_lock(path: Path) -> bool:

@@ -76,10 +76,7 @@ def exchange(first: Path, second: Path) -> None:
 
 def _put(new: Path, target: Path) -> None:
     try:
-        if target.exists():
-            exchange(new, target)
-        else:
-            new.rename(target)
+        _rename_or_exchange(new, target)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
             raise ConfigurationError(
@@ -91,6 +88,16 @@ def _put(new: Path, target: Path) -> None:
                 f"{target}: cannot be replaced ({error.strerror}), as a mount point cannot; name a folder below it"
             ) from None
         raise
+
+
+def _rename_or_exchange(new: Path, target: Path) -> None:
+    try:
+        # Not after a look whether it exists: another process may publish it in between.
+        new.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        exchange(new, target)
 
 
 def _make_parents(folder: Path) -> list[Path]:

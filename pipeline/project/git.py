@@ -247,6 +247,13 @@ def objects(names: Sequence[str], largest: int, folder: Path | None = None) -> I
         start = end
 
 
+def without_password(address: str) -> str:
+    """The address of a remote repository, or of a DVC remote, without a password that is in it."""
+    scheme, separator, rest = address.partition("://")
+    user, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{user.partition(':')[0]}{at}{place}" if separator else address
+
+
 def environment() -> dict[str, str]:
     """The environment of every call: messages in English, no question for a password, the folder's own repository."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}

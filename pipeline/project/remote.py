@@ -18,7 +18,7 @@ from dvc.repo import Repo
 from dvc_objects.fs.errors import AuthError, ConfigError, RemoteMissingDepsError
 
 from pipeline.core.errors import ConfigurationError, PipelineError
-from pipeline.project import dvc
+from pipeline.project import dvc, git
 
 INSTALL = "make extras"
 """Installs the plugins of DVC."""
@@ -65,7 +65,7 @@ class Remote:
             ConfigurationError: none is configured, its configuration is not valid, or its plugin is not installed.
         """
         name = repo.config["core"].get("remote")
-        address = _without_password(repo.config["remote"].get(name, {}).get("url", "")) if name else ""
+        address = git.without_password(repo.config["remote"].get(name, {}).get("url", "")) if name else ""
         with explained(name or "", address):
             remote = repo.cloud.get_remote()
         return cls(remote.name, address, remote.fs, remote.path)
@@ -272,12 +272,6 @@ def _chain(error: BaseException | str | None) -> Iterator[BaseException | str]:
 def _line(error: BaseException | str) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _without_password(address: str) -> str:
-    scheme, separator, rest = address.partition("://")
-    user, at, place = rest.rpartition("@")
-    return f"{scheme}{separator}{user.partition(':')[0]}{at}{place}" if separator else address
 
 
 @contextlib.contextmanager

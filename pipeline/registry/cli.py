@@ -1,11 +1,11 @@
 """`registry`: versions of the packaged models, promoted through dev, staging and prod on evidence; docs/registry.md."""
 
 import argparse
+import contextlib
 import datetime
 import enum
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -355,10 +355,12 @@ def _rollout(registry: Registry, chosen: argparse.Namespace) -> Output:
 
 
 def _share(value: str) -> float:
-    share = float(value)
-    if not 0 < share <= 1:
-        raise ValueError(value)
-    return share
+    with contextlib.suppress(ValueError):
+        if 0 < (share := float(value)) <= 1:
+            return share
+    raise argparse.ArgumentTypeError(
+        f"{value!r} found, expected a share of the requests above 0 and up to 1, as in 0.1"
+    )
 
 
 def _accept(registry: Registry, chosen: argparse.Namespace) -> Output:
@@ -395,11 +397,19 @@ def _period(date: str) -> tuple[int, int]:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     first = int(moment.timestamp())
-    return first, first + _DAY - 1 if re.fullmatch(r"\d{4}-?\d{2}-?\d{2}", date) else first
+    return first, first + _DAY - 1 if _is_day(date) else first
+
+
+def _is_day(date: str) -> bool:
+    try:
+        datetime.date.fromisoformat(date)
+    except ValueError:
+        return False
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="registry", description=__doc__, allow_abbrev=False)
+    parser = command.Parser(prog="registry", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(

@@ -14,7 +14,7 @@ import onnxruntime
 from pydantic import JsonValue
 
 from pipeline.config import params
-from pipeline.core.errors import DataError, PipelineError, RegistryError
+from pipeline.core.errors import ConfigurationError, DataError, PipelineError, RegistryError
 from pipeline.core.files import digest
 from pipeline.events.repository import Repository
 from pipeline.records.base import Record
@@ -89,7 +89,7 @@ def collect(
         }
         interface = _interface(model, manifest)
         (folder / "params.yaml").write_text(written, encoding="utf-8")
-        settings = params.read(folder / "params.yaml")
+        values = _params(folder / "params.yaml", manifest, f"params.yaml at {revision[:12]}")
     return Evidence(
         previous=previous,
         artifact=artifact.name,
@@ -103,7 +103,7 @@ def collect(
         revision=revision,
         dvc_lock_sha256=text_sha256(lock),
         params_sha256=text_sha256(written),
-        params=_params(settings, manifest),
+        params=values,
         origin=manifest.origin,
         pretrained=manifest.pretrained,
         parameters=manifest.parameters,
@@ -198,14 +198,28 @@ def _record(repository: Repository, kind: type[_Record], path: str, revision: st
         raise RegistryError(f"{error}, and commit what it wrote") from None
 
 
-def _params(settings: Mapping[str, Any], manifest: Manifest) -> dict[str, JsonValue]:
-    entry = settings["strategies"][manifest.strategy]
-    return {
-        **{key: settings[key] for key in _PARAMS if key in settings},
-        "suites": {name: suite for name, suite in settings["suites"].items() if suite["task"] == manifest.task},
-        # params.yaml lists what differs from a default; the manifest has every setting of the training.
-        "strategy": {**manifest.settings, **entry},
-    }
+def _params(path: Path, manifest: Manifest, source: str) -> dict[str, JsonValue]:
+    """The parameters that produced a model.
+
+    Raises:
+        RegistryError: params.yaml is damaged, or knows nothing of the model; the message calls it `source`.
+    """
+    try:
+        settings = params.read(path)
+        entry = settings["strategies"][manifest.strategy]
+        return {
+            **{key: settings[key] for key in _PARAMS if key in settings},
+            "suites": {name: suite for name, suite in settings["suites"].items() if suite["task"] == manifest.task},
+            # params.yaml lists what differs from a default; the manifest has every setting of the training.
+            "strategy": {**manifest.settings, **entry},
+        }
+    except ConfigurationError as error:
+        raise RegistryError(str(error).replace(str(path), source)) from None
+    except (AttributeError, KeyError, TypeError):
+        raise RegistryError(
+            f"{source}: expected the settings of {manifest.strategy}, the packaged strategy, and suites with a task "
+            "each; run `make repro` and commit what it wrote"
+        ) from None
 
 
 def _interface(model: Path, manifest: Manifest) -> Interface:

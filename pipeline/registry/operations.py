@@ -129,11 +129,15 @@ class Registry:
         """The registration of the version that `NAME@VERSION`, `NAME#STAGE` or `NAME`, the latest version, refers to.
 
         Raises:
-            RegistryError: there is no such artifact, version or stage, or the stage is empty.
+            RegistryError: there is no such artifact, version or stage, the stage is empty, or the reference ends before
+                what it refers to, or names both a version and a stage.
         """
-        name, _, stage = reference.partition("#")
-        name, _, version = name.partition("@")
+        name, hash_sign, stage = reference.partition("#")
+        name, at_sign, version = name.partition("@")
         _ = self.artifacts[name]
+        if (hash_sign and (at_sign or not stage)) or (at_sign and not version):
+            # Not the latest one: a variable of a script may be empty, and what is promoted is never a guess.
+            raise RegistryError(f"{reference}: expected {name}@VERSION, {name}#STAGE, or {name} for its latest version")
         if stage:
             champion = self.history.in_stage(name, known_stage(stage))
             if champion is None:

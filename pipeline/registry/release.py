@@ -1,5 +1,6 @@
 """What is in a stage, small enough for git: `make demo` serves it in a clone that has no data and no cache of DVC."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -278,10 +279,13 @@ def _expect_own(out: Path) -> None:
         return
     if not out.is_dir():
         raise ConfigurationError(f"{out}: a file; expected a folder, new, empty or written by `registry release`")
-    for path in sorted(out.rglob("*")):
-        name = path.relative_to(out).as_posix()
-        if path.is_symlink() or (not path.is_dir() and not _OWN.fullmatch(name)):
-            raise ConfigurationError(
-                f"{out}: {name} would be lost, since the folder is replaced as a whole; expected a folder that is new, "
-                "empty or written by `registry release`"
-            )
+    for place, within, files in os.walk(out):
+        # The first one ends this: the folder may be any, with millions of files.
+        within.sort()
+        for path in (Path(place) / name for name in sorted([*within, *files])):
+            name = path.relative_to(out).as_posix()
+            if path.is_symlink() or (not path.is_dir() and not _OWN.fullmatch(name)):
+                raise ConfigurationError(
+                    f"{out}: {name} would be lost, since the folder is replaced as a whole; expected a folder that is "
+                    "new, empty or written by `registry release`"
+                )

@@ -31,6 +31,8 @@ def test_a_secret_is_printed_once_and_its_hash_is_kept(tmp_path, capsys):
         ({"grant": "ci", "scopes": ""}, "SCOPES: '' found"),
         ({"grant": "ci", "per_minute": 0}, "RATE: 0 found"),
         ({"grant": "ci", "days": -1}, "DAYS: -1 found"),
+        ({"grant": "ci", "days": 3_000_000}, "DAYS: 3000000 found, expected .* at most 36,500"),
+        ({"grant": "ci", "days": 10**12}, "DAYS: 1000000000000 found"),
         ({"grant": "ci", "revoke": "ci"}, "GRANT and REVOKE found"),
         ({"revoke": "ci"}, "No such file"),
         ({}, "No such file"),

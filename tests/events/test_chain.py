@@ -10,8 +10,9 @@ from registry_project import ARTIFACT, answer, done, git, in_stage, refused, run
 
 from pipeline.core.errors import RegistryError
 from pipeline.core.files import read_json, write_json
-from pipeline.events import chain
+from pipeline.events import chain, seen
 from pipeline.events.chain import Link
+from pipeline.events.repository import Repository
 from pipeline.events.tags import Tag
 from pipeline.records.registry import Previous
 from pipeline.registry import operations
@@ -211,6 +212,21 @@ def test_what_was_seen_of_an_artifact_that_is_not_listed_any_more_has_not_vanish
     write_json(ours / "dvc.yaml", read_json(ours / "dvc.yaml") | {"artifacts": entries})
     code, _, err = run(ours, "list")
     assert (code, err) == (0, "")
+
+
+def test_of_two_processes_of_one_clone_none_loses_what_the_other_has_accepted(project):
+    """As two work trees of one clone, or a command beside a job that fetches."""
+    script = (
+        "import sys, pathlib; from pipeline.events import seen; from pipeline.events.repository import Repository\n"
+        "for each in sys.argv[1:]: seen.accept(Repository.at(pathlib.Path()), [each], {})"
+    )
+    ids = [f"{number:040x}" for number in range(45)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", script, *ids[start::3]], cwd=project, stderr=subprocess.PIPE)
+        for start in range(3)
+    ]
+    assert [process.communicate()[1] for process in running] == [b""] * 3
+    assert set(seen.load(Repository.at(project)).accepted) == set(ids)
 
 
 def test_what_a_clone_has_seen_is_kept_by_address_and_a_damaged_file_is_named(clones):

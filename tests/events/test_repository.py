@@ -40,6 +40,12 @@ def test_a_file_at_a_revision_is_not_that_of_the_workspace(project):
         repository.text("HEAD", "none.txt")
 
 
+def test_a_clone_without_a_commit_is_told_to_make_one(tmp_path):
+    git(tmp_path, "init", "-q")
+    with pytest.raises(RegistryError, match="HEAD: no commit of this name here; `git commit`"):
+        Repository.at(tmp_path).revision()
+
+
 def test_only_the_top_folder_of_a_clone_is_one(project, tmp_path):
     for folder in (tmp_path, project / "artifacts"):
         with pytest.raises(ConfigurationError, match=str(folder)):
@@ -109,3 +115,18 @@ def test_a_tag_of_the_registry_that_was_moved_in_the_shared_repository_is_named(
     for command in (("promote", f"{ARTIFACT}@v0.1.0", "dev"), ("deploy", "prod")):
         assert f"[rejected] {name} -> {name}" in refused(ours, *command)
     assert f"[rejected] {name} -> {name}" in run(ours, "list")[2]
+
+
+def test_a_password_in_the_address_of_the_shared_repository_is_not_kept(clones):
+    """What was seen stays known where the password is another one."""
+    ours, _, shared = clones
+    git(ours, "config", f"url.{shared}.insteadOf", "https://ada:secret@example.org/shared.git")
+    git(ours, "config", "--add", f"url.{shared}.insteadOf", "https://ada:newer@example.org/shared.git")
+    git(ours, "remote", "set-url", "origin", "https://ada:secret@example.org/shared.git")
+    done(ours, "list")
+    seen = (ours / ".git/registry-seen.json").read_text()
+    assert "https://ada@example.org/shared.git" in seen
+    assert "secret" not in seen
+    git(shared, "update-ref", "-d", f"refs/tags/{ARTIFACT}#prod#2")
+    git(ours, "remote", "set-url", "origin", "https://ada:newer@example.org/shared.git")
+    assert "vanished" in refused(ours, "deploy", "prod")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import pictures
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,18 @@ def test_the_password_of_an_address_is_not_shown(monkeypatch):
     monkeypatch.setenv("DATASETS_MIRROR", "https://user:secret@mirror.example.org/sets")
     (check,) = pictures.mirror()
     assert (check.verdict, check.message) == ("ok", "mirror.example.org, not asked")
+
+
+@pytest.mark.parametrize("address", ["http://ada:secret@[host/sets", "http://ada:secret@host:port/sets"])
+def test_what_is_no_address_is_a_problem_of_its_variable(monkeypatch, address):
+    monkeypatch.setenv("DATASETS_MIRROR", address)
+    with pytest.raises(ConfigurationError, match=r"^DATASETS_MIRROR: not an address; expected") as raised:
+        pictures.mirror()
+    assert "secret" not in str(raised.value)
+    monkeypatch.delenv("DATASETS_MIRROR")
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY: not an address; expected"):
+        pictures.mirror()
 
 
 def test_without_a_mirror_the_network_is_asked(monkeypatch, asked):

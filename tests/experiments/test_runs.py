@@ -1,7 +1,9 @@
 """Which experiments there are, and which of them still hold."""
 
+import pytest
 import small_clone
 
+from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.experiments import runs
 from pipeline.experiments.runs import Run
 
@@ -60,3 +62,20 @@ def test_a_change_of_a_param_that_the_command_contains_holds(clone):
     run = Run("half", ("budget=0.5",), "train@slice")
     runs.start("make exp", run.changes, target=run.target, name=run.name)
     assert runs.finished(run) == runs.revision("half")
+
+
+def test_a_damaged_file_of_the_last_commit_is_named(clone):
+    """`make study REPORT=1` looks at what has finished before anything else is checked."""
+    run = Run("half", ("strategies.slice.epochs=3",), "train@slice")
+    runs.start("make exp", run.changes, target=run.target, name=run.name)
+    lock = (clone / "dvc.lock").read_text()
+    for damaged in (f"<<<<<<< HEAD\n{lock}=======\n>>>>>>> other\n", "- a list\n"):
+        (clone / "dvc.lock").write_text(damaged)
+        small_clone.run(clone, "git", "commit", "-qam", "a conflict")
+        with pytest.raises(DataError, match=r"^dvc\.lock at HEAD: not a YAML file"):
+            runs.finished(run)
+    (clone / "dvc.lock").write_text(lock)
+    (clone / "dvc.yaml").write_text("stages: [\n")
+    small_clone.run(clone, "git", "commit", "-qam", "no stages")
+    with pytest.raises(ConfigurationError, match=r"unable to read: 'dvc\.yaml'"):
+        runs.finished(run)

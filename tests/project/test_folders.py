@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 from file_trees import contents
@@ -114,6 +115,14 @@ def test_every_user_can_read_it_whatever_the_umask(tmp_path, umask):
     }
     assert modes == {path: 0o644 if path.endswith(("model", "manifest")) else 0o755 for path in modes}
     assert len(modes) == 8
+
+
+def test_of_two_processes_that_publish_a_new_folder_at_once_neither_fails(target, monkeypatch):
+    """The one that is later replaces what the other has published since it looked."""
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    publish(target, NEW)
+    assert contents(target) == NEW
+    assert beside(target) == ["prod"]
 
 
 def test_an_error_in_the_block_leaves_everything_as_it_was(target):

@@ -182,6 +182,14 @@ def test_the_models_of_make_quick_are_served_from_its_folder(project):
     assert f"{project.resolve()}/quick/artifacts" in words
 
 
+def test_the_packaged_models_are_served_on_another_port(project):
+    for value in ("3001", *HOSTILE[:6]):
+        words, ended = make(project, "serve", "QUICK=1", f"PORT={value}")
+        assert ended.returncode == 0, ended.stderr
+        assert f"--port={value}" in words
+    assert not [word for word in make(project, "serve", "QUICK=1")[0] if "--port" in word]
+
+
 def test_a_demo_takes_the_environment_that_is_there(project):
     words, ended = make(project, "demo")
     assert ended.returncode == 0, ended.stderr
@@ -244,11 +252,11 @@ def test_every_variable_of_a_recipe_is_tried_here():
     text = (ROOT / "Makefile").read_text()
     recipes = "\n".join(line for line in text.splitlines() if line.startswith("\t"))
     assert set(re.findall(r'"\$\$(?:\{)?([A-Z]+)', recipes)) - {"PYTHON", "PWD", "KILLS"} == set(VALUES)
-    assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == {*SWITCHES, "STAGE", "JOBS", "ON", "WORKERS"}
+    asked = {*SWITCHES, "STAGE", "JOBS", "ON", "WORKERS", "PORT"}
+    assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == asked
     assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
-    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= {
-        *("VENV", "BIN", "SITE", "PYTEST", "LOCK", "SERVING", "DEMO", *SWITCHES, "STAGE", "JOBS", "ON", "WORKERS"),
-    }
+    own = {"VENV", "BIN", "SITE", "PYTEST", "LOCK", "SERVING", "DEMO"}
+    assert set(re.findall(r"\$\(([A-Z]+)\)", recipes)) <= own | asked
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from small_disks import fill, needs_mounts, small_disk
 
 from pipeline.commands.remote import main
 from pipeline.core.errors import ConfigurationError
-from pipeline.project import remote
+from pipeline.project import git, remote
 from pipeline.project.remote import RemoteError
 
 ROOT = Path(__file__).parents[2]
@@ -127,8 +127,8 @@ def test_a_plugin_that_is_not_installed_is_named(machine):
 
 
 def test_a_password_in_the_address_is_not_printed():
-    assert remote._without_password("ssh://ada:secret@host/folder") == "ssh://ada@host/folder"
-    assert remote._without_password("/a/folder") == "/a/folder"
+    assert git.without_password("ssh://ada:secret@host/folder") == "ssh://ada@host/folder"
+    assert git.without_password("/a/folder") == "/a/folder"
 
 
 @needs_mounts

@@ -60,6 +60,7 @@ def test_what_was_in_prod_on_a_day(project):
         ("2020-04-30", None),
         ("2031-04-30", "v0.1.0"),
         ("2031-05-01", "v0.2.0"),
+        ("2031-W18-4", "v0.2.0"),
         ("2031-05-02", "v0.2.0"),
         ("2031-05-03", "v0.3.0"),
         ("2031-05-03T09:59", "v0.2.0"),
@@ -72,6 +73,23 @@ def test_what_was_in_prod_on_a_day(project):
     assert report.at == "2031-05-03 23:59:59"
     assert "v0.3.0" in done(project, "at", "2031-05-03")
     assert "yesterday" in refused(project, "at", "yesterday", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((), "COMMAND"),
+        (("\x1b[31mlist",), "COMMAND"),
+        (("list", "\x1b[31mmore"), "unrecognized arguments: \\x1b[31mmore"),
+        (("register", ARTIFACT, "--bump", "all"), "--bump"),
+        (("rollout", "--comparisons", "many"), "--comparisons"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_as_every_other_error(base, arguments, named):
+    line = refused(base, *arguments, code=2)
+    assert line.startswith("configuration: ")
+    assert named in line
+    assert "\x1b" not in line
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", f"{ARTIFACT}#prod"), ("at", "2099-01-01"), ("history",)])

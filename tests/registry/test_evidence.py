@@ -111,6 +111,44 @@ def test_a_model_that_is_not_what_its_manifest_says_is_not_registered(project, c
     assert git(project, "tag", "-l", f"{ARTIFACT}@v0.4.0") == ""
 
 
+def _without_the_strategy(document):
+    document["strategies"] = {"ctc": document["strategies"][STRATEGY]}
+
+
+def _with_an_empty_entry(document):
+    document["strategies"] = {STRATEGY: None}
+
+
+def _without_suites(document):
+    del document["suites"]
+
+
+def _with_a_suite_without_a_task(document):
+    del document["suites"]["plain"]["task"]
+
+
+@pytest.mark.parametrize(
+    "change", [_without_the_strategy, _with_an_empty_entry, _without_suites, _with_a_suite_without_a_task]
+)
+def test_params_that_know_nothing_of_the_model_are_named(project, change):
+    package(project, 6.9)
+    document = read_json(project / "params.yaml")
+    change(document)
+    write_json(project / "params.yaml", document)
+    git(project, "commit", "-qam", "other params")
+    line = refused(project, "register", ARTIFACT)
+    assert line.startswith(f"registry: params.yaml at {git(project, 'rev-parse', 'HEAD')[:12]}: expected the settings")
+
+
+def test_params_that_cannot_be_read_are_named_without_the_copy_that_was_read(project):
+    package(project, 6.9)
+    # DVC takes it, and `make repro` does not.
+    write_json(project / "params.yaml", read_json(project / "params.yaml") | {"seed": 2**70})
+    git(project, "commit", "-qam", "a large seed")
+    line = refused(project, "register", ARTIFACT)
+    assert line.startswith(f"registry: params.yaml at {git(project, 'rev-parse', 'HEAD')[:12]}:")
+
+
 def test_the_differences_of_two_versions(base, evidence):
     difference = answer(base, "diff", f"{ARTIFACT}@v0.2.0", f"{ARTIFACT}@v0.3.0")
     assert (difference["first"], difference["second"]) == ("v0.2.0", "v0.3.0")

@@ -121,6 +121,12 @@ def test_references_to_a_version(base, reference, expected):
     assert Registry.open(base).find(reference).version == expected
 
 
+@pytest.mark.parametrize("rest", ["@", "#", "@#", "@v0.1.0#dev", "@#dev"])
+def test_a_reference_that_ends_early_or_names_two_versions_is_not_the_latest_version(base, rest):
+    with pytest.raises(RegistryError, match=f"{ARTIFACT}@VERSION, {ARTIFACT}#STAGE"):
+        Registry.open(base).find(f"{ARTIFACT}{rest}")
+
+
 @pytest.mark.parametrize(
     ("reference", "named"),
     [

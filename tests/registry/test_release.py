@@ -1,7 +1,9 @@
 """`registry release`: what is in prod, small enough for git, and what it refuses."""
 
 import dataclasses
+import os
 import shutil
+from pathlib import Path
 
 import onnx_models
 import pytest
@@ -194,6 +196,17 @@ def test_nothing_foreign_is_lost_to_a_release(project, name):
     path.write_text("mine")
     assert name in refused(project, "release", code=2)
     assert path.read_text() == "mine"
+
+
+def test_the_first_foreign_file_ends_the_look_at_a_folder(project, tmp_path, monkeypatch):
+    """It may be `/`, and its files millions."""
+    out, listed, scan = tmp_path / "out", [], os.scandir
+    (out / "zz").mkdir(parents=True)
+    (out / "mine.txt").write_text("mine")
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path)) or scan(path))
+    assert "mine.txt" in refused(project, "release", "--out", str(out), code=2)
+    assert out in listed
+    assert out / "zz" not in listed
 
 
 def test_a_link_and_a_file_are_not_replaced(project, tmp_path):

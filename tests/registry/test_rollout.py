@@ -122,7 +122,10 @@ def test_a_model_that_was_changed_never_reaches_the_service(project):
         assert Store(project / FOLDER).read().rollout is None
 
 
-@pytest.mark.parametrize("share", ["0", "1.5", "x"])
+@pytest.mark.parametrize("share", ["0", "1.5", "x", "nan"])
 def test_a_share_is_above_0_and_at_most_1(project, share):
     code, _, err = run(project, "rollout", f"{ARTIFACT}@v0.1.0", "--canary", share)
-    assert (code, "argument --canary" in err) == (2, True)
+    assert (code, err) == (
+        2,
+        f"configuration: --canary: '{share}' found, expected a share of the requests above 0 and up to 1, as in 0.1\n",
+    )

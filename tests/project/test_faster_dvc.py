@@ -12,7 +12,7 @@ from pipeline.project import faster_dvc
 
 ROOT = Path(__file__).parents[2]
 ENTRY = {
-    "cmd": "python -m stages.compose --suite mnist --source data/raw/mnist --out data/mnist/mnist --and more than a line",
+    "cmd": "python -m stages.compose --suite mnist --source data/raw/mnist --out data/mnist/mnist --more than a line",
     "deps": [{"path": "a: b", "hash": "md5", "md5": "0" * 32, "size": 3}],
     "params": {"params.yaml": {"x": [1, 2.5, None, "true", "1e-6", "é"], "y": {"z": {}}, "seed": 1e-06}},
 }

@@ -1,6 +1,7 @@
 """`make quick`: the whole pipeline with less of everything, as a DVC experiment beside the workspace."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,11 @@ def overrides(settings: params.Params) -> list[str]:
     for name in quick.strategies:
         settings.strategies[name]
     left_out = [name for name in settings.strategies if name not in quick.strategies]
+    # A mapping would be merged into the one that is there.
+    replaced = [key for key, value in quick.changes.items() if isinstance(value, Mapping)]
     return [
-        *(f"{key}={_written(value)}" for key, value in quick.changes.items()),
+        *(f"~{key}" for key in replaced),
+        *(f"{'+' if key in replaced else ''}{key}={_written(value)}" for key, value in quick.changes.items()),
         *(f"~strategies.{name}" for name in left_out),
         *(f"~features.{name}" for name in settings.features if name in left_out),
     ]

@@ -1,26 +1,36 @@
-"""DVC that rewrites one stage of dvc.lock, and not the whole file: python -m pipeline.project.faster_dvc ARGUMENTS.
+"""DVC that reads and writes single stages of dvc.lock: python -m pipeline.project.faster_dvc ARGUMENTS.
 
 After every stage, DVC parses dvc.lock and writes it anew with ruamel.yaml's round trip, which is pure Python: six
 seconds for 200 stages. Here DVC's own writer writes the stages that changed, and their text takes the place of the old
-one. The file is the same, byte for byte. A file that does not look as DVC writes it is left to DVC.
+one. The file is the same, byte for byte. An experiment in a folder of its own also parses and checks the whole file
+before every stage, which takes a second; here a stage is parsed again only if its text changed.
+
+A file that does not look as DVC writes it is left to DVC.
 """
 
 import contextlib
+import copy
 import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from dvc import dvcfile
 from dvc.cli import main
+from dvc.exceptions import DvcException
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import dumps_yaml, modify_yaml, parse_yaml
+from voluptuous import MultipleInvalid
 
 from pipeline.core.files import write_text
 
 _HEAD = "schema: '2.0'\nstages:\n"
 _NAME = re.compile(r"  ([A-Za-z][\w.@-]*):\n")
 _BODY = "    "
+_PARSED: dict[str, Any] = {}
+"""What a stage says, by its text."""
+_LOAD_WHOLE = dvcfile.Lockfile._load_yaml  # noqa: SLF001
 
 
 class Stages(MutableMapping[str, Any]):
@@ -67,6 +77,32 @@ def split(text: str) -> dict[str, str] | None:
     return {name: "".join(lines) for name, lines in found.items()}
 
 
+def load(lock: dvcfile.Lockfile, **options: Any) -> tuple[Any, str]:
+    """DVC's `Lockfile._load_yaml`: what a dvc.lock says, checked, and its text; DVC says why one is not valid."""
+    with contextlib.suppress(UnicodeDecodeError), lock.repo.fs.open(lock.path, encoding="utf-8") as file:
+        text = file.read()
+        texts = None if options else split(text)
+        if texts is not None and _learn(texts):
+            # Copies, since DVC changes what it gets.
+            return {
+                "schema": "2.0",
+                "stages": {name: copy.deepcopy(_PARSED[each]) for name, each in texts.items()},
+            }, text
+    return _LOAD_WHOLE(lock, **options)
+
+
+def _learn(texts: Mapping[str, str]) -> bool:
+    """Parse and check the stages whose text was not seen before; returns whether they are valid."""
+    new = {name: text for name, text in texts.items() if text not in _PARSED}
+    try:
+        stages = parse_yaml("".join(new.values()), dvcfile.LOCK_FILE)
+        COMPILED_LOCKFILE_SCHEMA({"schema": "2.0", "stages": stages})
+    except (DvcException, MultipleInvalid):
+        return False
+    _PARSED.update((text, stages[name]) for name, text in new.items())
+    return True
+
+
 @contextlib.contextmanager
 def modify(path: Any, fs: Any = None) -> Iterator[Any]:
     """DVC's `modify_yaml`: the content of a file, which is written when the block ends."""
@@ -87,4 +123,5 @@ def modify(path: Any, fs: Any = None) -> Iterator[Any]:
 
 if __name__ == "__main__":
     dvcfile.modify_yaml = modify
+    dvcfile.Lockfile._load_yaml = load  # noqa: SLF001  # DVC has no other place for it.
     sys.exit(main())

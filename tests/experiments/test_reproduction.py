@@ -258,6 +258,7 @@ def test_quick_expects_the_stages_of_what_is_left_and_no_other(clone, monkeypatc
     kinds = ("train", "calibrate", "export", "evaluate", "robustness")
     assert of_strategies == {f"{kind}@{name}" for kind in kinds for name in left}
     assert {"report", "bento", "package@lines", "fetch@mnist"} <= expected
+    assert not [stage for stage in expected if stage.startswith(("suspects", "propose"))]
 
 
 @pytest.mark.parametrize(

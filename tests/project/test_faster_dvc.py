@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc import dvcfile
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from dvc.utils.serialize import YAMLFileCorruptedError, modify_yaml, parse_yaml
 
 from pipeline.project import faster_dvc
@@ -16,6 +19,13 @@ ENTRY = {
     "deps": [{"path": "a: b", "hash": "md5", "md5": "0" * 32, "size": 3}],
     "params": {"params.yaml": {"x": [1, 2.5, None, "true", "1e-6", "é"], "y": {"z": {}}, "seed": 1e-06}},
 }
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project of DVC."""
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    return tmp_path
 
 
 def written(way, path, changes):
@@ -41,6 +51,32 @@ def test_changed_and_new_stages_are_written_as_dvc_writes_them(tmp_path):
     by_dvc = written(modify_yaml, tmp_path / "dvc.lock", changes)
     assert written(faster_dvc.modify, tmp_path / "dvc.lock", changes) == by_dvc
     assert by_dvc != (ROOT / "dvc.lock").read_bytes()
+
+
+def test_what_a_lock_says_is_what_dvc_reads(project):
+    lock = project / "dvc.lock"
+    for text in ((ROOT / "dvc.lock").read_text(), "schema: '2.0'\nstages:\n  a:\n    cmd: b\n  b:\n    cmd: c\n"):
+        lock.write_text(text)
+        with Repo(project) as repo:
+            file = dvcfile.Lockfile(repo, str(lock))
+            first = faster_dvc.load(file)
+            assert first == file._load_yaml()
+            first[0]["stages"].clear()
+            assert faster_dvc.load(file) == file._load_yaml()
+
+
+@pytest.mark.parametrize(
+    "stage", ["  a:\n    cmd: [b]\n    none: 1\n", "  a:\n    cmd: 'b\n", "  a:\n    cmd: b\n    cmd: c\n"]
+)
+def test_dvc_says_why_a_stage_of_a_lock_is_not_valid(project, stage):
+    (project / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{stage}")
+    with Repo(project) as repo:
+        file = dvcfile.Lockfile(repo, str(project / "dvc.lock"))
+        with pytest.raises(DvcException) as expected:
+            file._load_yaml()
+        with pytest.raises(type(expected.value)) as found:
+            faster_dvc.load(file)
+        assert str(found.value) == str(expected.value)
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,12 @@ def test_a_share_is_above_0_and_at_most_1(project, share):
         2,
         f"configuration: --canary: '{share}' found, expected a share of the requests above 0 and up to 1, as in 0.1\n",
     )
+
+
+@pytest.mark.parametrize("option", ["--status", "--abort", "--record"])
+def test_a_folder_that_is_none_of_a_service_is_an_error(project, option):
+    code, _, err = run(project, "rollout", option, "--to", "typo")
+    assert (code, err) == (
+        2,
+        "configuration: rollout: typo: no such folder; expected that of a running service, its READER_ROLLOUT\n",
+    )

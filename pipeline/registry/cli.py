@@ -314,7 +314,7 @@ def _release(registry: Registry, chosen: argparse.Namespace) -> Output:
 def _rollout(registry: Registry, chosen: argparse.Namespace) -> Output:
     stage = operations.known_stage(chosen.stage)
     store = Store(chosen.to or Path(os.environ.get(ROLLOUT_VARIABLE) or f"deploy/{stage}.rollout"))
-    if (chosen.status or chosen.abort or chosen.record) and not store.folder.is_dir():
+    if chosen.to and not store.folder.is_dir():
         raise ConfigurationError(
             f"rollout: {store.folder}: no such folder; expected that of a running service, its {ROLLOUT_VARIABLE}"
         )

@@ -65,6 +65,8 @@ def reproduced(tmp_path_factory):
     edit(folder, "budget: 1.0", "budget: 0.05")
     edit(folder, "  pictures: 300 ", "  pictures: 20 ")
     edit(folder, "  per_shift: 500 ", "  per_shift: 99 ")
+    edit(folder, "train: 30000, valid: 3000, gate: 1000, test: 2000", "train: 300, valid: 100, gate: 100, test: 200")
+    edit(folder, "recomposed: 40000", "recomposed: 200")
     for name in LEFT_OUT:
         text = (folder / "params.yaml").read_text()
         edit(folder, re.search(rf"^  {name}:.*\n(?:    .*\n)+", text, re.MULTILINE).group(), "")

@@ -1,6 +1,6 @@
 """How often `make drift` raises a false alarm, and how many pictures a change takes: the figures of docs/monitoring.md.
 
-    python -m benchmarks.drift --data=data        # after `dvc repro compose`; half an hour on two cores
+    python -m benchmarks.drift --data=data        # after `dvc repro compose`; two minutes on two idle cores
 
 The released model of strips reads strips of the digits of `gate`, which it has never seen. A week of traffic is drawn
 from these readings. What they are compared with is what a manifest carries: the readings of `valid`.

@@ -457,7 +457,7 @@ def test_settings_are_the_keyword_arguments_and_those_of_the_recipe(project):
     assert not {"normalizer", "seed", "budget", "train", "valid", "recipe"} & set(settings)
     entry = params.load(project / "params.yaml").strategies["multihead"]
     assert entry.settings["distortion"]["stroke"] == 0.4
-    recipe = Recipe(epochs=2.5, batch=64, learning_rate=0.004, weight_decay=0.05, optimizer="muon")
+    recipe = Recipe(epochs=4, batch=32, learning_rate=0.0015, weight_decay=0.05)
     assert entry.arguments["recipe"] == recipe
     assert "epochs" not in entry.arguments
 

@@ -308,13 +308,19 @@ class StageGate(Section):
 
 
 class TaskGate(Section):
-    """Bounds that every version of a task must meet, whichever version is champion."""
+    """Bounds that every version of a task must meet, whichever version is champion.
+
+    Attributes:
+        allowed_loss: against the champion, at every stage that allows more. Two points are many times the error of a
+            task that is solved at 99.5 %.
+    """
 
     floor: Fraction
     ece: Fraction
     accepted_wrong: Share
     milliseconds: Positive
     megabytes: Positive
+    allowed_loss: Fraction | None = None
 
 
 class Gates(Section):

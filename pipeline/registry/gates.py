@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.sections import Gates
+from pipeline.config.sections import Gates, TaskGate
 from pipeline.core.images import ImageSet
 from pipeline.data import splits
 from pipeline.evaluation import calibration
@@ -147,6 +147,7 @@ def contest(
     challenger: Mapping[str, Evaluated],
     champion: Mapping[str, np.ndarray],
     lost_suites: list[str],
+    task: TaskGate | None = None,
 ) -> tuple[list[Criterion], list[str]]:
     """Challenger against champion on the same gate pictures: over all suites, suite by suite, slice by slice.
 
@@ -156,21 +157,25 @@ def contest(
         challenger: its readings of its gate pictures, by suite.
         champion: by suite, bool (n,): which of the challenger's pictures the champion reads correctly.
         lost_suites: the suites that the champion reads and the challenger does not.
+        task: the bounds of their task; its `allowed_loss` counts where the stage allows more.
 
     Returns:
         The criteria, and notes that do not decide.
     """
     limit = getattr(policy, stage)
+    allowed = limit.allowed_loss
+    if task is not None and task.allowed_loss is not None:
+        allowed = min(allowed, task.allowed_loss)
     both = {suite: challenger[suite].correct for suite in champion}
     overall = _paired(policy, both, champion)
     criteria = [
-        _not_worse("difference", policy, overall, limit.allowed_loss),
+        _not_worse("difference", policy, overall, allowed),
         *(
             Criterion(name=f"suite {suite}", found="not read", expected="read, as the champion does", passed=False)
             for suite in lost_suites
         ),
     ]
-    notes = [_power(overall, limit.allowed_loss)]
+    notes = [_power(overall, allowed)]
     small = 0
     for suite, correct in both.items():
         if len(both) > 1:

@@ -255,7 +255,8 @@ def judge(registry: Registry, version: RegisteredVersion, stage: Stage) -> Decis
             if interface.passed:
                 theirs = champion.correct_on(version, outcomes)
                 lost = [suite for suite in champion.evidence.metrics if suite not in outcomes]
-                contested, more = gates.contest(policy, stage, outcomes, theirs, lost)
+                own = policy.tasks.get(version.evidence.task)
+                contested, more = gates.contest(policy, stage, outcomes, theirs, lost, own)
                 under_shift, unknown = gates.shift_contest(policy, stage, version.evidence, champion.evidence)
                 criteria += contested + under_shift
                 notes += more + unknown

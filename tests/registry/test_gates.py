@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.config.sections import Gates
+from pipeline.config.sections import Gates, TaskGate
 from pipeline.core.images import DIGIT_NAMES, STRIP_NAMES, ImageSet
 from pipeline.core.readings import Readings
 from pipeline.evaluation.evaluated import Evaluated
@@ -182,6 +182,16 @@ def test_each_stage_has_its_own_allowed_loss():
     ours = np.arange(2000) >= 20
     for stage, expected in (("staging", set()), ("prod", {"difference"})):
         assert failed(gates.contest(POLICY, stage, outcomes(ours, pictures), {"mnist": champion}, [])[0]) == expected
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [(None, set()), (0.5, set()), (0.004, {"difference"})])
+def test_a_task_with_few_errors_allows_less(allowed, expected):
+    pictures = digits(2000)
+    champion = np.ones(2000, bool)
+    ours = np.arange(2000) >= 14
+    task = TaskGate.model_validate(BOUNDS | {"allowed_loss": allowed})
+    criteria, _ = gates.contest(POLICY, "staging", outcomes(ours, pictures), {"mnist": champion}, [], task)
+    assert failed(criteria) == expected
 
 
 def test_each_of_several_suites_has_a_criterion():

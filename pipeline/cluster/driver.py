@@ -253,7 +253,8 @@ def _remote() -> dict[str, Any]:
 def without_secrets(remote: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What of a remote's settings may travel over the network, and the names of what may not.
 
-    A password may also be part of the address, as in `ssh://ada:secret@host/folder`.
+    A password may also be part of the address, as in `ssh://ada:secret@host/folder`. `git.without_password` is for
+    messages, where it may hide more than a password; a node has to reach this address.
     """
     settings = {key: value for key, value in remote.items() if key not in SECRETS}
     held = sorted(set(remote) - set(settings))

@@ -157,7 +157,7 @@ def contest(
         challenger: its readings of its gate pictures, by suite.
         champion: by suite, bool (n,): which of the challenger's pictures the champion reads correctly.
         lost_suites: the suites that the champion reads and the challenger does not.
-        task: the bounds of their task; its `allowed_loss` counts where the stage allows more.
+        task: the bounds of their task; of its `allowed_loss` and that of the stage, the smaller applies.
 
     Returns:
         The criteria, and notes that do not decide.

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.core.files import replacing
+from pipeline.core.files import read_file, replacing
 from pipeline.records.token import Scope, Token, TokenFile
 
 TOKENS_VARIABLE = "READER_TOKENS"
@@ -49,7 +49,7 @@ def read_tokens(path: Path) -> TokenFile:
                 f"{path}: mode {stat.S_IMODE(mode):o} found, expected a file that its owner alone can write: "
                 f"`chmod 600 {path}`"
             )
-        found = TokenFile.parse(path.read_text(encoding="utf-8"), str(path))
+        found = TokenFile.parse(read_file(path).decode("utf-8"), str(path))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}; `make token` makes a file of tokens") from None
     except (DataError, UnicodeDecodeError) as error:

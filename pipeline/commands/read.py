@@ -4,8 +4,9 @@ import json as documents
 import sys
 from pathlib import Path
 
-from pipeline.core.decoding import PictureError, decode_grey, printable, read_file
+from pipeline.core.decoding import PictureError, decode_grey
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import printable, read_file
 from pipeline.project import command
 from pipeline.reading import bulk, marking, sources, storage, table
 from pipeline.reading.folder import read_folder

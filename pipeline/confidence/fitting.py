@@ -150,12 +150,7 @@ def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray, Start]:
     for start in STARTS:
         # Of few readings, trees from the curve may have no finite end; those from a constant always have.
         with contextlib.suppress(Diverged):
-            scores = np.zeros(len(observed.correct))
-            for fold in range(FOLDS):
-                out = observed.fold == fold
-                if out.any():
-                    familiarity, trees = _uncalibrated(observed, ~out, start, seed)
-                    scores[out] = trees.score(familiarity(observed.columns[out]))
+            scores = _scores(observed, start, seed)
             parts = _uncalibrated(observed, slice(None), start, seed)
             slope, intercept = _curve(scores[familiar], observed.correct[familiar])
             confidence = 1 / (1 + np.exp(-(slope * scores + intercept)))
@@ -167,6 +162,17 @@ def fit(observed: Observed, seed: int) -> tuple[Estimator, np.ndarray, Start]:
     # The first of equal ones.
     _, estimator, confidence, start = max(fitted, key=lambda each: each[0])
     return estimator, confidence, start
+
+
+def _scores(observed: Observed, start: Start, seed: int) -> np.ndarray:
+    """Float64 (n,): the score of each reading, of trees that did not see its fold."""
+    scores = np.zeros(len(observed.correct))
+    for fold in range(FOLDS):
+        out = observed.fold == fold
+        if out.any():
+            familiarity, trees = _uncalibrated(observed, ~out, start, seed)
+            scores[out] = trees.score(familiarity(observed.columns[out]))
+    return scores
 
 
 def _outcomes(observed: Observed, confidence: np.ndarray) -> tuple[Outcomes, dict[str, Outcomes]]:

@@ -9,13 +9,10 @@ Nothing here changes the size or the polarity of a picture: models trained on MN
 """
 
 import io
-import os
 import re
-import stat
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -211,35 +208,6 @@ def _judged(pixels: np.ndarray) -> tuple[str, ...]:
     sides = (rows[0], rows[-1], rows[1:-1, 0], rows[1:-1, -1])
     bright = sum(np.count_nonzero(side >= BRIGHT) for side in sides)
     return (BRIGHT_BORDER,) if 2 * bright > sum(map(len, sides)) else ()
-
-
-def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file. A FIFO, which would wait for a writer, and a device are not opened.
-
-    Raises:
-        DataError: it is not a regular file, or has more than `limit` bytes.
-        OSError: it cannot be read.
-    """
-    _expect_regular(path, path.stat().st_mode)
-    # The file may have become another one since: without waiting, and checked again.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        status = os.fstat(file.fileno())
-        _expect_regular(path, status.st_mode)
-        if status.st_size > limit or len(data := file.read(limit + 1)) > limit:
-            raise DataError(f"{printable(path)}: {status.st_size:,} bytes found, expected at most {limit:,}")
-    return data
-
-
-def printable(name: object) -> str:
-    """A name as text for one line of any terminal: control characters and bytes that are not UTF-8 are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(name))
-
-
-def _expect_regular(path: Path, mode: int) -> None:
-    if stat.S_ISREG(mode):
-        return
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-    raise DataError(f"{printable(path)}: {kinds.get(stat.S_IFMT(mode), 'a device')} found, expected a regular file")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
+
+MOST_BYTES = 1 << 28
+"""That `read_file` reads unless it is told another limit."""
 
 
 @contextlib.contextmanager
@@ -49,14 +54,44 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a regular file to read bytes. A FIFO, which would wait for a writer, and a device are not opened.
+
+    Raises:
+        DataError: it is not a regular file.
+        OSError: it cannot be read.
+    """
+    _expect_regular(path, Path(path).stat().st_mode)
+    # The file may have become another one since: without waiting, and checked again.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        _expect_regular(path, os.fstat(file.fileno()).st_mode)
+        yield file
+
+
+def read_file(path: Path, limit: int = MOST_BYTES) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        DataError: it is not a regular file, or has more than `limit` bytes.
+        OSError: it cannot be read.
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit or len(data := file.read(limit + 1)) > limit:
+            raise DataError(f"{printable(path)}: {size:,} bytes found, expected at most {limit:,}")
+    return data
+
+
 def read_json(path: Path) -> Any:
     """Read what `write_json` wrote."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    with opened(path) as file:
+        return json.loads(file.read().decode("utf-8"))
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The digest of a file's bytes, in lower-case hexadecimal digits."""
-    with Path(path).open("rb") as file:
+    """The digest of a regular file's bytes, in lower-case hexadecimal digits."""
+    with opened(path) as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
@@ -73,7 +108,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         DataError: the file is missing or damaged, or holds Python objects, which only unpickling could read.
     """
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with opened(path) as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; run `make repro` to make it") from None
@@ -82,3 +117,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(
             f"{path}: expected an npz archive of plain arrays, found {found}; remove it and run again"
         ) from None
+
+
+def printable(name: object) -> str:
+    """A name as text for one line of any terminal: control characters and bytes that are not UTF-8 are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(name))
+
+
+def _expect_regular(path: Path, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    raise DataError(f"{printable(path)}: {kinds.get(stat.S_IFMT(mode), 'a device')} found, expected a regular file")

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.core.decoding import printable
+from pipeline.core.files import printable
 from pipeline.core.errors import DataError
 from pipeline.core.images import DIGIT_NAMES
 from pipeline.core.lines import LINE_SLOTS

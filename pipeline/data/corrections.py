@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from pipeline.core.decoding import Picture as Decoded
-from pipeline.core.decoding import PictureError, decode_any, decode_grey, printable, read_file
+from pipeline.core.decoding import PictureError, decode_any, decode_grey
+from pipeline.core.files import printable, read_file
 from pipeline.core.errors import DataError
 from pipeline.core.fitting import fit_colour, fit_grey
 from pipeline.core.images import ImageSet

@@ -18,15 +18,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.core.decoding import (
-    BRIGHT_BORDER,
-    NOTHING_TO_SEE,
-    PictureError,
-    decode_any,
-    decode_grey,
-    printable,
-    read_file,
-)
+from pipeline.core.decoding import BRIGHT_BORDER, NOTHING_TO_SEE, PictureError, decode_any, decode_grey
+from pipeline.core.files import printable, read_file
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.images import DIGIT, DIGIT_NAMES, INK, ImageSet
 from pipeline.core.lines import LINE_SLOTS, Picture, PictureSet

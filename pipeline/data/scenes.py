@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.core.decoding import printable
+from pipeline.core.files import printable
 from pipeline.core.errors import DataError
 from pipeline.core.images import BLANK, DIGIT, INK, SCENE_SHAPE, SCENE_SLOTS, STRIP_NAMES, ImageSet
 from pipeline.core.ingestion import CONTRAST, INK_LEVEL, is_light_on_dark, remove_paper

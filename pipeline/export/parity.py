@@ -14,6 +14,7 @@ other reading:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -103,25 +104,26 @@ def _compare(
         read_variants: reads the picture of an index with Keras in `_NUDGES` slightly different forms.
         read_ties: reads the pictures at some indices with Keras, its ties decided as in `theirs`; None without ties.
     """
-    equal, probabilities, confidences, boxes = differences = _differences(ours, theirs)
-    distance = _distance(*differences)
+    found = _differences(ours, theirs)
+    distance = found.distance()
     unsteady = _unsteady(distance, theirs, read_variants)
     unexplained = np.flatnonzero((distance > 1) & ~unsteady)
-    if read_ties is not None and boxes is not None and len(unexplained):
+    if read_ties is not None and found.boxes is not None and len(unexplained):
         tied = _differences(read_ties(unexplained), theirs.take(unexplained))
-        won = _distance(*tied) <= 1
-        assert tied[3] is not None, "both have boxes"
-        boxes[unexplained[won]] = tied[3][won]
-        distance = _distance(equal, probabilities, confidences, boxes)
+        won = tied.distance() <= 1
+        assert tied.boxes is not None, "both have boxes"
+        found.boxes[unexplained[won]] = tied.boxes[won]
+        distance = found.distance()
         unsteady = _unsteady(distance, theirs, read_variants)
     differing, steady = int((distance > 1).sum()), ~unsteady
+    largest = np.maximum(found.probabilities, found.confidences)[steady].max(initial=0.0)
     return Parity(
         pictures=len(ours),
-        same_readings=int(equal.sum()),
+        same_readings=int(found.same_classes.sum()),
         differing=differing,
         unsteady=int(unsteady.sum()),
-        largest_difference=_two_digits(np.maximum(probabilities, confidences)[steady].max(initial=0.0)),
-        largest_box_difference=None if boxes is None else _two_digits(boxes[steady].max(initial=0.0)),
+        largest_difference=_two_digits(largest),
+        largest_box_difference=None if found.boxes is None else _two_digits(found.boxes[steady].max(initial=0.0)),
         holds=differing == int(unsteady.sum()) <= _most_unsteady(len(ours)),
     )
 
@@ -133,7 +135,7 @@ def _unsteady(distance: np.ndarray, theirs: Readings, read_variants: Callable[[i
     # More than this cannot be rounding, and need not be read again.
     if len(differing) <= _most_unsteady(len(distance)):
         for index in map(int, differing):
-            nearest = _distance(*_differences(read_variants(index), theirs.take([index]))).min()
+            nearest = _differences(read_variants(index), theirs.take([index])).distance().min()
             unsteady[index] = nearest < distance[index] / 2
     return unsteady
 
@@ -179,29 +181,45 @@ def _most_unsteady(pictures: int) -> int:
     return max(1, pictures // 50)
 
 
-def _differences(ours: Readings, theirs: Readings) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Bool (n,): whether all classes are equal; float (n,): the largest differences of probability, confidence, side.
+@dataclass(frozen=True)
+class _Differences:
+    """How far n pairs of readings are apart.
+
+    Attributes:
+        same_classes: bool (n,), whether all classes are equal.
+        probabilities, confidences: float (n,), the largest difference of each pair.
+        boxes: float (n,), of a side, in pixels; None without boxes.
+    """
+
+    same_classes: np.ndarray
+    probabilities: np.ndarray
+    confidences: np.ndarray
+    boxes: np.ndarray | None
+
+    def distance(self) -> np.ndarray:
+        """Float (n,): the largest in tolerances; infinite where a class differs, or a number is none."""
+        distance = np.maximum(self.probabilities / TOLERANCE, self.confidences / CONFIDENCE_TOLERANCE)
+        if self.boxes is not None:
+            distance = np.maximum(distance, self.boxes / BOX_TOLERANCE)
+        return np.where(self.same_classes & np.isfinite(distance), distance, np.inf)
+
+
+def _differences(ours: Readings, theirs: Readings) -> _Differences:
+    """Compare readings.
 
     A detector sorts its digits by probability, and rounding decides between two that are equally probable: the digits
     are compared from left to right.
     """
     ours, theirs = left_to_right(ours, BLANK), left_to_right(theirs, BLANK)
-    equal = (ours.classes == theirs.classes).all(axis=1)
-    probabilities = np.abs(ours.probabilities - theirs.probabilities).max(axis=(1, 2))
-    confidences = np.abs(ours.confidence - theirs.confidence)
-    if ours.boxes is None or theirs.boxes is None:
-        return equal, probabilities, confidences, None
-    return equal, probabilities, confidences, np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
-
-
-def _distance(
-    equal: np.ndarray, probabilities: np.ndarray, confidences: np.ndarray, boxes: np.ndarray | None
-) -> np.ndarray:
-    """Float (n,): of `_differences` the largest, in tolerances; infinite where a class differs, or a number is none."""
-    distance = np.maximum(probabilities / TOLERANCE, confidences / CONFIDENCE_TOLERANCE)
-    if boxes is not None:
-        distance = np.maximum(distance, boxes / BOX_TOLERANCE)
-    return np.where(equal & np.isfinite(distance), distance, np.inf)
+    boxes = None
+    if ours.boxes is not None and theirs.boxes is not None:
+        boxes = np.abs(ours.boxes - theirs.boxes).max(axis=(1, 2))
+    return _Differences(
+        same_classes=(ours.classes == theirs.classes).all(axis=1),
+        probabilities=np.abs(ours.probabilities - theirs.probabilities).max(axis=(1, 2)),
+        confidences=np.abs(ours.confidence - theirs.confidence),
+        boxes=boxes,
+    )
 
 
 def _nudged(picture: np.ndarray) -> np.ndarray:

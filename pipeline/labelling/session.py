@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.core import decoding
 from pipeline.core.decoding import PictureError, decode_grey
 from pipeline.core.errors import DataError
+from pipeline.core.files import read_file
 from pipeline.labelling import labels
 from pipeline.labelling.folder import Corrections, Undo, Verdict
 from pipeline.labelling.labels import Labels
@@ -209,7 +209,7 @@ def _view(item: Item, gallery: Gallery) -> View:
     assert item.path is not None
     allowed, kind = labels.of_task(item.task), TYPES[item.path.suffix]
     try:
-        content = decoding.read_file(item.path)
+        content = read_file(item.path)
         height, width = decode_grey(content).pixels.shape
     except FileNotFoundError:
         return View(b"", kind, None, None, allowed, f"{item.path}: the picture was removed meanwhile")

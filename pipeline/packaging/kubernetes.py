@@ -15,9 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.core.decoding import printable
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.core.files import replacing
+from pipeline.core.files import printable, replacing
 
 PORT = 3000
 USER = 1034

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pipeline.core.decoding import printable
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import printable
 from pipeline.project.progress import format_left, format_seconds
 from pipeline.reading import sources
 from pipeline.reading.dataset import INDEX, Dataset

@@ -15,9 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.decoding import printable
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.core.files import replacing
+from pipeline.core.files import printable, replacing
 from pipeline.reading import storage
 from pipeline.reading.folder import RETRIED
 from pipeline.reading.known import HASH, Known, Part

@@ -12,8 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.core.decoding import Picture, PictureError, decode_grey, printable, read_file
+from pipeline.core.decoding import Picture, PictureError, decode_grey
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import printable, read_file
 from pipeline.project.progress import format_left, format_seconds
 from pipeline.reading import marking, table
 from pipeline.reading.packaged import PackagedModels

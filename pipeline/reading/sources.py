@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.core.decoding import MAX_BYTES, printable, read_file
+from pipeline.core.decoding import MAX_BYTES
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import printable, read_file
 from pipeline.reading import storage
 from pipeline.reading.folder import MISSING, NOT_A_FILE, SUFFIXES, UNREADABLE, find
 from pipeline.reading.table import Status, pyarrow

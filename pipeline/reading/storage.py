@@ -8,8 +8,8 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.core.decoding import printable
 from pipeline.core.errors import ConfigurationError, DataError
+from pipeline.core.files import printable
 
 _CLIENTS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "adlfs", "azure", "google")
 """Packages whose exceptions are answers of a storage service, or say that none came."""

@@ -21,9 +21,8 @@ from typing import Any, Self
 import orjson
 from pydantic import JsonValue
 
-from pipeline.core.decoding import printable
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.core.files import replacing
+from pipeline.core.files import printable, replacing
 
 FORMATS = (".csv", ".parquet")
 """Suffixes of OUT."""

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import write_json
+from pipeline.core.files import read_file, write_json
 
 
 class Record(BaseModel):
@@ -20,11 +20,11 @@ class Record(BaseModel):
         """Read what `write` wrote.
 
         Raises:
-            DataError: the file is missing, is not JSON, or a key is missing, unknown or of another type; the message
-                names the file and the key.
+            DataError: the file is missing, not a regular one or not JSON, or a key is missing, unknown or of another
+                type; the message names the file and the key.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_file(path).decode("utf-8")
         except FileNotFoundError:
             raise DataError(f"{path}: no such file; run `make repro` to make it") from None
         except UnicodeDecodeError:

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.files import read_file
 from pipeline.core.readings import OUTPUTS, Readings
 
 # ONNX Runtime reads this when it is imported, and without it writes a device id below the home folder there and then.
@@ -70,7 +71,7 @@ class OnnxModel:
             DataError: the file is missing, ONNX Runtime cannot load it, or its graph breaks the contract.
         """
         try:
-            content = Path(path).read_bytes()
+            content = read_file(path)
         except FileNotFoundError:
             raise DataError(f"{path}: no such file; run `make repro` to make it") from None
         return cls.of(content, str(path), threads=threads)

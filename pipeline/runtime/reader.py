@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.files import opened
 from pipeline.core.images import to_landscape
 from pipeline.core.readings import Readings
 from pipeline.records.manifest import MANIFEST, Manifest
@@ -109,17 +110,17 @@ def read_packaged(folder: Path) -> tuple[Manifest, bytes, Path]:
     The model's SHA-256 is compared with the manifest's, and its graph holds everything that it needs.
 
     Raises:
-        DataError: manifest or model are missing or damaged, the hashes differ, or the graph needs other files or
-            operators.
+        DataError: manifest or model are missing or damaged, the model is larger than the manifest says, the hashes
+            differ, or the graph needs other files or operators.
     """
     manifest = Manifest.read(folder / MANIFEST)
     if not _NAME.fullmatch(manifest.model.file):
         raise DataError(f"{folder / MANIFEST}: model.file: {manifest.model.file[:80]!r} found, expected model.onnx")
     path = folder / manifest.model.file
+    most = min(manifest.model.bytes, LOAD_BYTES)
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path}: not a file, expected the model that {MANIFEST} names")
-        content = path.read_bytes()
+        with opened(path) as file:
+            content = file.read(most + 1)
     except FileNotFoundError:
         raise DataError(
             f"{path}: no such file, but {MANIFEST} names it; run `make repro`, or `dvc pull` from a remote; "
@@ -127,6 +128,11 @@ def read_packaged(folder: Path) -> tuple[Manifest, bytes, Path]:
         ) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}, expected the model that {MANIFEST} names") from None
+    if len(content) > most:
+        raise DataError(
+            f"{path}: more than {most:,} bytes found, expected {manifest.model.bytes:,} as {MANIFEST} says; "
+            "the model was changed or damaged: run `make repro` or `dvc checkout`"
+        )
     found = hashlib.sha256(content).hexdigest()
     if found != manifest.model.sha256:
         raise DataError(

@@ -7,17 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.core.decoding import (
-    BRIGHT_BORDER,
-    NOTHING_TO_SEE,
-    Picture,
-    PictureError,
-    decode_for,
-    judge,
-    printable,
-    read_file,
-)
+from pipeline.core.decoding import BRIGHT_BORDER, NOTHING_TO_SEE, Picture, PictureError, decode_for, judge
 from pipeline.core.errors import DataError
+from pipeline.core.files import printable, read_file
 from pipeline.core.fitting import FITTED
 from pipeline.records.answer import LineReading, PictureAnswer, Slot
 from pipeline.records.manifest import Manifest

@@ -18,7 +18,7 @@ from PIL import Image
 from refusals import refuses
 
 from pipeline.commands import read
-from pipeline.core import decoding
+from pipeline.core import files
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.reading import folder
 from pipeline.reading import table as readings
@@ -146,7 +146,7 @@ def test_what_was_read_is_not_read_again(pictures, artifacts, tmp_path, monkeypa
     run(pictures, artifacts, out)
     first = out.read_bytes()
     opened = []
-    monkeypatch.setattr(folder, "read_file", lambda path: opened.append(path.name) or decoding.read_file(path))
+    monkeypatch.setattr(folder, "read_file", lambda path: opened.append(path.name) or files.read_file(path))
     assert ", 18 read before;" in run(pictures, artifacts, out), "what was missing may be there now"
     assert (opened, out.read_bytes()) == ([], first)
     Image.fromarray(barred_lines.write("77")).save(pictures / "b/3.PNG")

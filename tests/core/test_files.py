@@ -1,12 +1,24 @@
-"""Files are written whole or not at all, and equal values give equal bytes."""
+"""Files are written whole or not at all, equal values give equal bytes, and only regular files are read."""
 
 import errno
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import digest, read_arrays, read_json, replacing, write_arrays, write_json, write_text
+from pipeline.core.files import (
+    digest,
+    read_arrays,
+    read_file,
+    read_json,
+    replacing,
+    write_arrays,
+    write_json,
+    write_text,
+)
+from pipeline.records.release import Release
 
 
 def test_json_is_canonical(tmp_path):
@@ -71,3 +83,18 @@ def test_arrays_that_are_missing_damaged_or_objects_are_data_errors(tmp_path):
     np.savez(tmp_path / "objects.npz", values=np.array([{}], dtype=object))
     with pytest.raises(DataError, match="Python objects"):
         read_arrays(tmp_path / "objects.npz")
+
+
+@pytest.mark.parametrize("read", [read_file, read_json, read_arrays, digest, Release.read])
+def test_a_pipe_a_device_and_a_folder_are_not_read(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    for path, found in ((tmp_path / "pipe", "a FIFO"), (Path("/dev/zero"), "a device"), (tmp_path, "a folder")):
+        with pytest.raises(DataError, match=f"{path}: {found} found, expected a regular file"):
+            read(path)
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(10))
+    assert read_file(tmp_path / "file", 10) == bytes(10)
+    with pytest.raises(DataError, match="file: 10 bytes found, expected at most 9"):
+        read_file(tmp_path / "file", 9)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from label_project import png
 
-from pipeline.core import decoding
 from pipeline.labelling import queue
 from pipeline.labelling.folder import Corrections
 from pipeline.labelling.session import AnswerError, Session
@@ -145,7 +144,7 @@ def test_a_picture_that_cannot_be_opened_is_shown_as_one(clone, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(decoding, "read_file", refuse)
+    monkeypatch.setattr("pipeline.labelling.session.read_file", refuse)
     one = session(clone)
     assert one.state()["item"]["problem"].endswith(f"{digest}.png: Permission denied")
     one.answer(0, "skip")

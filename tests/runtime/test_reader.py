@@ -268,16 +268,24 @@ def test_a_model_s_file_has_an_ordinary_name(tmp_path, name):
     assert "\n" not in str(error.value)
 
 
-def test_a_model_that_is_a_folder_or_a_pipe_is_rejected(tmp_path):
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])
+def test_a_model_or_a_manifest_that_is_a_folder_or_a_pipe_is_rejected(tmp_path, name):
     folder = onnx_models.package(tmp_path)
-    for make in (Path.mkdir, os.mkfifo):
-        path = folder / "model.onnx"
+    for make, found in ((Path.mkdir, "a folder"), (os.mkfifo, "a FIFO")):
+        path = folder / name
         path.unlink()
         make(path)
-        with pytest.raises(DataError, match="not a file, expected the model"):
+        with pytest.raises(DataError, match=f"{name}: {found} found, expected a regular file"):
             Reader.load(folder)
         path.rmdir() if path.is_dir() else path.unlink()
         path.touch()
+
+
+def test_a_model_larger_than_its_manifest_says_is_not_read(tmp_path):
+    folder = onnx_models.package(tmp_path)
+    os.truncate(folder / "model.onnx", 2**40)
+    with pytest.raises(DataError, match=r"model\.onnx: more than [0-9,]+ bytes found, expected [0-9,]+ as "):
+        Reader.load(folder)
 
 
 def test_a_model_that_takes_more_memory_than_a_model_may_is_rejected(tmp_path):

@@ -15,7 +15,7 @@ from pipeline.records.token import Token
 from pipeline.scheduling.errors import CLOSE, ApiError
 
 NAME_KEY = "reader.token"
-"""The key of an ASGI scope that has the name of the token, for endpoints that record who said something."""
+"""The key of an ASGI scope that has the name of the token, for endpoints that record who sent feedback."""
 OTHER = "other"
 _LONGEST = 512
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="reader"'}

@@ -76,7 +76,7 @@ class Rates:
 
 def _taken(whole: float, now: float, per_minute: int) -> tuple[float, float]:
     """When the allowance is whole again after a request, and the seconds to wait where that is refused."""
-    # After a restart of the machine the clock begins anew.
+    # After a restart of the machine, the clock starts at 0 again.
     whole = now if whole < now or whole > now + 2 * MINUTE else whole
     after = whole + MINUTE / per_minute
     return (after, 0.0) if after - now <= MINUTE + 1e-9 else (whole, after - now - MINUTE)

@@ -42,7 +42,7 @@ def main(port: int = 3000, release: Path = Path("release")) -> None:
 
     Raises:
         ConfigurationError: there is no release, or another program uses the port.
-        DataError: a file of the release was changed; or the service does not start, and has said why.
+        DataError: a file of the release was changed; or the service does not start; its own message says why.
     """
     if not (release / RELEASE).is_file():
         raise ConfigurationError(f"{release / RELEASE}: no such file; `registry release` writes it (docs/registry.md)")

@@ -28,8 +28,8 @@ def main(
     Args:
         task: the only one to look at; "" for every task with traffic.
         suite: whose valid split is the reference; "" for all suites of the task together. It begins the test anew.
-        accept: take the latest logged traffic as the reference, and begin anew.
-        reset: begin anew with the reference of the model.
+        accept: take the latest logged traffic as the reference, and start again.
+        reset: start again with the reference of the model.
         log: the folder of the log; "" for the one that `READER_LOG` names, or `monitoring`.
         artifacts: the models that are served; "" for those of `READER_ARTIFACTS`, of artifacts/ or of release/.
 
@@ -98,7 +98,7 @@ def _watch(manifest: Manifest, folder: Path, suite: str, *, accept: bool, reset:
         latest = reading.latest(folder / PREDICTIONS, manifest.task, model, drift.LATEST)
         if not latest:
             return []
-        # What was seen before is not needed to begin anew: a damaged state does not come in the way.
+        # A new start needs nothing of the state, so a damaged one does not matter.
         state = None if accept or reset or suite else _former(path, manifest.task)
         # Another model, or bins of another version: what was seen before says nothing about it.
         if state is None or (state.model, state.scheme) != (model, SCHEME):
@@ -123,7 +123,7 @@ def _former(path: Path, task: str) -> DriftState | None:
         return DriftState.read(path)
     except DataError as error:
         reason = str(error).partition("; r")[0]
-        raise DataError(f"{reason}; `make drift TASK={task} RESET=1` begins anew, without what it had found") from None
+        raise DataError(f"{reason}; `make drift TASK={task} RESET=1` starts again, without its evidence") from None
 
 
 def _page(folder: Path, task: str) -> Path:

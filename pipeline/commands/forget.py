@@ -19,7 +19,7 @@ _EARLIER = (
 
 
 def main(digest: str, log: str = "") -> str:
-    """Remove a picture's lines from the log, its file from the quarantine, what people said of it, labels and reports.
+    """Remove a picture's lines from the log, its file from the quarantine, feedback on it, labels and reports.
 
     Args:
         digest: SHA-256 of the picture's bytes, as `sha256sum FILE` prints it.

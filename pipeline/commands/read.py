@@ -1,4 +1,4 @@
-"""`make read`: read pictures of one's own with the packaged models, one picture or a folder. Not a DVC stage."""
+"""`make read`: read your own pictures with the packaged models, one picture or a folder. Not a DVC stage."""
 
 import json as documents
 import sys

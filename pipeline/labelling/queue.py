@@ -28,7 +28,7 @@ class Item:
         task: whose pictures it is one of.
         digest: SHA-256 of the picture, as in the prediction log; of the pixels, of a suspect.
         reading: what a model read.
-        proposal: the label that is shown: what a person said, else the reading; of a suspect, its published label.
+        proposal: the label that is shown: a person's correction, else the reading; of a suspect, its published label.
         confidence: of the reading; None where it is unknown.
         path: of the picture's file; None of a suspect.
         by: the name of the token that sent a correction.

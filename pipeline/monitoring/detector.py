@@ -74,7 +74,7 @@ class Detector:
         return self.evidence.mean(axis=1) / self._thresholds
 
     def update(self, bins: np.ndarray, seconds: np.ndarray) -> list[Crossing]:
-        """Test pictures. After an alarm the evidence of its statistic begins anew.
+        """Test pictures. After an alarm, the evidence of its statistic starts from nothing again.
 
         Args:
             bins: integers (n, statistics), 0 to BINS - 1.

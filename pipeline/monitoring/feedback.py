@@ -35,14 +35,14 @@ class FeedbackStore:
         self._counted = 0.0
 
     def keep(self, correction: Correction, picture: tuple[str, bytes] | None) -> Correction | None:
-        """Keep what a person says of an answer; it replaces what was said of the same picture before.
+        """Keep a person's feedback on an answer; it replaces earlier feedback on the same picture.
 
         Args:
             correction: without the name of a picture.
             picture: suffix and content of its file; None keeps the file that is there already.
 
         Returns:
-            What was said before; None where nothing was.
+            The earlier feedback; None if there was none.
 
         Raises:
             OSError: the folder cannot be written, the disk is full, or the bound is reached (`errno.EDQUOT`).
@@ -90,7 +90,7 @@ class FeedbackStore:
 
 
 def corrections(log: Path, task: str | None = None) -> list[Correction]:
-    """What people said of answers, the oldest first.
+    """Feedback on answers, the oldest first.
 
     Args:
         log: the folder of the log.
@@ -119,7 +119,7 @@ def picture_of(log: Path, correction: Correction) -> Path | None:
 
 
 def remove(log: Path, correction: Correction) -> int:
-    """Remove what was said of a picture, and the picture, unless something else was said of it since.
+    """Remove the feedback on a picture, and the picture, unless there is newer feedback on it.
 
     Args:
         log: the folder of the log.
@@ -129,7 +129,7 @@ def remove(log: Path, correction: Correction) -> int:
         How many files that were.
 
     Raises:
-        DataError: what is said of the picture now is damaged.
+        DataError: the present feedback on the picture is damaged.
         OSError: the folder cannot be written.
     """
     root = log / FEEDBACK
@@ -143,7 +143,7 @@ def remove(log: Path, correction: Correction) -> int:
 
 
 def forget(log: Path, digest: str) -> int:
-    """Remove whatever was said of a picture, in every task, and the picture; how many files that were.
+    """Remove all feedback on a picture, in every task, and the picture. Returns the number of files.
 
     Raises:
         OSError: the folder cannot be written.

@@ -29,7 +29,7 @@ class Forgotten:
         lines: of the log.
         pictures: of the quarantine.
         reports: that showed it.
-        feedback: files of what people said of it.
+        feedback: files of feedback on it.
     """
 
     lines: int

@@ -229,9 +229,10 @@ def test_make_repro_ends_with_one_line_and_the_code_of_the_stage(project, old, n
 def test_an_experiment_over_a_setting_and_a_seed(project):
     run(project, "git", "add", "-A")
     run(project, "git", "commit", "-qm", "reproduced")
-    before = (project / "metrics/leaderboard/strips.csv").read_bytes()
-    run(project, "dvc", "exp", "run", "-S", "strategies.multihead.epochs=1", "-S", "seed=1", "compare@strips")
+    evaluated = project / "metrics/evaluation/strips/multihead.json"
+    before = evaluated.read_bytes()
+    run(project, "dvc", "exp", "run", "-S", "strategies.multihead.epochs=1", "-S", "seed=1", "evaluate@multihead")
     assert run(project, "dvc", "exp", "show", "--csv").stdout.count("\n") >= 3
-    assert (project / "metrics/leaderboard/strips.csv").read_bytes() != before
+    assert evaluated.read_bytes() != before
     run(project, "git", "checkout", "-q", "--", ".")
     run(project, "dvc", "checkout", "--force")

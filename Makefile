@@ -188,7 +188,7 @@ test-slow: extras  ## run the tests that `make test` leaves out: whole pipelines
 	@$(PYTEST) -m "slow and not full"
 
 test-full: test test-slow  ## run every test: also kills, full disks and read-only folders (KILLS=200), two hours more
-	@FULL_KILLS="$$KILLS" python -m pytest -m full tests/full
+	@FULL_KILLS="$$KILLS" python -m pytest -m full
 
 bench: setup  ## compare with Keras, PyTorch and scikit-learn on an idle machine, and write docs/performance.md: about an hour
 	@python -m benchmarks.bench --write

@@ -34,7 +34,7 @@ SLOW = (
     *("rcnn", "fast_rcnn", "faster_rcnn"),
     *("fcn_ctc", "crnn", "centernet"),
 )
-"""`make test` trains the other strategies, new ones among them, and `make test-full` trains these too."""
+"""`make test` trains the other strategies, new ones among them, and `make test-slow` trains these."""
 SCENES = 16
 """Scenes a step: half of what the settings say suffices for a few."""
 LINES = 16
@@ -45,6 +45,8 @@ LINE_STEPS = 400
 OWN = [name for name in strategies.strategy_names() if strategies.load(name).train.__module__.endswith(f".{name}")]
 """The others take over the `train` of one of these."""
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OWN]
+IN_FULL = [pytest.param(name, marks=pytest.mark.full) if name in SLOW else name for name in OWN]
+"""For a second training of each: what it tests is common to all strategies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +153,7 @@ def test_the_loss_falls_and_it_learns_what_it_sees(trained):
     assert accuracy(trained.name, trained.model, trained.seen) >= 0.95
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", IN_FULL)
 def test_it_learns_nothing_from_shuffled_labels(name, embedded):
     splits = embedded[ENTRIES[name].train_on]
     few, valid = splits["train"].take(slice(0, 256)), splits["valid"]

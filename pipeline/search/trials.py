@@ -1,8 +1,8 @@
 """The trials of a search: what Optuna suggests, how far each trial goes, and which is the best.
 
 Optuna's own storage lives as long as the command. It is filled again from DVC's experiments each time: the sampler is
-seeded, results are reported in order, and a trial whose experiments are finished is read in place of run. An interrupted
-search therefore goes on where it stopped, here or in a clone that has the experiments.
+seeded, results are reported in order, and a trial whose experiments are finished is read in place of run. An
+interrupted search therefore goes on where it stopped, here or in a clone that has the experiments.
 """
 
 from collections.abc import Callable, Sequence

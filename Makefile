@@ -119,6 +119,7 @@ tables: setup  ## copy the scores, the list of commands and the pictures of the 
 
 # An environment of its own: the site needs none of the 2.5 GB of .venv, and .venv none of the site's packages.
 $(SITE)/.ready: requirements/docs.lock
+	$(EXPECT_PYTHON)
 	@"$$PYTHON" -m venv --clear $(SITE)
 	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.lock
 	@touch $@
@@ -158,8 +159,12 @@ demo: released $(if $(filter $(SERVING),$(DEMO)),$(SERVING)/.ready)  ## serve th
 packaged:
 	@ls artifacts/*/model.onnx > /dev/null 2>&1 || { echo "serve: artifacts: no packaged model; 'make demo' serves the released ones, and 'make repro' trains and packages your own" >&2; exit 2; }
 
-serve: $(if $(STAGE)$(QUICK)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000 (PORT=3001); QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
-	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE" && READER_ARTIFACTS="$$PWD/deploy/$$STAGE" READER_ROLLOUT="$$PWD/deploy/$$STAGE.rollout",$(if $(QUICK),READER_ARTIFACTS="$$PWD/quick/artifacts")) bentoml serve$(if $(PORT), --port="$$PORT")
+# The folder of the models that are served, where it is not artifacts/ or the one that READER_ARTIFACTS names.
+override SERVED := $(if $(STAGE),deploy/$$STAGE,$(if $(QUICK),quick/artifacts))
+
+serve: $(if $(SERVED)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000 (PORT=3001); QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
+	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE")
+	@$(if $(SERVED),READER_ARTIFACTS="$$PWD/$(SERVED)" )$(if $(STAGE),READER_ROLLOUT="$$PWD/$(SERVED).rollout" )bentoml serve$(if $(PORT), --port="$$PORT")
 
 token: setup  ## API tokens of the service: make token GRANT=ci SCOPES=read,feedback,admin RATE=600 DAYS=90 (REVOKE=ci; TOKENS=tokens.json; neither: list)
 	@python -m pipeline.commands.token --file="$${TOKENS:-tokens.json}" --grant="$$GRANT" --revoke="$$REVOKE" --scopes="$${SCOPES:-read}" --per-minute="$${RATE:-600}" --days="$${DAYS:-0}"

@@ -1,8 +1,8 @@
 """This project beside its peers: training, whitening, augmentation, composing, reading, and the marks of MNIST.
 
 `make bench` runs every comparison and writes the tables into docs/performance.md. `python -m benchmarks.bench --only
-NAME` runs one of them: training, zca-fit, zca-apply, augmentation, strips, reading or marks; `--smoke` runs the first
-table of each with tiny sizes, which shows that it runs and measures nothing.
+NAME` runs one of them: training, zca-fit, zca-apply, augmentation, strips, reading or marks; `--smoke` runs all of
+them with tiny sizes, which shows that they run and measures nothing.
 
 The peers have environments of their own below .bench/. Each contender has a process of its own, prepared once, and
 rounds alternate, so that other load on the machine meets all alike. A ratio is the median of those of the rounds. The
@@ -151,7 +151,7 @@ def main(
         results: the folder in which `make repro` left data/, models/ and exports/.
         rounds: of each contender.
         trainings: to the marks of MNIST, each from another seed.
-        smoke: one round of the first table of each, with tiny sizes, to see that they run.
+        smoke: one round of each, with tiny sizes, to see that they run.
         write: write the tables into docs/performance.md.
     """
     if smoke and write:
@@ -164,8 +164,7 @@ def main(
         plan = Plan(results, Path(scratch), SMOKE if smoke else Sizes(), 1 if smoke else rounds)
         for name, comparison in COMPARISONS.items():
             if only in ("", name):
-                tables = comparison(plan)[: 1 if smoke else None]
-                _publish(name, [compare(each, plan, f"{name}-{i}") for i, each in enumerate(tables)], write)
+                _publish(name, [compare(each, plan, f"{name}-{i}") for i, each in enumerate(comparison(plan))], write)
         if only in ("", "marks"):
             _publish("marks", marks(plan, 1 if smoke else trainings), write)
 

@@ -4,11 +4,9 @@ Needs the packages of requirements/serve.lock alone.
 """
 
 import contextlib
-import errno
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +15,16 @@ from pathlib import Path
 from types import FrameType
 
 from pipeline.core.errors import ConfigurationError, DataError
-from pipeline.project import command
+from pipeline.project import command, local_ports
+from pipeline.project.local_ports import HOST
 from pipeline.records.release import RELEASE
 from pipeline.runtime.releases import expect_unchanged
 
-HOST = "127.0.0.1"
 START_SECONDS = 180.0
 """For the service to start; it takes five on an idle machine."""
 STOP_SECONDS = 30.0
 """For the service to answer what it has begun. It needs no longer by its own limits."""
 _POLL_SECONDS = 0.1
-_PORTS = range(1, 2**16)
 
 
 def main(port: int = 3000, release: Path = Path("release")) -> None:
@@ -47,7 +44,8 @@ def main(port: int = 3000, release: Path = Path("release")) -> None:
     if not (release / RELEASE).is_file():
         raise ConfigurationError(f"{release / RELEASE}: no such file; `registry release` writes it (docs/registry.md)")
     expect_unchanged(release)
-    _expect_free(port)
+    # The service opens it for itself.
+    local_ports.bind(port, "make demo").close()
     with _serving(port, release) as service:
         end = time.monotonic() + START_SECONDS
         while not _is_ready(port):
@@ -102,20 +100,6 @@ def _is_ready(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _expect_free(port: int) -> None:
-    """Raise a ConfigurationError where nothing can listen to a port."""
-    if port not in _PORTS:
-        raise ConfigurationError(f"PORT: {port} found, expected a number from {_PORTS[0]} to {_PORTS[-1]}")
-    with socket.socket() as tried:
-        # As servers do: connections that ended a moment ago do not keep a port.
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((HOST, port))
-        except OSError as error:
-            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            raise ConfigurationError(f"PORT: {port}: {reason}; `make demo PORT=3001` takes another one") from None
 
 
 if __name__ == "__main__":

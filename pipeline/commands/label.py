@@ -12,7 +12,7 @@ from pipeline.labelling.folder import Corrections
 from pipeline.labelling.labels import LABELLED
 from pipeline.labelling.session import Session
 from pipeline.monitoring.settings import DEFAULT_FOLDER, FOLDER_VARIABLE
-from pipeline.project import command, workspace
+from pipeline.project import command, local_ports, workspace
 
 
 def main(log: str = "", task: str = "", port: int = 3100, browser: str = "") -> str:
@@ -50,7 +50,7 @@ def main(log: str = "", task: str = "", port: int = 3100, browser: str = "") -> 
         answers = 0
         if found.items:
             counts = ", ".join(f"{found.count(reason)} {name}" for reason, name in _NAMES.items())
-            listening = server.bind(port)
+            listening = local_ports.bind(port, "make label")
             print(f"label: {counts}", file=sys.stderr)
             session = Session(found.items, corrections, _user())
             server.serve(session, listening, browser=browser != "0")

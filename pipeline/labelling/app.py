@@ -23,9 +23,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.core.errors import DataError
 from pipeline.labelling.session import KINDS, AnswerError, Session
+from pipeline.project.local_ports import HOST
 from pipeline.serving import static
 
-HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
 _PAGE = Path(__file__).with_name("page")
 _FILES: Mapping[str, Path] = {

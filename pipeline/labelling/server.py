@@ -1,7 +1,6 @@
 """Serves the page on this machine until the person is done, presses Ctrl-C or closes the terminal."""
 
 import contextlib
-import errno
 import os
 import signal
 import socket
@@ -12,37 +11,15 @@ from types import FrameType
 
 import uvicorn
 
-from pipeline.core.errors import ConfigurationError
 from pipeline.labelling import app
-from pipeline.labelling.app import HOST, Entrance
+from pipeline.labelling.app import Entrance
 from pipeline.labelling.session import Session
+from pipeline.project.local_ports import HOST
 
-_PORTS = range(1, 2**16)
 _SECONDS = 5
 """For requests that are being answered at the end."""
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME")
 """Variables one of which Linux sets where a browser has a screen."""
-
-
-def bind(port: int) -> socket.socket:
-    """A socket that listens on this machine alone.
-
-    Raises:
-        ConfigurationError: that is no port, or another program uses it.
-    """
-    if port not in _PORTS:
-        raise ConfigurationError(f"PORT: {port} found, expected a number from {_PORTS[0]} to {_PORTS[-1]}")
-    listening = socket.socket()
-    # As servers do: connections that ended a moment ago do not keep a port.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigurationError(f"PORT: {port}: {reason}; `make label PORT=3101` takes another one") from None
-    return listening
 
 
 def serve(session: Session, listening: socket.socket, *, browser: bool) -> None:
@@ -50,7 +27,7 @@ def serve(session: Session, listening: socket.socket, *, browser: bool) -> None:
 
     Args:
         session: that is gone through.
-        listening: of `bind`; it is closed at the end.
+        listening: of `local_ports.bind`; it is closed at the end.
         browser: whether to open the page in one, if there is a screen.
     """
     entrance = Entrance()

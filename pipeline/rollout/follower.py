@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import DataError, PipelineError
-from pipeline.core.files import read_file
+from pipeline.core.files import digest
 from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.records.rollout import (
     Observation,
@@ -68,7 +68,7 @@ def load_placed(store: Store, placed: Placed, like: Manifest, most_bytes: int) -
     """
     folder = store.model_folder(placed)
     try:
-        found = hashlib.sha256(read_file(folder / MANIFEST)).hexdigest()
+        found = digest(folder / MANIFEST)
     except OSError as error:
         raise DataError(f"{folder / MANIFEST}: {error.strerror}, expected a model of a rollout") from None
     if found != placed.folder:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.core.errors import DataError
-from pipeline.core.files import read_file, replacing, write_text
+from pipeline.core.files import digest, replacing, write_text
 from pipeline.records.manifest import MANIFEST, Manifest
 from pipeline.records.rollout import Bounds, Observation, Outcome, Placed, RolloutReport, RolloutState, WorkerState
 from pipeline.rollout.trial import Trial
@@ -117,7 +117,7 @@ class Store:
             artifact=artifact,
             version=manifest.version,
             sha256=manifest.model.sha256,
-            folder=hashlib.sha256(read_file(source / MANIFEST)).hexdigest(),
+            folder=digest(source / MANIFEST),
         )
         target = self.model_folder(placed)
         if not target.exists():

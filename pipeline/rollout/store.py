@@ -16,7 +16,6 @@ whatever ends it. The folder is one machine's: locks of network file systems are
 
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
 import secrets

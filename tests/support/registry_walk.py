@@ -107,6 +107,7 @@ def clone(folder: Path) -> None:
     document["gates"]["staging"] |= {"shift_loss": 0.5}
     document["gates"]["prod"] |= {"allowed_loss": 0.02, "slice_loss": 0.1, "shift_loss": 0.5}
     document["robustness"]["pictures"] = 20
+    document["calibrate"]["per_shift"] = 99
     (folder / "params.yaml").write_text(json.dumps(document, indent=2))
     digits(folder / "digits")
 

@@ -376,7 +376,7 @@ class Quick(Section):
     """What `make quick` leaves out and changes.
 
     Attributes:
-        strategies: those that it trains, at least one for every task that is packaged.
+        strategies: those that it trains; tasks, suites and sources that none of them needs are left out.
         changes: values by the dotted name of their key, as `make exp SET=…` takes them.
     """
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.config import params
@@ -38,6 +38,10 @@ def rehearse(settings: params.Params) -> None:
     preflight.expect_rehearsal()
     if runs.revision(EXPERIMENT):
         dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
+    if tasks := left_out(settings)["reported"]:
+        print(
+            f"make quick: left out are {', '.join(tasks)}; quick.strategies in params.yaml names no strategy of theirs"
+        )
     folder = Path(EXPERIMENT)
     estimates = Estimates.load(folder / "logs", share=fewer.budget / settings.budget)
     progress = Progress(folder / "logs", sys.stdout, estimates.left)
@@ -76,15 +80,42 @@ def overrides(settings: params.Params) -> list[str]:
         raise ConfigurationError("params.yaml: quick.strategies: no entry; it names what `make quick` trains")
     for name in quick.strategies:
         settings.strategies[name]
-    left_out = [name for name in settings.strategies if name not in quick.strategies]
+    removed = [f"{section}.{name}" for section, names in left_out(settings).items() for name in names]
+    kept = {
+        key: value for key, value in quick.changes.items() if not key.startswith(tuple(f"{each}." for each in removed))
+    }
     # A mapping would be merged into the one that is there.
-    replaced = [key for key, value in quick.changes.items() if isinstance(value, Mapping)]
+    replaced = [key for key, value in kept.items() if isinstance(value, Mapping)]
     return [
         *(f"~{key}" for key in replaced),
-        *(f"{'+' if key in replaced else ''}{key}={_written(value)}" for key, value in quick.changes.items()),
-        *(f"~strategies.{name}" for name in left_out),
-        *(f"~features.{name}" for name in settings.features if name in left_out),
+        *(f"{'+' if key in replaced else ''}{key}={_written(value)}" for key, value in kept.items()),
+        *(f"~{key}" for key in removed),
     ]
+
+
+def left_out(settings: params.Params) -> dict[str, list[str]]:
+    """By section of params.yaml, the entries that no strategy of `quick` needs."""
+    trained = {name: settings.strategies[name] for name in settings.quick.strategies}
+    tasks = {entry.task for entry in trained.values()}
+    sets = {f"{task}/{suite}" for task in tasks for suite in settings.suites_of(task)}
+    for entry in trained.values():
+        sets |= {entry.train_on, entry.features.removeprefix("data/")}
+    # A suite is composed of the pictures of another, or of a source.
+    waiting = list(sets)
+    while waiting:
+        suite = settings.suites.get(PurePosixPath(waiting.pop()).name)
+        if suite and suite.source not in sets:
+            sets.add(suite.source)
+            waiting.append(suite.source)
+    return {
+        "strategies": [name for name in settings.strategies if name not in trained],
+        "features": [name for name in settings.features if name not in trained],
+        "reported": [task for task in settings.reported if task not in tasks],
+        "package": [task for task in settings.package if task not in tasks],
+        "suites": [name for name, suite in settings.suites.items() if f"{suite.task}/{name}" not in sets],
+        "sources": [name for name in settings.sources if f"raw/{name}" not in sets],
+        "previews.suites": [name for name, shown in settings.previews.suites.items() if shown not in sets],
+    }
 
 
 def _written(value: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import small_clone
+from ruamel.yaml import YAML
 
 from pipeline.commands import repro
 from pipeline.config import params
@@ -21,6 +22,8 @@ from pipeline.project.dvc import Stopped
 from pipeline.records.features import FeaturesRecord
 from pipeline.remote import weights
 
+STRIPS = {"plain", "blanks", "jitter", "clutter", "mixed", "mnist"}
+"""The suites of strips, and the one of whose digits they are composed."""
 BEST = {
     "strategy": "slice",
     "valid_sequence_accuracy": 0.5,
@@ -225,7 +228,8 @@ def test_quick_runs_beside_the_workspace_with_what_is_not_committed(quick, capfd
         assert (quick / "quick/report.html").read_text().startswith(f"changed\nnew to git\nbudget: {budget}")
         assert (quick / "quick/leaderboard.md").read_text() == "board\n"
         assert (quick / "quick/logs/all.log").exists()
-        assert (quick / "quick/artifacts/lines/model.onnx").read_text() == "lines model.onnx\n"
+        assert (quick / "quick/artifacts/strips/model.onnx").read_text() == "strips model.onnx\n"
+        assert not (quick / "quick/artifacts/lines").exists()
         assert (quick / "quick/artifacts/mnist/manifest.json").read_text() == "mnist manifest.json\n"
         assert held(quick) == before
     assert runs.names() == ["quick"]
@@ -244,7 +248,6 @@ def test_quick_expects_the_stages_of_what_is_left_and_no_other(clone, monkeypatc
     shutil.copy(Path(rehearsal.__file__).parents[2] / "dvc.yaml", clone)
     settings = params.load(Path("params.yaml"))
     left = set(settings.quick.strategies)
-    assert {settings.strategies[name].task for name in left} == set(settings.package)
     expected: set[str] = set()
 
     def expect(self, stages):
@@ -257,15 +260,39 @@ def test_quick_expects_the_stages_of_what_is_left_and_no_other(clone, monkeypatc
     of_strategies = {stage for stage in expected if stage.partition("@")[2] in settings.strategies}
     kinds = ("train", "calibrate", "export", "evaluate", "robustness")
     assert of_strategies == {f"{kind}@{name}" for kind in kinds for name in left}
-    assert {"report", "bento", "package@lines", "fetch@mnist"} <= expected
+    assert {"report", "bento", "package@strips", "package@mnist", "fetch@mnist", "compose@mixed"} <= expected
     assert not [stage for stage in expected if stage.startswith(("suspects", "propose"))]
+    others = ("cifar10", "cheques", "cheques_reviewed", "lines", "scenes")
+    assert not [stage for stage in expected if stage.partition("@")[2] in others]
+
+
+@pytest.mark.parametrize(
+    ("strategies", "tasks", "suites", "sources"),
+    [
+        (["textbook"], {"mnist"}, {"mnist"}, {"mnist"}),
+        (["cnn"], {"cifar10"}, {"cifar10"}, {"cifar10"}),
+        (["slice"], {"strips"}, STRIPS, {"mnist"}),
+        (["fcn_ctc"], {"lines"}, {"lines", "cheques", "cheques_reviewed", "mnist"}, {"mnist", "cheques"}),
+        (["slice", "faster_rcnn"], {"strips", "scenes"}, STRIPS | {"scenes"}, {"mnist"}),
+    ],
+)
+def test_quick_keeps_what_its_strategies_need(clone, strategies, tasks, suites, sources):
+    path = clone / "params.yaml"
+    document = YAML(typ="safe").load(path)
+    document["quick"]["strategies"] = strategies
+    YAML().dump(document, path)
+    _, fewer = rehearsal.reduced(params.load(Path("params.yaml")))
+    assert set(fewer.strategies) == set(strategies)
+    assert set(fewer.reported) == set(fewer.package) == tasks
+    assert set(fewer.suites) == suites
+    assert set(fewer.sources) == sources
 
 
 @pytest.mark.parametrize(
     ("written", "message"),
     [
         ("  strategies: [slicer]", "strategies: no 'slicer'.*slice"),
-        ("  strategies: [slice]", "package"),
+        ("  strategies: [sliding]", "strategies.*slice"),
         ("  strategies: [slice]\n  set: {budgte: 1}", "budgte"),
         ("  strategies: [slice]\n  sets: {}", "sets"),
     ],

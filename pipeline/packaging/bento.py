@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pipeline.config import params
@@ -69,23 +69,28 @@ def build(bentofile: Path, artifacts: Path, out: Path) -> str:
     return tag
 
 
-def build_deployed(bentofile: Path, deployed: Path, out: Path) -> str:
-    """Build the bento with the models of a folder other than `artifacts`, such as `registry deploy` writes.
+def build_selected(bentofile: Path, packaged: Path, out: Path, tasks: Collection[str] | None = None) -> str:
+    """Build the bento with the models of some tasks, or of a folder other than `artifacts`.
 
     Args:
-        bentofile: as for `build`; its patterns below `artifacts/` are ignored.
-        deployed: has a folder for each model of the bento.
+        bentofile: as for `build`; in place of what is in `artifacts/`, it finds the models of these tasks there.
+        packaged: has a folder for each packaged task: `artifacts`, or a folder that `registry deploy` wrote.
         out: the `.bento` file to write.
+        tasks: whose models the bento gets; None for all that are packaged.
 
     Returns:
         The bento's tag.
 
     Raises:
-        ConfigurationError, DataError: as for `build`.
+        ConfigurationError, DataError: as for `build`; and one of the tasks is not packaged.
     """
+    chosen = [file.parent.name for file in packaged.glob(f"*/{MANIFEST}")] if tasks is None else tasks
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        shutil.copytree(deployed, root / "artifacts")
+        for task in chosen:
+            if not (packaged / task / MANIFEST).is_file():
+                raise DataError(f"{packaged / task / MANIFEST}: no such file; run `make repro` to package this task")
+            shutil.copytree(packaged / task, root / "artifacts" / task)
         _copied([bentofile, *_packed(bentofile, without="artifacts")], bentofile.parent, root)
         return build(root / bentofile.name, root / "artifacts", out.resolve())
 

@@ -292,7 +292,7 @@ def _deploy(registry: Registry, chosen: argparse.Namespace) -> Output:
     lines += [f"{name}: left out, since it is deprecated by {tag}" for name, tag in deprecated.items()]
     built = None
     if chosen.bento is not None:
-        built = bento.build_deployed(registry.root / "bentofile.yaml", out, chosen.bento)
+        built = bento.build_selected(registry.root / "bentofile.yaml", out, chosen.bento)
         lines.append(f"{chosen.bento}: {built}")
     return Output(
         "\n".join(lines),

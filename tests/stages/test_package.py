@@ -1,5 +1,7 @@
 """The stage `package`: the candidate with manifest and card, and beside it every strategy that can be served."""
 
+import shutil
+import tarfile
 from pathlib import Path
 
 import evaluations
@@ -121,6 +123,39 @@ def test_the_bento_takes_the_packaged_models_alone(project):
     run()
     packed = [str(path) for path in bento._packed(Path("bentofile.yaml")) if path.parts[0] == "artifacts"]
     assert packed == ["artifacts/strips/manifest.json", "artifacts/strips/model.onnx"]
+
+
+@pytest.fixture
+def two_tasks(project):
+    """A folder with a bentofile, a packaged task, and the manifest of another one, whose model is gone."""
+    root = Path(__file__).parents[2]
+    for name in ("bentofile.yaml", "requirements/serve.lock", "docs/serving.md"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes((root / name).read_bytes())
+    Path("pipeline").symlink_to(root / "pipeline")
+    run()
+    shutil.copytree("artifacts/strips", "artifacts/lines")
+    Path("artifacts/lines/model.onnx").unlink()
+
+
+def test_the_bento_gets_the_chosen_tasks_alone(two_tasks, tmp_path):
+    from pipeline.packaging import bento
+
+    tag = bento.build_selected(Path("bentofile.yaml"), Path("artifacts"), tmp_path / "one.bento", ["strips"])
+    with tarfile.open(tmp_path / "one.bento") as archive:
+        packed = {name.removeprefix("./src/") for name in archive.getnames() if "/artifacts/" in name}
+    assert {"artifacts/strips/manifest.json", "artifacts/strips/model.onnx"} <= packed
+    assert not [name for name in packed if "lines" in name]
+    assert tag.startswith("reader:")
+
+
+@pytest.mark.parametrize(("tasks", "message"), [(["lines"], "lines"), (["strips", "mnist"], "mnist.*make repro")])
+def test_the_bento_does_without_no_task_that_is_wanted(two_tasks, tmp_path, tasks, message):
+    from pipeline.packaging import bento
+
+    with pytest.raises(DataError, match=message):
+        bento.build_selected(Path("bentofile.yaml"), Path("artifacts"), tmp_path / "one.bento", tasks)
+    assert not (tmp_path / "one.bento").exists()
 
 
 def test_scores_of_another_model_on_corrupted_pictures_stop_the_stage(project):

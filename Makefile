@@ -131,7 +131,7 @@ docs: $(SITE)/.ready  ## build the docs site, and fail on broken links: open sit
 notebook: setup  ## open notebooks/reading.py in the browser: read a picture, look inside a network, compare strategies
 	@marimo edit --skip-update-check notebooks/reading.py
 
-quick: setup  ## the same with less of everything, in a quarter of an hour, as a DVC experiment: see quick/report.html
+quick: setup  ## strips and single digits alone, with less of everything, in seven minutes, as a DVC experiment: see quick/report.html
 	@python -m pipeline.commands.repro --quick
 
 doctor: setup  ## look at everything a run needs, and say what is stale and why (FSCK=1: hash every file DVC keeps)

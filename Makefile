@@ -162,7 +162,14 @@ packaged:
 # The folder of the models that are served, where it is not artifacts/ or the one that READER_ARTIFACTS names.
 override SERVED := $(if $(STAGE),deploy/$$STAGE,$(if $(QUICK),quick/artifacts))
 
-serve: $(if $(SERVED)$(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged) setup  ## serve the packaged models on port 3000 (PORT=3001); QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
+.PHONY: rehearsed either
+rehearsed:
+	@ls quick/artifacts/*/model.onnx > /dev/null 2>&1 || { echo "serve: quick/artifacts: no packaged model; 'make quick' trains and packages some" >&2; exit 2; }
+
+either:
+	@echo "serve: STAGE and QUICK: expected one of them" >&2; exit 2
+
+serve: $(if $(STAGE),$(if $(QUICK),either),$(if $(QUICK),rehearsed,$(if $(filter-out undefined,$(origin READER_ARTIFACTS)),,packaged))) setup  ## serve the packaged models on port 3000 (PORT=3001); QUICK=1: those of `make quick`; STAGE=prod: the versions that are in prod (OFFLINE=1: as of the last fetch)
 	@$(if $(STAGE),registry deploy $(if $(OFFLINE),--offline) -- "$$STAGE")
 	@$(if $(SERVED),READER_ARTIFACTS="$$PWD/$(SERVED)" )$(if $(STAGE),READER_ROLLOUT="$$PWD/$(SERVED).rollout" )bentoml serve$(if $(PORT), --port="$$PORT")
 

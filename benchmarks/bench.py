@@ -290,7 +290,8 @@ def marks(plan: Plan, trainings: int) -> list[str]:
                 print(f"marks: {name}, training {number + 1} of {trainings}", file=sys.stderr, flush=True)
                 done.append(running[0].round())
         kept[name] = [asdict(one) for one in done]
-        rows += [_training_row(name, one) for one in done]
+        best = settings.strategies[strategy].arguments["recipe"].keep == "best"
+        rows += [_training_row(name, one, best=best) for one in done]
         cells = [
             [str(number), f"{epoch['seconds']:.1f}", f"{100 * epoch['test']:.2f} %", f"{100 * epoch['valid']:.2f} %"]
             for number, epoch in enumerate(done[0].found["epochs"], 1)
@@ -303,11 +304,11 @@ def marks(plan: Plan, trainings: int) -> list[str]:
     return [markdown.table(header, rows), *tables]
 
 
-def _training_row(name: str, one: Taken) -> list[str]:
+def _training_row(name: str, one: Taken, *, best: bool) -> list[str]:
     epochs = one.found["epochs"]
     passed = [next((epoch["seconds"] for epoch in epochs if epoch["test"] >= mark), None) for mark in MARKS]
-    # As the loop chooses it: the first of the best on valid.
-    kept = max(epochs, key=lambda epoch: epoch["valid"])
+    # As the loop chooses it: the first of the best on valid, or the last.
+    kept = max(epochs, key=lambda epoch: epoch["valid"]) if best else epochs[-1]
     return [
         name,
         str(one.found["seed"]),
@@ -443,7 +444,7 @@ def _strips(plan: Plan) -> list[Comparison]:
 
 
 def _reading(plan: Plan) -> list[Comparison]:
-    manifests, settings = load_manifests(Path("artifacts")), params.load(Path("params.yaml"))
+    manifests, settings = load_manifests(Path(plan.file("artifacts"))), params.load(Path("params.yaml"))
     comparisons = []
     for task in ("mnist", "strips"):
         strategy, suite = manifests[task].strategy, settings.suites_of(task)[0]

@@ -12,6 +12,22 @@ from pipeline.core.files import replacing, write_text
 from pipeline.experiments import changes, keeping
 from pipeline.records.outcome import Outcome
 
+RESULTS = frozenset(
+    (
+        "artifacts",
+        "calibrations",
+        "data",
+        "exports",
+        "metrics",
+        "models",
+        "predictions",
+        "previews",
+        "reports",
+        "timings",
+    )
+)
+"""The folders to which stages write. Code and settings are the commit's, whatever a remote says."""
+
 
 def set_params(changed: Sequence[str], folder: Path) -> None:
     """Change params.yaml as `dvc exp run --set-param` does.
@@ -30,14 +46,16 @@ def record(several: Iterable[Outcome], folder: Path) -> None:
     """Put the outcomes of stages into dvc.lock, and the files that git keeps into the folder of the project.
 
     Raises:
-        DataError: an outcome names a file outside of the project; nothing of it is written.
+        DataError: an outcome names a file that no stage writes; nothing of it is written.
     """
     path = folder / keeping.LOCK
     lock = (YAML(typ="safe").load(path) if path.exists() else None) or {"schema": "2.0", "stages": {}}
     for outcome in several:
         # They come from a remote that others write to.
-        if outside := [name for name in outcome.files if not _is_inside(name)]:
-            raise DataError(f"the outcome of {outcome.stage}: {outside[0]}: expected a path in the project")
+        if others := [name for name in outcome.files if not _is_result(name)]:
+            raise DataError(
+                f"the outcome of {outcome.stage}: {others[0]}: expected a file below {', '.join(sorted(RESULTS))}"
+            )
         lock["stages"][outcome.stage] = dict(outcome.lock)
         for name, text in outcome.files.items():
             write_text(folder / name, text)
@@ -47,6 +65,6 @@ def record(several: Iterable[Outcome], folder: Path) -> None:
         yaml.dump(lock, file)
 
 
-def _is_inside(name: str) -> bool:
+def _is_result(name: str) -> bool:
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and path.parts[:1] not in ((), (".git",), (".dvc",))
+    return len(path.parts) > 1 and path.parts[0] in RESULTS and ".." not in path.parts

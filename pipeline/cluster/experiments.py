@@ -27,6 +27,7 @@ def run(points: Sequence[Run], settings: Params) -> None:
         Stopped: a run failed; the others ended.
         ClusterError, RemoteError: the cluster or the remote cannot be used.
     """
+    head = _head()
     waiting = {each.name: each for each in points if not runs.finished(each)}
     print(f"{len(points) - len(waiting)} of {len(points)} runs were finished before", flush=True)
     if not waiting:
@@ -38,7 +39,7 @@ def run(points: Sequence[Run], settings: Params) -> None:
 
     def keep_finished(progress: Progress) -> None:
         for name in [name for name in waiting if set(tasks.runs[name].values()) <= progress.outcomes.keys()]:
-            keep(waiting.pop(name), tasks.runs[name], progress)
+            keep(waiting.pop(name), tasks.runs[name], progress, head)
             print(f"{len(points) - len(waiting)}/{len(points)} {name}", flush=True)
 
     driver.expect_success(driver.run("make study", tasks, settings.cluster, keep_finished))
@@ -49,11 +50,16 @@ def executor(settings: Params) -> Iterator[Callable[[Sequence[Run]], None]]:
     """Give a function that does what `run` does, as often as it is called, in one connection to a cluster.
 
     Raises:
-        ConfigurationError, ClusterError: as `session.connected`; the executor itself, as `run`.
+        ConfigurationError, ClusterError: as `session.connected`; the executor itself, as `run`, and DataError where
+            the clone is at another commit than at the start.
     """
+    head = _head()
     with contextlib.ExitStack() as stack:
 
         def execute(points: Sequence[Run]) -> None:
+            if _head() != head:
+                # What was looked up of the first commit would be taken for the second.
+                raise DataError(f"make study: the clone was at {head[:7]} and is at {_head()[:7]}; run it again")
             if not connections:
                 connections.append(stack.enter_context(session.connected()))
             run(points, settings)
@@ -62,13 +68,18 @@ def executor(settings: Params) -> Iterator[Callable[[Sequence[Run]], None]]:
         yield execute
 
 
-def keep(run: Run, stages: Mapping[str, str], progress: Progress) -> str:
-    """Make the experiment of a run: a commit on top of this one, as DVC makes it after `dvc exp run`.
+def _head() -> str:
+    return git.output("rev-parse", "HEAD")
+
+
+def keep(run: Run, stages: Mapping[str, str], progress: Progress, head: str) -> str:
+    """Make the experiment of a run: a commit on top of that which ran, as DVC makes it after `dvc exp run`.
 
     Args:
         run: that is finished.
         stages: by stage, the key of its task.
         progress: has their outcomes.
+        head: the commit whose code ran; a person may have made another since.
 
     Returns:
         The commit.
@@ -76,7 +87,6 @@ def keep(run: Run, stages: Mapping[str, str], progress: Progress) -> str:
     Raises:
         DataError: it would not count as the result of this run.
     """
-    head = git.output("rev-parse", "HEAD")
     ref = str(ExpRefInfo(head, run.name))
     top, prefix = git.output("rev-parse", "--show-toplevel"), git.output("rev-parse", "--show-prefix")
     with tempfile.TemporaryDirectory() as place:

@@ -1,11 +1,16 @@
 """`make exp`: check that the experiments can run as meant, then let DVC run or queue them. `make exps` lists them."""
 
 import shlex
+import shutil
+import sys
+from pathlib import Path
 
-from pipeline.config import names
+from pipeline.config import names, params
 from pipeline.core.errors import ConfigurationError
 from pipeline.experiments import preflight, runs
+from pipeline.experiments.changes import PARAMS
 from pipeline.project import checks, command, dvc, workspace
+from pipeline.records.manifest import MANIFEST
 
 
 def main(
@@ -38,6 +43,7 @@ def main(
         names.check_experiment(apply, "APPLY")
         checks.raise_on_problems([preflight.applicable()])
         dvc.run("make exp", "exp", "apply", apply)
+        _remove_unpackaged()
         return
     if jobs < 1:
         raise ConfigurationError(f"--jobs: expected a number of at least 1, found {jobs}")
@@ -49,6 +55,15 @@ def main(
     runs.start("make exp", changes, target=target, name=name, queue=queue)
     if queue:
         dvc.run("make exp", "queue", "start", "--jobs", str(jobs))
+
+
+def _remove_unpackaged() -> None:
+    """Remove the tasks that the experiment does not package: git has their manifests, and nothing has their models."""
+    packaged = params.load(Path(PARAMS)).package
+    for manifest in sorted(Path("artifacts").glob(f"*/{MANIFEST}")):
+        if manifest.parent.name not in packaged:
+            shutil.rmtree(manifest.parent)
+            print(f"removed {manifest.parent}: the experiment packages no model of this task", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`make read`: read your own pictures with the packaged models, one picture or a folder. Not a DVC stage."""
 
 import json as documents
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pipeline.core.decoding import PictureError, decode_grey
 from pipeline.core.errors import ConfigurationError, DataError
 from pipeline.core.files import printable, read_file
 from pipeline.project import command
+from pipeline.project.ray_address import ADDRESS_VARIABLE
 from pipeline.reading import bulk, marking, sources, storage, table
 from pipeline.reading.folder import read_folder
 from pipeline.reading.packaged import Answered, PackagedModels
@@ -90,6 +92,12 @@ def _expect_for_dataset(images: str, out: str, on: str, workers: int, draw: str)
     if Path(out).suffix in table.FORMATS:
         needed = "ON and WORKERS need" if on or workers else f"{images} needs"
         raise ConfigurationError(f"OUT: {out} found, but {needed} the folder of a dataset; expected OUT=readings, say")
+    for name, place in (("IMAGES", images), ("OUT", out)):
+        if on and os.environ.get(ADDRESS_VARIABLE) and not storage.is_address(place) and not Path(place).is_absolute():
+            raise ConfigurationError(
+                f"{name}: {place} found, but the workers of a cluster run in other folders; expected an address, or a "
+                "path from the root"
+            )
     table.pyarrow()
 
 

@@ -1,7 +1,7 @@
 """`make quick`: the whole pipeline with less of everything, as a DVC experiment beside the workspace."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,7 +45,9 @@ def rehearse(settings: params.Params) -> None:
     folder = Path(EXPERIMENT)
     estimates = Estimates.load(folder / "logs", share=fewer.budget / settings.budget)
     progress = Progress(folder / "logs", sys.stdout, estimates.left)
-    expected = set(dvc.definitions(document))
+    definitions = dvc.definitions(document)
+    _expect_made(definitions)
+    expected = set(definitions)
     progress.expect(expected)
     # The folder of an experiment gets what git knows, changes included, but no file that was not added.
     options = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]
@@ -58,6 +60,23 @@ def rehearse(settings: params.Params) -> None:
     print(results(fewer, lambda path: runs.text(revision, path)))
     print(f"The report: {folder}/report.html. Serve the models: make serve QUICK=1")
     print(f"Into the workspace: make exp APPLY={EXPERIMENT}")
+
+
+def _expect_made(definitions: Mapping[str, dvc.Definition]) -> None:
+    """Check that git or a stage has all that the stages depend on.
+
+    Raises:
+        ConfigurationError: a stage needs what a strategy that was left out makes.
+    """
+    everything = dvc.definitions(params.read(Path(changes.PARAMS)))
+    made = {out for stage in definitions.values() for out in stage.outs}
+    absent = {out for stage in everything.values() for out in stage.outs} - made
+    for name, stage in definitions.items():
+        for dep in absent.intersection(stage.deps):
+            if not workspace.paths("ls-files", "--", dep):
+                raise ConfigurationError(
+                    f"params.yaml: quick.strategies: {name} needs {dep}, which no strategy of this list makes; add it"
+                )
 
 
 def reduced(settings: params.Params) -> tuple[dict[str, Any], params.Params]:
@@ -80,7 +99,9 @@ def overrides(settings: params.Params) -> list[str]:
         raise ConfigurationError("params.yaml: quick.strategies: no entry; it names what `make quick` trains")
     for name in quick.strategies:
         settings.strategies[name]
-    removed = [f"{section}.{name}" for section, names in left_out(settings).items() for name in names]
+    absent = left_out(settings)
+    # A section that `quick` replaces has no entries of its own.
+    removed = [f"{key}.{name}" for key, names in absent.items() if key not in quick.changes for name in names]
     kept = {
         key: value for key, value in quick.changes.items() if not key.startswith(tuple(f"{each}." for each in removed))
     }
@@ -90,7 +111,14 @@ def overrides(settings: params.Params) -> list[str]:
         *(f"~{key}" for key in replaced),
         *(f"{'+' if key in replaced else ''}{key}={_written(value)}" for key, value in kept.items()),
         *(f"~{key}" for key in removed),
+        *([] if "proposals" in quick.changes else [f"proposals=[{','.join(_proposals(settings, absent['suites']))}]"]),
     ]
+
+
+def _proposals(settings: params.Params, absent: Sequence[str]) -> list[str]:
+    """The suites for which regions are proposed: none where no strategy takes regions."""
+    takes = any(settings.strategies[name].takes_proposals for name in settings.quick.strategies)
+    return [name for name in settings.proposals if takes and name not in absent]
 
 
 def left_out(settings: params.Params) -> dict[str, list[str]]:
@@ -114,6 +142,7 @@ def left_out(settings: params.Params) -> dict[str, list[str]]:
         "package": [task for task in settings.package if task not in tasks],
         "suites": [name for name, suite in settings.suites.items() if f"{suite.task}/{name}" not in sets],
         "sources": [name for name in settings.sources if f"raw/{name}" not in sets],
+        "suspects": [name for name, looked_at in settings.suspects.items() if looked_at.source not in sets],
         "previews.suites": [name for name, shown in settings.previews.suites.items() if shown not in sets],
     }
 

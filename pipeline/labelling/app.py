@@ -200,5 +200,7 @@ def _conflict(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     """Nothing was written: the picture is asked still."""
-    reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    reason = (
+        f"{error.filename or 'corrections'}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+    )
     return _json({"error": reason}, 500)

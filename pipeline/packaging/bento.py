@@ -90,9 +90,14 @@ def build_selected(bentofile: Path, packaged: Path, out: Path, tasks: Collection
         for task in chosen:
             if not (packaged / task / MANIFEST).is_file():
                 raise DataError(f"{packaged / task / MANIFEST}: no such file; run `make repro` to package this task")
-            shutil.copytree(packaged / task, root / "artifacts" / task)
+            shutil.copytree(packaged / task, root / "artifacts" / task, ignore=shutil.ignore_patterns("strategies"))
         _copied([bentofile, *_packed(bentofile, without="artifacts")], bentofile.parent, root)
-        return build(root / bentofile.name, root / "artifacts", out.resolve())
+        try:
+            return build(root / bentofile.name, root / "artifacts", out.resolve())
+        except (ConfigurationError, DataError) as error:
+            # The copies are gone when the message is read.
+            named = str(error).replace(str(root / "artifacts"), str(packaged)).replace(f"{root}/", "")
+            raise type(error)(named) from None
 
 
 def canonical(exported: Path, out: Path) -> None:

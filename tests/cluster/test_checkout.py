@@ -20,11 +20,15 @@ def test_an_outcome_is_in_the_lock_and_its_files_in_the_project(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../profile", "{root}/profile", "metrics/../../profile", ".git/hooks/post-commit", "."]
+    "name",
+    [
+        *("../profile", "{root}/profile", "metrics/../../profile", ".git/hooks/post-commit", "."),
+        *("pipeline/__init__.py", "stages/train.py", "Makefile", "params.yaml", ".venv/x.pth", "metrics", "tests/x.py"),
+    ],
 )
-def test_a_file_outside_of_the_project_is_not_written(tmp_path, name):
+def test_a_file_that_no_stage_writes_is_not_written(tmp_path, name):
     project = tmp_path / "project"
     project.mkdir()
-    with pytest.raises(DataError, match="expected a path in the project"):
+    with pytest.raises(DataError, match="expected a file below artifacts"):
         checkout.record([outcome(**{name.format(root=tmp_path): "text"})], project)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

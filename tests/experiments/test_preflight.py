@@ -4,6 +4,8 @@ import subprocess
 
 import psutil
 import pytest
+import small_clone
+from ruamel.yaml import YAML
 
 from pipeline.commands import experiment
 from pipeline.core.errors import ConfigurationError
@@ -58,6 +60,26 @@ def test_an_experiment_is_applied_to_a_clean_tree_only(clone):
     with pytest.raises(ConfigurationError, match=r"code\.txt is not committed"):
         experiment.main(apply="two")
     assert (clone / "code.txt").read_text() == "an afternoon's work"
+
+
+def test_what_an_experiment_does_not_package_is_not_left_for_the_service(clone, capfd):
+    for task in ("strips", "lines"):
+        (clone / "artifacts" / task).mkdir(parents=True)
+        (clone / "artifacts" / task / "manifest.json").write_text("{}")
+    small_clone.run(clone, "git", "add", "-A", "--force", "artifacts")
+    small_clone.run(clone, "git", "commit", "-qm", "packaged")
+    experiment.main(set_param="strategies.slice.epochs=2", target="train@slice", name="all")
+    experiment.main(apply="all")
+    assert (clone / "artifacts/lines/manifest.json").exists()
+    small_clone.run(clone, "git", "reset", "-q", "--hard")
+    document = YAML(typ="safe").load(clone / "params.yaml")
+    document["package"] = {"strips": {}}
+    YAML().dump(document, clone / "params.yaml")
+    small_clone.run(clone, "git", "commit", "-qam", "strips alone")
+    experiment.main(set_param="strategies.slice.epochs=3", target="train@slice", name="strips")
+    experiment.main(apply="strips")
+    assert [path.name for path in (clone / "artifacts").iterdir()] == ["strips"]
+    assert "removed artifacts/lines" in capfd.readouterr().err
 
 
 def test_a_relative_mirror_is_noted(clone, tmp_path, monkeypatch):

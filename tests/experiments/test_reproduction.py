@@ -244,8 +244,18 @@ def test_quick_stops_with_the_line_and_the_code_of_the_stage(quick, capfd):
     assert held(quick) == before
 
 
-def test_quick_expects_the_stages_of_what_is_left_and_no_other(clone, monkeypatch):
+@pytest.fixture
+def whole(clone):
+    """The clone with the stages of the project, and the manifests of all tasks, as git has them."""
     shutil.copy(Path(rehearsal.__file__).parents[2] / "dvc.yaml", clone)
+    for task in ("strips", "scenes", "lines", "mnist", "cifar10"):
+        (clone / "artifacts" / task).mkdir(parents=True)
+        (clone / "artifacts" / task / "manifest.json").write_text("{}")
+    small_clone.run(clone, "git", "add", "--force", "artifacts")
+    return clone
+
+
+def test_quick_expects_the_stages_of_what_is_left_and_no_other(whole, monkeypatch):
     settings = params.load(Path("params.yaml"))
     left = set(settings.quick.strategies)
     expected: set[str] = set()
@@ -286,6 +296,28 @@ def test_quick_keeps_what_its_strategies_need(clone, strategies, tasks, suites, 
     assert set(fewer.reported) == set(fewer.package) == tasks
     assert set(fewer.suites) == suites
     assert set(fewer.sources) == sources
+
+
+def test_quick_may_replace_the_regions_and_the_suspects(clone):
+    path = clone / "params.yaml"
+    document = YAML(typ="safe").load(path)
+    document["quick"] = {"strategies": ["slice"], "set": {"budget": 0.1}}
+    YAML().dump(document, path)
+    _, fewer = rehearsal.reduced(params.load(Path("params.yaml")))
+    assert (fewer.proposals, set(fewer.suspects)) == ([], {"mnist"})
+    document["quick"] = {"strategies": ["slice", "faster_rcnn", "fast_rcnn"], "set": {"suspects": {}}}
+    YAML().dump(document, path)
+    _, fewer = rehearsal.reduced(params.load(Path("params.yaml")))
+    assert (fewer.proposals, fewer.suspects) == (["scenes"], {})
+
+
+def test_quick_names_the_strategy_that_another_stage_needs(whole):
+    path = whole / "params.yaml"
+    document = YAML(typ="safe").load(path)
+    document["quick"]["strategies"] = ["slice"]
+    YAML().dump(document, path)
+    with pytest.raises(ConfigurationError, match="illustrate needs models/mnist/textbook"):
+        repro.main(quick=True)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,8 @@ def project(tmp_path):
     (folder / "requirements").mkdir()
     shutil.copy(ROOT / "Makefile", folder)
     (folder / "release").mkdir()
+    (folder / "quick/artifacts/mnist").mkdir(parents=True)
+    (folder / "quick/artifacts/mnist/model.onnx").touch()
     locks = [f"requirements/{name}.lock" for name in ("bootstrap", "dev", "serve")]
     for name in ("pyproject.toml", *locks, "release/release.json"):
         (folder / name).touch()
@@ -148,7 +150,7 @@ def test_what_nobody_sets_is_empty(project):
 
 def test_a_switch_is_on_whatever_its_value(project):
     for (name, target), value in itertools.product(SWITCHES.items(), HOSTILE[:6]):
-        needed = {"STAGE": "prod", "IMAGE": "x.png"}
+        needed = {"IMAGE": "x.png"} if name == "QUICK" else {"STAGE": "prod", "IMAGE": "x.png"}
         words, ended = make(project, target, f"{name}={value}", **needed)
         assert ended.returncode == 0, ended.stderr
         assert not [word for word in words if "touch" in word]
@@ -180,6 +182,22 @@ def test_the_models_of_make_quick_are_served_from_its_folder(project):
     words, ended = make(project, "serve", "QUICK=1")
     assert ended.returncode == 0, ended.stderr
     assert f"{project.resolve()}/quick/artifacts" in words
+
+
+def test_without_its_models_make_quick_is_named_before_anything_is_installed(project):
+    shutil.rmtree(project / "quick")
+    (project / ".venv/.ready").unlink()
+    _, ended = make(project, "serve", "QUICK=1")
+    assert ended.returncode == 2
+    assert "'make quick' trains" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_stage_and_quick_are_not_served_together(project):
+    words, ended = make(project, "serve", "QUICK=1", "STAGE=prod")
+    assert ended.returncode == 2
+    assert "STAGE and QUICK: expected one of them" in ended.stderr
+    assert words == [""]
 
 
 def test_the_packaged_models_are_served_on_another_port(project):
@@ -252,7 +270,8 @@ def test_every_variable_of_a_recipe_is_tried_here():
     text = (ROOT / "Makefile").read_text()
     recipes = "\n".join(line for line in text.splitlines() if line.startswith("\t"))
     assert set(re.findall(r'"\$\$(?:\{)?([A-Z]+)', recipes)) - {"PYTHON", "PWD", "KILLS"} == set(VALUES)
-    asked = {*SWITCHES, "STAGE", "JOBS", "ON", "WORKERS", "PORT"}
+    # SERVED is made of STAGE and QUICK.
+    asked = {*SWITCHES, "SERVED", "STAGE", "JOBS", "ON", "WORKERS", "PORT"} - {"QUICK"}
     assert set(re.findall(r"\$\(if \$\((\w+)\)", recipes)) == asked
     assert not re.search(r'(?<!["{/])\$\$[A-Za-z{]', recipes), "a value of the shell without quotes"
     own = {"VENV", "BIN", "SITE", "PYTEST", "LOCK", "SERVING", "DEMO"}

@@ -55,7 +55,7 @@ NAVIGATION = {
         "docs/performance",
         "docs/security",
     ],
-    "Results": ["docs/leaderboard", "studies/cifar10", "studies/seeds", "studies/textbook"],
+    "Results": ["docs/leaderboard", *(f"studies/{name}" for name in ("contributions", "seeds", "cifar10", "textbook"))],
 }
 """The pages of each section, in their order. Sphinx warns of a page that is in none."""
 OTHERS = ["README"]

@@ -11,6 +11,7 @@ from contextlib import suppress
 import httpx
 import onnx_models
 import pytest
+from ruamel.yaml import YAML
 from servers import CLASSES, ROOT, bentoml, encoded, environment, expect_error, recording_lookups, started, wait_for
 
 from pipeline.runtime.memory import bound_freed_memory
@@ -207,6 +208,9 @@ def project(tmp_path_factory):
     for name in ("bentofile.yaml", "requirements/serve.lock", "docs/serving.md"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    document = YAML(typ="safe").load(ROOT / "params.yaml")
+    document["package"] = {"strips": {}}
+    YAML().dump(document, folder / "params.yaml")
     onnx_models.package(folder / "artifacts", boxes=True)
     return folder
 

@@ -36,6 +36,9 @@ def rehearse(settings: params.Params) -> None:
     """
     document, fewer = reduced(settings)
     preflight.expect_rehearsal()
+    definitions = dvc.definitions(document)
+    _expect_made(definitions)
+    expected = set(definitions)
     if runs.revision(EXPERIMENT):
         dvc.run("make quick", "exp", "remove", "--quiet", EXPERIMENT)
     if tasks := left_out(settings)["reported"]:
@@ -45,9 +48,6 @@ def rehearse(settings: params.Params) -> None:
     folder = Path(EXPERIMENT)
     estimates = Estimates.load(folder / "logs", share=fewer.budget / settings.budget)
     progress = Progress(folder / "logs", sys.stdout, estimates.left)
-    definitions = dvc.definitions(document)
-    _expect_made(definitions)
-    expected = set(definitions)
     progress.expect(expected)
     # The folder of an experiment gets what git knows, changes included, but no file that was not added.
     options = [option for path in _new_to_git(settings) for option in ("--copy-paths", path)]

@@ -273,9 +273,9 @@ def marks(plan: Plan, trainings: int) -> list[str]:
         A table of all trainings, and one with the epochs of each strategy's first training.
     """
     settings = params.load(Path("params.yaml"))
-    chosen = {name: 1.0 for name, entry in settings.strategies.items() if entry.train_on == "mnist/mnist"}
+    chosen = [(name, 1.0) for name, entry in settings.strategies.items() if entry.train_on == "mnist/mnist"]
     rows, tables, kept = [], [], {}
-    for strategy, part in (*chosen.items(), *SHORTER.items()):
+    for strategy, part in (*chosen, *SHORTER.items()):
         name = strategy if part == 1 else f"{strategy}, budget {part:g}"
         given = {
             "strategy": strategy,

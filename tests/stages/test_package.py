@@ -112,28 +112,27 @@ def test_a_strategy_that_was_evaluated_with_another_model_is_not_packaged(projec
         run()
 
 
-def test_the_bento_takes_the_packaged_models_alone(project):
-    from pipeline.packaging import bento
-
+@pytest.fixture
+def packed_project(project):
+    """What a bento is built from, with one packaged task."""
     root = Path(__file__).parents[2]
     for name in ("bentofile.yaml", "requirements/serve.lock", "docs/serving.md"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes((root / name).read_bytes())
     Path("pipeline").symlink_to(root / "pipeline")
     run()
+
+
+def test_the_bento_takes_the_packaged_models_alone(packed_project):
+    from pipeline.packaging import bento
+
     packed = [str(path) for path in bento._packed(Path("bentofile.yaml")) if path.parts[0] == "artifacts"]
     assert packed == ["artifacts/strips/manifest.json", "artifacts/strips/model.onnx"]
 
 
 @pytest.fixture
-def two_tasks(project):
-    """A folder with a bentofile, a packaged task, and the manifest of another one, whose model is gone."""
-    root = Path(__file__).parents[2]
-    for name in ("bentofile.yaml", "requirements/serve.lock", "docs/serving.md"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_bytes((root / name).read_bytes())
-    Path("pipeline").symlink_to(root / "pipeline")
-    run()
+def two_tasks(packed_project):
+    """The same with the manifest of another task, whose model is gone."""
     shutil.copytree("artifacts/strips", "artifacts/lines")
     Path("artifacts/lines/model.onnx").unlink()
 
